@@ -1,0 +1,54 @@
+# Each target sets up what it needs in .venv. The first two are all a newcomer needs: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+export CARGO_TERM_COLOR ?= never
+
+.PHONY: demo test check bench wheel format clean
+
+demo: $(BIN)/.native
+	$(BIN)/outrider demo
+
+# Every test: those of check, then the recordings, the simulation and the system tests.
+test: check
+	$(BIN)/python -m pytest tests/recordings tests/simulation tests/system
+
+# Format, lint, types, contracts, unit and property tests.
+check: $(BIN)/.native
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cargo test --workspace --locked --quiet
+	$(BIN)/python -m pytest tests/unit tests/property
+
+bench: $(BIN)/.native
+	$(BIN)/python -m benches $(BENCH_ARGS)
+
+wheel: $(BIN)/.ready rust-toolchain
+	$(BIN)/maturin build --release --locked --out dist
+
+format: $(BIN)/.ready
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) target dist
+
+.PHONY: rust-toolchain
+rust-toolchain:
+	@command -v cargo >/dev/null || { echo "Outrider needs a Rust toolchain (1.89 or newer): install one from https://rustup.rs, then run make again." >&2; exit 1; }
+
+$(BIN)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Outrider needs Python 3.11 or newer: set PYTHON=/path/to/python3.11, then run make again." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt maturin pip
+	touch $@
+
+$(BIN)/.native: $(BIN)/.ready $(RUST_SOURCES) | rust-toolchain
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,1 @@
+"""Outrider: keeps every worker of a cluster in step with its master."""

@@ -1,0 +1,195 @@
+"""The typed face of the native core; the docstrings of its members live here.
+
+Every method that reads or writes the disk, hashes or compresses releases the interpreter: call it
+in a thread. Errors arrive as the classes of :mod:`outrider.errors`: a peer's bytes as
+:class:`PeerError`, a tree in the way as :class:`SyncError`, the disk as :class:`StoreError`.
+"""
+
+from collections.abc import Sequence
+from typing import final
+
+__version__: str
+
+@final
+class FileRule:
+    """One row of the files table (specification 4.4)."""
+
+    def __new__(
+        cls,
+        folder: str,
+        *,
+        names: Sequence[str] | None = None,
+        recursive: bool = True,
+        permissions: int = 0o660,
+        remove_subdirs_if_empty: bool = False,
+        extra_valid: bool = False,
+    ) -> FileRule: ...
+    @property
+    def folder(self) -> str: ...
+
+@final
+class FilesTable:
+    """All rows, and the names that never travel."""
+
+    def __new__(
+        cls,
+        rules: Sequence[FileRule],
+        *,
+        excluded_files: Sequence[str] = (),
+        excluded_suffixes: Sequence[str] = (),
+        follow_links: bool = False,
+    ) -> FilesTable: ...
+
+@final
+class Entry:
+    """One file: its path below the home, the BLAKE2b-512 of its content, its time and its rule."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def hash(self) -> str:
+        """128 lower-case hex digits."""
+    @property
+    def mod_time(self) -> float: ...
+    @property
+    def rule(self) -> str:
+        """The folder key, the wire's ``cluster_item_key``."""
+
+@final
+class Manifest:
+    """What a tree holds: entries sorted by path, and one root over them all. Immutable."""
+
+    def __len__(self) -> int: ...
+    def __contains__(self, path: str) -> bool: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+    def get(self, path: str) -> Entry | None: ...
+    def entries(self) -> list[Entry]: ...
+    @property
+    def root(self) -> str:
+        """The root of the BLAKE2b tree over folders and files, 128 hex digits; equal roots mean equal paths and contents."""
+    def to_wire(self) -> bytes:
+        """The metadata JSON of specification 4.2, as a worker sends it."""
+    @staticmethod
+    def from_wire(data: bytes) -> Manifest:
+        """Read a worker's metadata JSON; :class:`PeerError` for anything that is not one, bad paths included."""
+
+@final
+class Plan:
+    """What must change at the far end: the three groups of specification 4.5. Immutable."""
+
+    @property
+    def missing(self) -> list[Entry]: ...
+    @property
+    def shared(self) -> list[Entry]: ...
+    @property
+    def extra(self) -> list[Entry]: ...
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Entries in missing, shared and extra."""
+    def __bool__(self) -> bool:
+        """Whether anything must change."""
+    def __str__(self) -> str: ...
+    def to_json(self) -> str: ...
+    def to_wire(self) -> bytes: ...
+    @staticmethod
+    def from_wire(data: bytes) -> Plan: ...
+
+def diff(source: Manifest, target: Manifest, table: FilesTable) -> Plan:
+    """What must change in ``target``'s tree so that it equals ``source``'s."""
+
+@final
+class Scan:
+    """The outcome of one look at a tree."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """Path and reason of everything that was left out: links, devices, unreadable or unnameable files, twins."""
+    @property
+    def hashed(self) -> int:
+        """How many files were read and hashed; the others came from the index."""
+    @property
+    def bytes_hashed(self) -> int: ...
+
+@final
+class Packed:
+    """What a packer really put into its container."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as sent, after the size rules of specification 4.3."""
+    @property
+    def size(self) -> int:
+        """Bytes of the container."""
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """Path and reason of every file that waits for a later round."""
+
+@final
+class Packer:
+    """A container in the making; threads of its own compress ahead, in bounded memory."""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, ``size`` of them unless the container ends; empty at the end."""
+    def packed(self) -> Packed:
+        """What was packed; only after ``read`` returned empty."""
+    def close(self) -> None:
+        """Stop early and free everything."""
+
+@final
+class Applied:
+    """The outcome of one transaction."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def written(self) -> int: ...
+    @property
+    def deleted(self) -> int: ...
+    @property
+    def folders_removed(self) -> int: ...
+    @property
+    def bytes_written(self) -> int: ...
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time of each phase: ``unpack``, ``sync``, ``exchange``, ``commit``."""
+
+@final
+class Tree:
+    """A home and its files table: scanned, packed and changed as a whole.
+
+    ``owner`` is the user and group id of applied files (``None``: the process's own); ``threads`` 0
+    means one for each core; ``keep_previous`` is how many replaced versions stay. What the tree
+    keeps for itself (index, stage, journal, previous versions) lies in ``.outrider`` folders,
+    which no scan sees.
+    """
+
+    def __new__(
+        cls,
+        home: str,
+        table: FilesTable,
+        *,
+        owner: tuple[int, int] | None = None,
+        keep_previous: int = 1,
+        threads: int = 0,
+        max_file_bytes: int = ...,
+        max_total_bytes: int = ...,
+    ) -> Tree: ...
+    def scan(self, *, rehash: bool = False) -> Scan:
+        """Look at every file; read only those whose stat differs from the index, all if ``rehash``."""
+    def recover(self) -> str | None:
+        """Finish or undo an apply that a crash cut short; ``"finished"``, ``"undone"`` or ``None``. Call before anything else."""
+    def pack(self, plan: Plan, *, limit: int = ...) -> Packer:
+        """A master's container: the files of ``missing`` and ``shared``, then the three groups (4.1, 4.3)."""
+    def apply(self, container: str) -> Applied:
+        """Unpack, verify and apply a master's container as one transaction, or change nothing and raise."""
+    def sweep(self) -> int:
+        """Remove versions beyond ``keep_previous`` and leftovers; how many transactions were removed. Slow, harmless."""
+
+def pack_manifest(manifest: Manifest) -> Packer:
+    """A worker's container: its metadata only (5.4)."""
+
+def read_manifest(container: str, *, max_bytes: int = ...) -> Manifest:
+    """The metadata of a worker's container file; other members are ignored."""

@@ -1,0 +1,69 @@
+"""Everything that can go wrong, by whose fault it is and what comes next.
+
+::
+
+    OutriderError
+    ├── SettingsError        ours: the node does not start; the text names the key and the remedy
+    ├── PeerError            the other end's: what it sent is refused, the link may go on
+    │   ├── RefusedByPeer    the peer answered ``err``; carries the code of specification 7.2
+    │   └── ProtocolError    the peer broke the protocol: the connection closes with one reason
+    ├── TransportError       nobody's: the network's; try again later
+    │   ├── RequestTimeoutError    no answer within the time
+    │   └── ConnectionLostError    the link is gone
+    ├── SyncError            a round failed as a whole: nothing changed, rolled back, tried again
+    └── StoreError           this machine's disk or database refused
+
+Every text names the cause and, where a person can act, the remedy.
+"""
+
+from __future__ import annotations
+
+
+class OutriderError(Exception):
+    """The root of all errors that this package raises on purpose."""
+
+
+class SettingsError(OutriderError):
+    """Our own settings are invalid; the only error that stops a node."""
+
+
+class PeerError(OutriderError):
+    """What the other end sent is wrong; it is refused and nothing of it is kept."""
+
+
+class RefusedByPeer(PeerError):  # noqa: N818  (it is an answer, told as one)
+    """The peer answered a request of ours with ``err``.
+
+    ``code`` is the code of specification 7.2 (3000 where the peer sent plain text), ``detail`` its
+    ``extra_message`` or the plain text.
+    """
+
+    def __init__(self, code: int, detail: str | None = None) -> None:
+        """Keep the code and the peer's own words."""
+        super().__init__(f"the peer answered with error {code}" + (f": {detail}" if detail else ""))
+        self.code = code
+        self.detail = detail
+
+
+class ProtocolError(PeerError):
+    """The peer broke the protocol; the connection cannot go on."""
+
+
+class TransportError(OutriderError):
+    """The network failed; the same may work later."""
+
+
+class RequestTimeoutError(TransportError):
+    """No answer came within the time (the original's error 3020)."""
+
+
+class ConnectionLostError(TransportError):
+    """The link closed while something waited for it."""
+
+
+class SyncError(OutriderError):
+    """A synchronisation failed as a whole; the tree is as it was."""
+
+
+class StoreError(OutriderError):
+    """The disk or the database of this machine refused."""

@@ -1,0 +1,66 @@
+"""What a node takes from the world: time, chance, threads and network, as values that a test can replace.
+
+Nothing above this file calls a clock, a random source, a thread pool or a socket by name. A
+simulation hands in a clock that jumps and a network of two queues; with one seed it runs the same
+way twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads(Protocol):
+    """Runs blocking work (disk, database, compression, hashing) off the event loop."""
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``work`` in a thread and return or raise what it does."""
+        ...
+
+
+class Listener(Protocol):
+    """An open door; closing it leaves the connections that came through it."""
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each bound address."""
+        ...
+
+    def close(self) -> None:
+        """Accept no more."""
+        ...
+
+
+class Network(Protocol):
+    """Makes byte streams: out to an address, in from one."""
+
+    async def dial(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+        """Connect, hand the stream to a protocol of ``factory`` and return it; :class:`TransportError` if refused."""
+        ...
+
+    async def listen(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> Listener:
+        """Hand each stream that arrives at ``host``:``port`` (0: any free port) to a protocol of its own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world of one node.
+
+    ``monotonic`` gives seconds for deadlines (the event loop's own clock, so that timers and
+    deadlines agree), ``wall`` Unix seconds for token times and file names.
+    """
+
+    monotonic: Callable[[], float]
+    wall: Callable[[], float]
+    random: Random
+    threads: Threads
+    network: Network
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

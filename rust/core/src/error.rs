@@ -1,0 +1,70 @@
+//! Everything that can go wrong in the core: one variant for each cause, named by whose fault it is.
+//!
+//! A variant carries what a person needs to act: the path, the limit, the operation. The binding
+//! maps each variant to one Python exception and adds nothing.
+
+use std::path::PathBuf;
+
+/// The core's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One variant for each cause.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A name that could leave its root, or that two systems would read differently.
+    #[error("the path {path:?} is refused: {why}")]
+    BadPath {
+        /// The name as it came.
+        path: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// Bytes of a peer that are not what the protocol says.
+    #[error("{what} cannot be read: {why}")]
+    BadData {
+        /// What was being read, e.g. "the container".
+        what: &'static str,
+        /// Why it cannot be.
+        why: String,
+    },
+    /// Content that does not have the digest its entry states.
+    #[error("the content of {path} does not match the hash in its entry; nothing was changed")]
+    Mismatch {
+        /// Path inside the tree.
+        path: String,
+    },
+    /// A limit that the settings set.
+    #[error("{what} is over the limit of {limit}")]
+    Limit {
+        /// What is too large, e.g. "the unpacked size of etc/rules/a.xml".
+        what: String,
+        /// The limit, in the unit of `what`.
+        limit: u64,
+    },
+    /// The tree on disk stands in the way of the plan.
+    #[error("{path}: {why}; nothing was changed")]
+    Conflict {
+        /// Path inside the tree.
+        path: String,
+        /// What stands in the way, and what to do.
+        why: String,
+    },
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// A verb, e.g. "open".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Binds a system error to the action and the path it happened on; for `map_err`.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

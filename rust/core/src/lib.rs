@@ -1,0 +1,17 @@
+//! The native core of Outrider: what a tree of files is, and how it changes.
+//!
+//! Nothing here knows Python, sockets or an event loop. Data walks from the top of this list to
+//! the bottom: a scan makes a manifest, two manifests make a plan, a plan makes a container, and
+//! a container is applied to a tree as one transaction.
+
+mod digest;
+mod error;
+mod manifest;
+mod relpath;
+mod table;
+
+pub use digest::{Digest, Hasher};
+pub use error::{Error, Result};
+pub use manifest::{Entry, Manifest, Plan};
+pub use relpath::RelPath;
+pub use table::{FileRule, FilesTable};
