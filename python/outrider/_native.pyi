@@ -67,7 +67,7 @@ class Manifest:
     def entries(self) -> list[Entry]: ...
     @property
     def root(self) -> str:
-        """The root of the BLAKE2b tree over folders and files, 128 hex digits; equal roots mean equal paths and contents."""
+        """Root of the BLAKE2b tree over folders and files, 128 hex digits; equal roots: equal paths and contents."""
     def to_wire(self) -> bytes:
         """The metadata JSON of specification 4.2, as a worker sends it."""
     @staticmethod
@@ -180,13 +180,13 @@ class Tree:
     def scan(self, *, rehash: bool = False) -> Scan:
         """Look at every file; read only those whose stat differs from the index, all if ``rehash``."""
     def recover(self) -> str | None:
-        """Finish or undo an apply that a crash cut short; ``"finished"``, ``"undone"`` or ``None``. Call before anything else."""
+        """Finish or undo an apply that a crash cut short: ``"finished"``, ``"undone"`` or ``None``. Call it first."""
     def pack(self, plan: Plan, *, limit: int = ...) -> Packer:
         """A master's container: the files of ``missing`` and ``shared``, then the three groups (4.1, 4.3)."""
     def apply(self, container: str) -> Applied:
         """Unpack, verify and apply a master's container as one transaction, or change nothing and raise."""
     def sweep(self) -> int:
-        """Remove versions beyond ``keep_previous`` and leftovers; how many transactions were removed. Slow, harmless."""
+        """Remove versions beyond ``keep_previous`` and leftovers; returns how many. Slow, harmless."""
 
 def pack_manifest(manifest: Manifest) -> Packer:
     """A worker's container: its metadata only (5.4)."""

@@ -1,0 +1,41 @@
+"""Settings: one TOML file, ``OUTRIDER_`` variables and flags, checked as a whole and frozen.
+
+The files of this package, from the inside out: :mod:`~outrider.settings.sections` says what there
+is to set, :mod:`~outrider.settings.catalogue` lists it by dotted name,
+:mod:`~outrider.settings.sources` finds values, :mod:`~outrider.settings.build` turns them into
+sections, :mod:`~outrider.settings.checks` judges how they fit, and
+:mod:`~outrider.settings.load` does all of it.
+"""
+
+from __future__ import annotations
+
+from outrider.settings.files import FileRow
+from outrider.settings.key import ClusterKey
+from outrider.settings.load import Described, Settings
+from outrider.settings.sections import (
+    CommunicationIntervals,
+    Intervals,
+    Limits,
+    Link,
+    Log,
+    MasterIntervals,
+    Node,
+    Tree,
+    WorkerIntervals,
+)
+
+__all__ = [
+    "ClusterKey",
+    "CommunicationIntervals",
+    "Described",
+    "FileRow",
+    "Intervals",
+    "Limits",
+    "Link",
+    "Log",
+    "MasterIntervals",
+    "Node",
+    "Settings",
+    "Tree",
+    "WorkerIntervals",
+]

@@ -1,0 +1,97 @@
+"""Given values -> checked sections, with all errors at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from outrider.settings.catalogue import CATALOGUE, SECTIONS, Key, nearest
+from outrider.settings.files import as_rows
+from outrider.settings.key import ClusterKey
+from outrider.settings.sections import Section
+from outrider.settings.sources import Given
+
+
+def example(key: Key) -> str:
+    """How a line of the settings file could look."""
+    return f"e.g. {key.name} = {'...' if key.secret else _toml(key.example)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return msgspec.json.encode(value).decode()
+
+
+def read_values(given: Mapping[str, Given]) -> tuple[dict[str, Any], list[str]]:
+    """Each value as its key's type, and what is wrong with the others."""
+    values: dict[str, Any] = {}
+    errors: list[str] = []
+    for name, one in given.items():
+        key = CATALOGUE.get(name)
+        if key is None:
+            errors.append(_unknown(name, one))
+            continue
+        try:
+            values[name] = _read(key, one)
+        except ValueError as error:  # msgspec's and tomllib's are ValueErrors too
+            shown = "" if key.secret else f" = {one.value!r}"
+            why = str(error).replace("`", "").replace(" - at $", ", at ")
+            errors.append(f"{name}{shown} ({one.origin}): {why}; {example(key)}")
+    return values, errors
+
+
+def _unknown(name: str, one: Given) -> str:
+    if name in SECTIONS or any(known.startswith(f"{name}.") for known in CATALOGUE):
+        return f"{name} ({one.origin}) is a section, not a value: write [{name}] and its keys below"
+    meant = nearest(name)
+    hint = f"; did you mean {meant}?" if meant else "; `outrider config show` lists all keys"
+    return f"{name} ({one.origin}) is not a known key{hint}"
+
+
+def _read(key: Key, one: Given) -> Any:
+    value = _parse(key, one.value) if one.text else one.value
+    if key.name == "tree.files":
+        value = as_rows(value)
+    value = msgspec.convert(value, key.type, strict=not one.text, dec_hook=_hook)
+    if isinstance(value, Path):
+        value = ((one.base or Path.cwd()) / value.expanduser()).absolute()
+    return value
+
+
+def _parse(key: Key, text: str) -> Any:
+    """Read a list from text: as TOML if it starts with a bracket, else cut at its commas."""
+    if not isinstance(key.default, tuple):
+        return text
+    if text.lstrip().startswith(("[", "{")):
+        return tomllib.loads(f"value = {text}")["value"]
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _hook(wanted: type, value: Any) -> Any:
+    if isinstance(value, wanted):
+        return value
+    if wanted in (ClusterKey, Path) and isinstance(value, str):
+        if not value:
+            raise ValueError("it is empty")
+        return wanted(value)
+    raise ValueError(f"expected text, got {type(value).__name__}")
+
+
+def make_section(prefix: str, section: type[Section], values: Mapping[str, Any]) -> Section:
+    """One section, its sections included, from checked values."""
+    arguments: dict[str, Any] = {}
+    for field in structs.fields(section):
+        name = f"{prefix}.{field.name}"
+        if isinstance(field.type, type) and issubclass(field.type, Section):
+            arguments[field.name] = make_section(name, field.type, values)
+        elif name in values:
+            arguments[field.name] = values[name]
+    return section(**arguments)

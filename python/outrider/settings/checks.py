@@ -1,0 +1,157 @@
+"""What types cannot say: values that must fit together, and this machine.
+
+Each check yields texts that name the key, what is wrong and an example.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from outrider.settings.files import faults
+from outrider.settings.key import ClusterKey
+from outrider.settings.sections import Intervals, Limits, Link, Node, Tree
+
+# Ports up to this one belong to the system (specification 5.13).
+LAST_SYSTEM_PORT = 1024
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+PLACEHOLDERS = ("NODE_IP", "0.0.0.0", "::", "127.0.1.1")  # noqa: S104
+
+
+def check_node(node: Node) -> Iterator[str]:
+    """Names travel in a line of four words and become folder names: they must be plain words."""
+    for key, value, example in (
+        ("name", node.name, "worker1"),
+        ("cluster", node.cluster, "wazuh"),
+        ("wire_version", node.wire_version, "4.9.2"),
+    ):
+        if not NAME.fullmatch(value):
+            yield (
+                f"node.{key} = {value[:80]!r}: use 1 to 64 letters a-z, digits, '.', '_' or '-', "
+                f'the first a letter or digit; e.g. node.{key} = "{example}"'
+            )
+
+
+def check_link(link: Link) -> Iterator[str]:
+    """The port's range, the addresses, and one place for the key."""
+    if 0 < link.port <= LAST_SYSTEM_PORT:
+        yield f"link.port = {link.port}: the port must lie above {LAST_SYSTEM_PORT}; e.g. link.port = 1516"
+    for address in link.nodes:
+        if address in PLACEHOLDERS or not re.fullmatch(r"[^\s/\[\]]{1,253}", address):
+            yield f'link.nodes: {address!r} is no address of a master; e.g. link.nodes = ["192.0.2.10"]'
+    if link.previous_keys and link.key is None:
+        yield "link.previous_keys: there is no link.key that replaced them; make one with: outrider keygen"
+
+
+def check_intervals(intervals: Intervals) -> Iterator[str]:
+    """Limits in their order."""
+    talk = intervals.communication
+    if talk.min_zip_size > talk.max_zip_size:
+        yield (
+            f"intervals.communication.min_zip_size = {talk.min_zip_size}: it is above max_zip_size = "
+            f"{talk.max_zip_size}; e.g. intervals.communication.min_zip_size = 31457280"
+        )
+
+
+def check_tree(tree: Tree) -> Iterator[str]:
+    """The files table, the names that never travel, and the owner."""
+    for fault in faults(tree.files):
+        yield f'tree.files: {fault}; e.g. tree.files = [{{folder = "etc/rules/", permissions = 0o660}}]'
+    if any(not name or "/" in name for name in tree.excluded_files):
+        yield 'tree.excluded_files: use base names without a slash; e.g. tree.excluded_files = ["ar.conf"]'
+    if any(not ending or "/" in ending for ending in tree.excluded_extensions):
+        yield 'tree.excluded_extensions: an empty ending excludes every file; e.g. tree.excluded_extensions = [".tmp"]'
+    try:
+        owner_ids(tree.owner)
+    except ValueError as error:
+        yield f'tree.owner = {tree.owner!r}: {error}; e.g. tree.owner = "wazuh:wazuh" or "998:998"'
+
+
+def check_limits(limits: Limits) -> Iterator[str]:
+    """A part is never allowed to be larger than its whole."""
+    for part, whole in (
+        ("unknown_frame_bytes", "frame_bytes"),
+        ("string_bytes", "strings_total"),
+        ("unpacked_file_bytes", "unpacked_total_bytes"),
+        ("connections_per_address", "connections"),
+    ):
+        small, large = getattr(limits, part), getattr(limits, whole)
+        if small > large:
+            yield f"limits.{part} = {small}: it is above limits.{whole} = {large}; e.g. limits.{part} = {large}"
+
+
+def check_role(node: Node, link: Link) -> Iterator[str]:
+    """What a node needs before it can take its role."""
+    if link.key is None:
+        yield "link.key: a node needs the cluster's key; `outrider keygen` makes one, for link.key or a link.key_file"
+    if not node.home.is_dir():
+        yield f'node.home = "{node.home}": there is no such folder; make it, or set e.g. node.home = "/srv/node"'
+    elif not os.access(node.home, os.R_OK | os.W_OK | os.X_OK):
+        yield f'node.home = "{node.home}": this process may not read and write there; change its owner or mode'
+    if node.type == "worker":
+        if not link.nodes:
+            yield 'link.nodes: a worker needs the address of its master; e.g. link.nodes = ["192.0.2.10"]'
+        if link.port == 0:
+            yield "link.port = 0: only a master can take any port; e.g. link.port = 1516"
+        if node.name == "master":
+            yield 'node.name = "master": the protocol keeps this name for the master; e.g. node.name = "worker1"'
+
+
+def warn(link: Link, tree: Tree) -> Iterator[str]:
+    """What works, but perhaps not as meant."""
+    if link.key is not None and (weakness := link.key.weakness):
+        yield f"link.key: {weakness}"
+    if len(link.nodes) > 1:
+        yield f"link.nodes: only the first of {len(link.nodes)} addresses is used, {link.nodes[0]}"
+    if (ids := owner_ids(tree.owner)) and os.geteuid() != 0:
+        groups = {os.getegid(), *os.getgroups()}
+        if ids[0] != os.geteuid() or ids[1] not in groups:
+            yield f"tree.owner = {tree.owner!r}: this process is not root and may not be allowed to give files away"
+
+
+def owner_ids(owner: str) -> tuple[int, int] | None:
+    """User and group id of ``user:group``, by name or number; ``None`` if empty, :class:`ValueError` if unknown."""
+    if not owner:
+        return None
+    user, colon, group = owner.partition(":")
+    if not (user and colon and group):
+        raise ValueError("write both, user and group, with a colon between them")
+    try:
+        uid = int(user) if user.isascii() and user.isdigit() else pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise ValueError(f"this machine knows no user {user!r}") from None
+    try:
+        gid = int(group) if group.isascii() and group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ValueError(f"this machine knows no group {group!r}") from None
+    return uid, gid
+
+
+def read_key_file(path: Path) -> list[ClusterKey]:
+    """The keys of a key file, one a line, the current first; :class:`ValueError` with the reason."""
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ValueError("it is not text: write the key on its first line") from None
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise ValueError("it is empty: write the key on its first line")
+    keys = []
+    for number, line in lines:
+        try:
+            keys.append(ClusterKey(line))
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    return keys
+
+
+def others_may_read(path: Path) -> bool:
+    """Whether every user of this machine may read or change the file."""
+    return bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))

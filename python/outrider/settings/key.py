@@ -1,0 +1,48 @@
+"""The cluster key: 32 word characters that no text of ours ever shows."""
+
+from __future__ import annotations
+
+import re
+
+KEY_CHARACTERS = 32
+HIDDEN = "<hidden>"
+
+
+class ClusterKey:
+    """A checked key; ``bytes(key)`` gives it to the seal, everything else shows ``<hidden>``."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, text: str) -> None:
+        """Check ``text``; :class:`ValueError` says what is wrong with it, without repeating it."""
+        if len(text) != KEY_CHARACTERS:
+            raise ValueError(f"it has {len(text)} characters where the protocol needs exactly {KEY_CHARACTERS}")
+        if not re.fullmatch(r"[A-Za-z0-9_]+", text):
+            raise ValueError("only the letters a-z and A-Z, digits and the underscore are allowed in it")
+        self._raw = text.encode("ascii")
+
+    def __bytes__(self) -> bytes:
+        """The 32 bytes that the seal uses."""
+        return self._raw
+
+    def __eq__(self, other: object) -> bool:
+        """Keys are equal if their text is."""
+        return isinstance(other, ClusterKey) and self._raw == other._raw
+
+    def __hash__(self) -> int:
+        """Equal keys have equal hashes."""
+        return hash(self._raw)
+
+    def __repr__(self) -> str:
+        """Hidden, so that no log, traceback or test output can show it."""
+        return HIDDEN
+
+    @property
+    def weakness(self) -> str | None:
+        """Why the key is weaker than 32 characters could be, if it is."""
+        if re.fullmatch(rb"[0-9a-f]+|[0-9A-F]+", self._raw):
+            return (
+                "the key holds hex digits only: 32 of them carry at most 128 bits, shared by the cipher and the "
+                "signature; `outrider keygen` makes one of more than 190 bits"
+            )
+        return None

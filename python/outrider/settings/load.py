@@ -1,0 +1,147 @@
+"""All sources -> one :class:`Settings`, read once, at the edge."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import msgspec
+from msgspec import Struct
+
+from outrider.errors import SettingsError
+from outrider.settings import checks, sources
+from outrider.settings.build import make_section, read_values
+from outrider.settings.catalogue import CATALOGUE, SECTIONS
+from outrider.settings.files import FileRow
+from outrider.settings.key import HIDDEN, ClusterKey
+from outrider.settings.profiles import PROFILES
+from outrider.settings.sections import Intervals, Limits, Link, Log, Node, Tree
+from outrider.settings.sources import Given
+
+
+class Described(Struct, frozen=True):
+    """One line of ``outrider config show``; the value is plain data and never a secret."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All settings of one node: checked, complete, never changed again.
+
+    ``origins`` says where each value that is not a default came from; ``warnings`` what works, but
+    perhaps not as meant.
+    """
+
+    node: Node
+    link: Link
+    intervals: Intervals
+    tree: Tree
+    limits: Limits
+    log: Log
+    origins: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str | None = None,
+        environ: Mapping[str, str] = os.environ,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Read the file, then the ``OUTRIDER_`` variables, then the flags; later ones win.
+
+        Raises one :class:`SettingsError` with a line for everything that is wrong.
+        """
+        given = sources.from_file(Path(path)) if path is not None else {}
+        warnings = []
+        if path is not None and "link.key" in given and checks.others_may_read(Path(path)):
+            warnings.append(
+                f"settings file {path} holds the key and every user may read it: chmod 600, or use link.key_file"
+            )
+        variables, unread = sources.from_environment(environ)
+        flags = sources.from_mapping(overrides or {}, "flag", text=True)
+        return cls._make({**given, **variables, **flags}, [*warnings, *unread])
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Settings of a mapping alone, nested as in the file or with dotted names."""
+        return cls._make(sources.from_mapping(mapping, "mapping"), [])
+
+    @classmethod
+    def _make(cls, given: dict[str, Given], warnings: Iterable[str]) -> Self:
+        profile = given["node.profile"].value if "node.profile" in given else "default"
+        defaults = PROFILES.get(profile, {}) if isinstance(profile, str) else {}
+        given = {name: Given(value, f"profile {profile}") for name, value in defaults.items()} | given
+        values, errors = read_values(given)
+        warnings = [*warnings, *_take_key_file(values, errors)]
+        sections: dict[str, Any] = {name: make_section(name, section, values) for name, section in SECTIONS.items()}
+        settings = cls(**sections, origins={name: one.origin for name, one in given.items()})
+        errors += settings._errors()
+        if errors:
+            raise SettingsError("\n".join(errors))
+        return msgspec.structs.replace(settings, warnings=(*warnings, *checks.warn(settings.link, settings.tree)))
+
+    def _errors(self) -> list[str]:
+        return [
+            *checks.check_node(self.node),
+            *checks.check_link(self.link),
+            *checks.check_intervals(self.intervals),
+            *checks.check_tree(self.tree),
+            *checks.check_limits(self.limits),
+        ]
+
+    def require(self, role: Literal["worker", "master"]) -> Self:
+        """These settings for a node of this role, or a :class:`SettingsError` that says what it lacks."""
+        ready = msgspec.structs.replace(self, node=msgspec.structs.replace(self.node, type=role))
+        if errors := list(checks.check_role(ready.node, ready.link)):
+            raise SettingsError("\n".join(errors))
+        return ready
+
+    @property
+    def owner(self) -> tuple[int, int] | None:
+        """User and group id of applied files; ``None``: the process's own."""
+        return checks.owner_ids(self.tree.owner)
+
+    def describe(self) -> list[Described]:
+        """Every key with its value and where that came from; keys of the cluster are hidden."""
+        lines = []
+        for name in CATALOGUE:
+            value: Any = self
+            for part in name.split("."):
+                value = getattr(value, part)
+            lines.append(Described(name, _plain(value), self.origins.get(name, "default")))
+        return lines
+
+
+def _take_key_file(values: dict[str, Any], errors: list[str]) -> list[str]:
+    """Read ``link.key_file`` into ``link.key`` and ``link.previous_keys``; returns warnings."""
+    path = values.get("link.key_file")
+    if path is None:
+        return []
+    if "link.key" in values:
+        errors.append(f"link.key_file = {str(path)!r}: link.key is set as well; keep one of them")
+        return []
+    try:
+        first, *older = checks.read_key_file(path)
+    except ValueError as error:
+        errors.append(f"link.key_file = {str(path)!r}: {error}")
+        return []
+    values["link.key"] = first
+    values["link.previous_keys"] = (*older, *values.get("link.previous_keys", ()))
+    return [f"link.key_file: every user may read {path}: chmod 600 {path}"] if checks.others_may_read(path) else []
+
+
+def _plain(value: Any) -> Any:
+    """Plain data for a table or JSON."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, FileRow):
+        row = msgspec.to_builtins(value)
+        return {**row, "permissions": f"{value.permissions:#o}", "names": row["names"] or ["all"]}
+    if isinstance(value, ClusterKey):
+        return HIDDEN
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,212 @@
+"""Every setting: its name, type, default, bounds, meaning and an example, in one place.
+
+The sections are plain frozen values. The catalogue, the validation, the variables of the
+environment and ``docs/settings.md`` all follow from the types here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from outrider.settings.files import DEFAULT_EXCLUDED_EXTENSIONS, DEFAULT_EXCLUDED_FILES, DEFAULT_FILES, FileRow
+from outrider.settings.key import ClusterKey
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+DAY_S = 86_400.0
+# A message of 5 MiB leaves undivided; sealed, with its header, it is this long (specification 1.4).
+LARGEST_FRAME = 6_990_624
+
+
+def _seconds(meaning: str, *, example: float = 60, most: float = DAY_S) -> Meta:
+    return Meta(gt=0, le=most, description=f"{meaning}, seconds", examples=[example])
+
+
+def _count(meaning: str, *, least: int = 1, most: int, example: int) -> Meta:
+    return Meta(ge=least, le=most, description=meaning, examples=[example])
+
+
+def _bytes(meaning: str, *, least: int = KIB, most: int = 1024 * GIB, example: int) -> Meta:
+    return Meta(ge=least, le=most, description=f"{meaning}, bytes", examples=[example])
+
+
+def _says(meaning: str, example: Any) -> Meta:
+    return Meta(description=meaning, examples=[example])
+
+
+class Section(Struct, frozen=True, kw_only=True):
+    """A group of settings under one dotted name."""
+
+
+class Node(Section, frozen=True, kw_only=True):
+    """Who this node is."""
+
+    home: Annotated[
+        Path, _says("folder that is kept in step; a relative one starts at the settings file's folder", "/srv/node")
+    ] = Path()
+    name: Annotated[str, _says("name of this node, unique in the cluster", "worker1")] = "node01"
+    cluster: Annotated[str, _says("name of the cluster, equal on all nodes", "wazuh")] = "wazuh"
+    type: Annotated[Literal["worker", "master"], _says("role; the command sets it", "worker")] = "worker"
+    wire_version: Annotated[str, _says("version that a worker names in hello, equal on both ends", "4.9.2")] = "4.9.2"
+    profile: Annotated[
+        Literal["default", "wazuh-4.9"],
+        _says("set of defaults; wazuh-4.9 has the original's intervals and follows links", "wazuh-4.9"),
+    ] = "default"
+
+
+class Link(Section, frozen=True, kw_only=True):
+    """How nodes reach and trust one another."""
+
+    nodes: Annotated[tuple[str, ...], _says("addresses of the master; the first is used", ["192.0.2.10"])] = ()
+    port: Annotated[
+        int, Meta(ge=0, le=65_534, description="TCP port of the master; 0 lets a master take any", examples=[1516])
+    ] = 1516
+    bind_addr: Annotated[str, _says("address that a master listens on; :: for IPv6 as well", "0.0.0.0")] = "0.0.0.0"  # noqa: S104
+    key: Annotated[ClusterKey | None, _says("cluster key of 32 word characters", "made by: outrider keygen")] = None
+    key_file: Annotated[
+        Path | None, _says("file with the key on its first line, previous keys on further ones", "/etc/outrider/key")
+    ] = None
+    previous_keys: Annotated[
+        tuple[ClusterKey, ...], _says("older keys that still open what a peer sealed", "keys that were replaced")
+    ] = ()
+    token_age_s: Annotated[
+        float,
+        Meta(ge=0, le=DAY_S, description="oldest sealed message that is opened, seconds; 0: any age", examples=[300]),
+    ] = 0.0
+
+    @property
+    def keys(self) -> list[bytes]:
+        """The ring: the first key seals, all open. Empty if no key is set."""
+        ring = (self.key, *self.previous_keys)
+        return list(dict.fromkeys(bytes(key) for key in ring if key is not None))
+
+
+class WorkerIntervals(Section, frozen=True, kw_only=True):
+    """Times and counts of a worker."""
+
+    sync_integrity: Annotated[float, _seconds("pause between integrity rounds", example=300)] = 300.0
+    sync_agent_info: Annotated[float, _seconds("pause between agent-info rounds")] = 60.0
+    sync_agent_groups: Annotated[float, _seconds("pause between agent-groups rounds", example=30)] = 30.0
+    timeout_agent_groups: Annotated[float, _seconds("limit for storing one agent-groups message", example=30)] = 30.0
+    keep_alive: Annotated[float, _seconds("pause between keep-alives")] = 60.0
+    connection_retry: Annotated[float, _seconds("longest pause before a reconnect", example=10)] = 10.0
+    max_failed_keepalive_attempts: Annotated[
+        int, _count("failed keep-alives in a row before the worker reconnects", most=1000, example=3)
+    ] = 3
+    agent_groups_mismatch_limit: Annotated[
+        int, _count("checksum mismatches in a row before all agent groups are asked for", most=1000, example=3)
+    ] = 3
+
+
+class MasterIntervals(Section, frozen=True, kw_only=True):
+    """Times and counts of a master."""
+
+    process_pool_size: Annotated[int, _count("threads for scans and containers", most=64, example=2)] = 2
+    sync_agent_groups: Annotated[float, _seconds("pause between agent-groups broadcasts", example=10)] = 10.0
+    timeout_extra_valid: Annotated[float, _seconds("limit for unpacking extra-valid files", example=40)] = 40.0
+    recalculate_integrity: Annotated[float, _seconds("pause between scans of the master's files", example=8)] = 8.0
+    timeout_agent_info: Annotated[float, _seconds("limit for storing one agent-info message", example=40)] = 40.0
+    agent_group_start_delay: Annotated[float, _seconds("pause before the first agent-groups broadcast", example=30)] = (
+        30.0
+    )
+    check_worker_lastkeepalive: Annotated[float, _seconds("pause between keep-alive checks")] = 60.0
+    max_allowed_time_without_keepalive: Annotated[
+        float, _seconds("silence after which a worker's connection is closed", example=120)
+    ] = 120.0
+    max_locked_integrity_time: Annotated[
+        float, _seconds("time after which a stuck integrity lock is released", example=1000)
+    ] = 1000.0
+
+
+class CommunicationIntervals(Section, frozen=True, kw_only=True):
+    """Times and sizes of both ends of a connection."""
+
+    timeout_cluster_request: Annotated[float, _seconds("wait for any response", example=20)] = 20.0
+    timeout_dapi_request: Annotated[float, _seconds("wait for the result of an API request", example=200)] = 200.0
+    timeout_receiving_file: Annotated[float, _seconds("wait for a whole file once its task began", example=120)] = 120.0
+    max_zip_size: Annotated[int, _bytes("largest container, start of the adaptive limit", example=GIB)] = GIB
+    min_zip_size: Annotated[int, _bytes("lowest adaptive container limit", example=30 * MIB)] = 30 * MIB
+    compress_level: Annotated[int, _count("zlib level of containers", least=0, most=9, example=1)] = 1
+    zip_limit_tolerance: Annotated[
+        float, Meta(gt=0, lt=1, description="step of the adaptive limit, a share of it", examples=[0.2])
+    ] = 0.2
+
+
+class Intervals(Section, frozen=True, kw_only=True):
+    """Times of the original's ``cluster.json``, under its names."""
+
+    worker: WorkerIntervals = field(default_factory=WorkerIntervals)
+    master: MasterIntervals = field(default_factory=MasterIntervals)
+    communication: CommunicationIntervals = field(default_factory=CommunicationIntervals)
+
+
+class Tree(Section, frozen=True, kw_only=True):
+    """Which files are kept in step, and how they are written."""
+
+    files: Annotated[
+        tuple[FileRow, ...], _says("the files table: rows with a folder and its rules", [{"folder": "etc/rules/"}])
+    ] = DEFAULT_FILES
+    excluded_files: Annotated[tuple[str, ...], _says("base names that never travel", ["ar.conf"])] = (
+        DEFAULT_EXCLUDED_FILES
+    )
+    excluded_extensions: Annotated[tuple[str, ...], _says("endings of names that never travel", [".tmp", "~"])] = (
+        DEFAULT_EXCLUDED_EXTENSIONS
+    )
+    follow_links: Annotated[bool, _says("follow links to files inside their own table folder", False)] = False
+    owner: Annotated[
+        str, _says("user:group, names or numbers, of applied files; empty: the process's own", "wazuh:wazuh")
+    ] = ""
+    rehash_interval: Annotated[
+        float, _seconds("pause between scans that read every file again", example=86_400, most=365 * DAY_S)
+    ] = DAY_S
+    keep_previous: Annotated[
+        int, _count("replaced versions of the tree that stay on disk", least=0, most=100, example=1)
+    ] = 1
+    threads: Annotated[int, _count("threads of a scan; 0: one for each core", least=0, most=256, example=0)] = 0
+
+    def table(self) -> tuple[FileRow, ...]:
+        """The rows of the files table, as data; ``store.tree`` makes the native table of them."""
+        return self.files
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    """How much a peer may cost this node; every limit that is hit is counted by its name."""
+
+    handshake_deadline_s: Annotated[float, _seconds("time from accept to a good hello", example=20, most=600)] = 20.0
+    unknown_frame_bytes: Annotated[
+        int, _bytes("largest frame of a peer that is not known yet", most=16 * MIB, example=64 * KIB)
+    ] = 64 * KIB
+    frame_bytes: Annotated[
+        int, _bytes("largest frame of a known peer", least=LARGEST_FRAME, most=GIB, example=16 * MIB)
+    ] = 16 * MIB
+    message_bytes: Annotated[
+        int, _bytes("largest message that is joined from parts", least=LARGEST_FRAME, most=4 * GIB, example=64 * MIB)
+    ] = 64 * MIB
+    open_messages: Annotated[int, _count("unfinished divided messages of a peer", most=65_536, example=64)] = 64
+    open_files: Annotated[int, _count("files that a peer is sending at one time", most=1024, example=8)] = 8
+    file_bytes: Annotated[int, _bytes("largest file that a peer may send", example=GIB + 64 * MIB)] = GIB + 64 * MIB
+    open_strings: Annotated[int, _count("long strings that a peer is sending", most=65_536, example=64)] = 64
+    string_bytes: Annotated[int, _bytes("largest long string", most=4 * GIB, example=64 * MIB)] = 64 * MIB
+    strings_total: Annotated[int, _bytes("all long strings of a peer", most=64 * GIB, example=256 * MIB)] = 256 * MIB
+    tasks: Annotated[int, _count("tasks that a peer may run at one time", most=65_536, example=64)] = 64
+    connections: Annotated[int, _count("connections of a master", most=1_000_000, example=4096)] = 4096
+    connections_per_address: Annotated[
+        int, _count("connections of a master from one address", most=1_000_000, example=1024)
+    ] = 1024
+    inflight_write_bytes: Annotated[
+        int, _bytes("what one peer sent and the disk has not taken yet", least=64 * KIB, most=GIB, example=8 * MIB)
+    ] = 8 * MIB
+    unpacked_file_bytes: Annotated[int, _bytes("largest file out of a container", example=4 * GIB)] = 4 * GIB
+    unpacked_total_bytes: Annotated[int, _bytes("all files out of a container", example=16 * GIB)] = 16 * GIB
+
+
+class Log(Section, frozen=True, kw_only=True):
+    """What the command line writes to standard error."""
+
+    level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], _says("least severe line that is written", "DEBUG")
+    ] = "INFO"

@@ -1,0 +1,106 @@
+"""The cluster key: what is refused, what is only warned about, and that it never shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from outrider.errors import SettingsError
+from outrider.settings import ClusterKey, Settings
+
+KEY = "Zk3_" * 8
+OLD = "0ld_" * 8
+
+
+@pytest.mark.parametrize(
+    "text", ["", "short", KEY + "x", KEY[:-1] + "-", KEY[:-1] + " ", KEY[:-1] + "\u00e9", KEY[:-1] + "\n"]
+)
+def test_threat_12_a_key_that_is_not_32_word_characters_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(None, {}, {"link.key": text})
+    assert str(caught.value).startswith("link.key (flag)")
+    assert not text or text not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["0123456789abcdef" * 2, "0123456789ABCDEF" * 2, "7" * 32])
+def test_threat_12_hex_digits_only_give_a_warning_that_says_why(text: str) -> None:
+    (warning,) = Settings.load(None, {}, {"link.key": text}).warnings
+    assert "hex digits only" in warning
+    assert "128 bits" in warning
+
+
+def test_threat_12_a_good_key_gives_no_warning() -> None:
+    assert Settings.load(None, {}, {"link.key": KEY}).warnings == ()
+
+
+def test_a_key_is_never_shown() -> None:
+    settings = Settings.load(None, {}, {"link.key": KEY, "link.previous_keys": OLD})
+    for text in (repr(settings), str(settings), repr(settings.describe()), f"{settings.link.key}"):
+        assert KEY not in text
+        assert OLD not in text
+
+
+def test_the_ring_begins_with_the_key_and_holds_each_once() -> None:
+    link = Settings.from_mapping({"link": {"key": KEY, "previous_keys": [OLD, KEY]}}).link
+    assert link.keys == [KEY.encode(), OLD.encode()]
+    assert Settings.from_mapping({}).link.keys == []
+
+
+def test_previous_keys_alone_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"no link\.key that replaced them"):
+        Settings.from_mapping({"link.previous_keys": [OLD]})
+
+
+def test_a_key_file_gives_the_key_and_its_predecessors(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(f"{KEY}\n\n{OLD}\n", "ascii")
+    path.chmod(0o600)
+    settings = Settings.from_mapping({"link.key_file": str(path)})
+    assert settings.link.keys == [KEY.encode(), OLD.encode()]
+    assert settings.warnings == ()
+
+
+def test_a_key_file_that_everyone_may_read_gives_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(KEY, "ascii")
+    path.chmod(0o644)
+    (warning,) = Settings.from_mapping({"link.key_file": str(path)}).warnings
+    assert f"chmod 600 {path}" in warning
+
+
+def test_a_settings_file_with_the_key_that_everyone_may_read_gives_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "outrider.toml"
+    path.write_text(f'link.key = "{KEY}"\n', "ascii")
+    path.chmod(0o644)
+    (warning,) = Settings.load(path, {}).warnings
+    assert "every user may read it" in warning
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        (b"", "it is empty"),
+        (b"\xff\xfe", "not text"),
+        (b"\nshort\n", "line 2: it has 5 characters"),
+    ],
+)
+def test_a_bad_key_file_is_told_in_one_line(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_mapping({"link.key_file": str(path)})
+    (line,) = str(caught.value).splitlines()
+    assert reason in line
+
+
+def test_key_and_key_file_together_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="keep one of them"):
+        Settings.from_mapping({"link.key": KEY, "link.key_file": str(tmp_path / "key")})
+
+
+def test_equal_keys_are_equal() -> None:
+    assert ClusterKey(KEY) == ClusterKey(KEY)
+    assert len({ClusterKey(KEY), ClusterKey(KEY), ClusterKey(OLD)}) == 2
