@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 
-/// The core's result.
-pub type Result<T> = std::result::Result<T, Error>;
+/// The result of the core, unless another error is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// One variant for each cause.
 #[derive(Debug, thiserror::Error)]

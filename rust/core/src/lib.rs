@@ -4,14 +4,19 @@
 //! the bottom: a scan makes a manifest, two manifests make a plan, a plan makes a container, and
 //! a container is applied to a tree as one transaction.
 
+mod diff;
 mod digest;
 mod error;
 mod manifest;
+mod plan;
 mod relpath;
 mod table;
+mod wire;
 
+pub use diff::diff;
 pub use digest::{Digest, Hasher};
 pub use error::{Error, Result};
-pub use manifest::{Entry, Manifest, Plan};
+pub use manifest::{Entry, Manifest};
+pub use plan::Plan;
 pub use relpath::RelPath;
 pub use table::{FileRule, FilesTable};
