@@ -1,0 +1,96 @@
+"""One tagged logger for each process of a node, under the ``outrider`` logger.
+
+A record carries ``node``, ``peer``, ``tag`` and ``task`` as attributes, so that a host may format
+or filter by them. The library never configures logging for its host: only the command line calls
+:func:`configure`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TextIO
+
+ROOT = "outrider"
+
+
+class Tag(StrEnum):
+    """The processes of a node, under the mission's names."""
+
+    AGENT_GROUPS_RECV = "Agent-groups recv"
+    AGENT_GROUPS_RECV_FULL = "Agent-groups recv full"
+    AGENT_GROUPS_SEND = "Agent-groups send"
+    AGENT_GROUPS_SEND_FULL = "Agent-groups send full"
+    AGENT_INFO_SYNC = "Agent-info sync"
+    CLUSTER = "Cluster"
+    INTEGRITY_CHECK = "Integrity check"
+    INTEGRITY_SYNC = "Integrity sync"
+    KEEP_ALIVE = "Keep alive"
+    LOCAL_INTEGRITY = "Local integrity"
+    LOCAL_SERVER = "Local server"
+
+
+class TaskLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose lines all name their node, peer, process and task."""
+
+    def __init__(self, tag: str, *, node: str, peer: str | None = None, task: str | None = None) -> None:
+        name = re.sub(r"[^a-z0-9]+", "_", tag.lower()).strip("_")
+        super().__init__(logging.getLogger(f"{ROOT}.{name}"))
+        self.fields: dict[str, str | None] = {"node": node, "peer": peer, "tag": str(tag), "task": task}
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Put the fields on the record."""
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), **self.fields}
+        return msg, kwargs
+
+    def for_task(self, task: str) -> TaskLogger:
+        """The same process, for one of its tasks."""
+        return TaskLogger(self.fields["tag"] or "", node=self.fields["node"] or "", peer=self.fields["peer"], task=task)
+
+
+def task_logger(tag: str, node: str, peer: str | None = None, task: str | None = None) -> TaskLogger:
+    """The logger of the process ``tag`` at ``node``, about ``peer`` and within ``task`` where they are known."""
+    return TaskLogger(tag, node=node, peer=peer, task=task)
+
+
+class HumanFormatter(logging.Formatter):
+    """``2026-01-31T12:00:00.000Z INFO    [worker1] [Integrity sync] [task 3f2a08c1] text``, one line a record.
+
+    Control characters are written as escapes: a peer's bytes can neither start a line nor colour one.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the name that logging calls)
+        """One line of text."""
+        where = f"[{getattr(record, 'node', None) or record.name}]"
+        if peer := getattr(record, "peer", None):
+            where += f" [peer {peer}]"
+        if tag := getattr(record, "tag", None):
+            where += f" [{tag}]"
+        if task := getattr(record, "task", None):
+            where += f" [task {task.partition('-')[0]}]"
+        moment = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{moment}.{int(record.msecs):03}Z {record.levelname:<7} " + _one_line(f"{where} {record.getMessage()}")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  (the name that logging calls)
+        """The traceback, its lines kept and everything else that is no text escaped."""
+        return "\n".join(_one_line(line) for line in super().formatException(ei).split("\n"))
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Write all lines of at least ``level`` to ``stream`` (standard error). For the command line only."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(HumanFormatter())
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger(ROOT).setLevel(level)

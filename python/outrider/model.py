@@ -1,0 +1,18 @@
+"""The nouns of the cluster. Files, trees and plans are defined once, in the native core."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from outrider._native import Entry, Manifest, Plan
+
+__all__ = ["Entry", "Manifest", "NodeInfo", "Plan"]
+
+
+class NodeInfo(Struct, frozen=True, kw_only=True):
+    """One node of the cluster, as it introduced itself; ``type`` is ``worker`` or ``master``."""
+
+    name: str
+    type: str
+    version: str
+    address: str

@@ -1,0 +1,97 @@
+"""What a node tells about itself: counters, last results, the state of a link. No I/O, no clock.
+
+:class:`Status` is the one thing that changes; whoever looks gets a :class:`Snapshot`, which never does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How one round of one kind of synchronisation ended.
+
+    ``started`` is in Unix seconds; ``counts`` tells what it did (files written, bytes sent ...);
+    ``detail`` says why it failed.
+    """
+
+    ok: bool
+    started: float
+    seconds: float
+    counts: Mapping[str, int] = field(default_factory=dict)
+    detail: str = ""
+
+
+class Kind(Struct, frozen=True, kw_only=True):
+    """All rounds of one kind: how many, the last, and the last that succeeded."""
+
+    succeeded: int = 0
+    failed: int = 0
+    last: Outcome | None = None
+    last_good: Outcome | None = None
+
+
+class LinkState(Struct, frozen=True, kw_only=True):
+    """The link to one peer; ``since`` is the Unix time of its last change."""
+
+    connected: bool = False
+    peer: str = ""
+    since: float | None = None
+    reconnects: int = 0
+    reason: str = ""
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """Everything at one moment."""
+
+    link: LinkState
+    counters: Mapping[str, int]
+    limits_hit: Mapping[str, int]
+    kinds: Mapping[str, Kind]
+
+
+class Status:
+    """Records what happens, for one link or one node. Names come from our code, never from a peer."""
+
+    def __init__(self) -> None:
+        self._link = LinkState()
+        self._connects = 0
+        self._counters: Counter[str] = Counter()
+        self._limits: Counter[str] = Counter()
+        self._kinds: dict[str, Kind] = {}
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a counter."""
+        self._counters[name] += by
+
+    def limit_hit(self, name: str) -> None:
+        """A limit of the settings was reached; ``name`` is its key."""
+        self._limits[name] += 1
+
+    def connected(self, peer: str, at: float) -> None:
+        """The link to ``peer`` is up and greeted."""
+        self._link = LinkState(connected=True, peer=peer, since=at, reconnects=self._connects)
+        self._connects += 1
+
+    def disconnected(self, reason: str, at: float) -> None:
+        """The link is down; a link that never came up may say so as well."""
+        self._link = LinkState(peer=self._link.peer, since=at, reconnects=self._link.reconnects, reason=reason)
+
+    def finished(self, kind: str, result: Outcome) -> None:
+        """A round of ``kind`` ended."""
+        so_far = self._kinds.get(kind, Kind())
+        self._kinds[kind] = Kind(
+            succeeded=so_far.succeeded + result.ok,
+            failed=so_far.failed + (not result.ok),
+            last=result,
+            last_good=result if result.ok else so_far.last_good,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Everything as it is now; later changes do not reach it."""
+        return Snapshot(
+            link=self._link, counters=dict(self._counters), limits_hit=dict(self._limits), kinds=dict(self._kinds)
+        )

@@ -1,0 +1,114 @@
+"""Each line names its node, peer, process and task, and stays one line whatever a peer sent."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from outrider.logs import HumanFormatter, Tag, configure, task_logger
+from outrider.settings import Settings
+
+KEY = "Zk3_" * 8
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """What the command line would write; the logging of the test run is put back afterwards."""
+    root, ours = logging.getLogger(), logging.getLogger("outrider")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    stream = io.StringIO()
+    configure("INFO", stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+
+
+def test_a_line_carries_node_peer_tag_and_task(stream: io.StringIO) -> None:
+    log = task_logger(Tag.INTEGRITY_SYNC, "worker1", peer="master", task="3f2a08c1-6ff2-49aa-aca6-27429108bcdc")
+    log.info("%d files written", 3)
+    line = stream.getvalue()
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    "
+        r"\[worker1\] \[peer master\] \[Integrity sync\] \[task 3f2a08c1\] 3 files written\n",
+        line,
+    )
+
+
+def test_unknown_parts_are_left_out(stream: io.StringIO) -> None:
+    task_logger(Tag.KEEP_ALIVE, "worker1").warning("late")
+    assert stream.getvalue().endswith("WARNING [worker1] [Keep alive] late\n")
+
+
+def test_a_task_of_a_process_keeps_its_other_fields() -> None:
+    log = task_logger(Tag.INTEGRITY_CHECK, "node01", peer="worker1").for_task("abc")
+    assert log.fields == {"node": "node01", "peer": "worker1", "tag": "Integrity check", "task": "abc"}
+
+
+def test_a_host_finds_the_fields_on_the_record(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="outrider"):
+        task_logger("Agent-groups recv full", "w", task="t").info("x", extra={"more": 1})
+    (record,) = caplog.records
+    assert record.name == "outrider.agent_groups_recv_full"
+    assert {name: vars(record)[name] for name in ("node", "peer", "tag", "task", "more")} == {
+        "node": "w",
+        "peer": None,
+        "tag": "Agent-groups recv full",
+        "task": "t",
+        "more": 1,
+    }
+
+
+def test_what_a_peer_sent_cannot_start_or_colour_a_line(stream: io.StringIO) -> None:
+    task_logger(Tag.CLUSTER, "node01", peer="a\nb").error("name %s", "x\n2026 ERROR [node01] y\x1b[31m\u202e")
+    assert stream.getvalue().count("\n") == 1
+    assert "\x1b" not in stream.getvalue()
+    assert "\u202e" not in stream.getvalue()
+
+
+def test_a_traceback_keeps_its_lines(stream: io.StringIO) -> None:
+    def fail() -> None:
+        raise ValueError("bad \x1b")
+
+    try:
+        fail()
+    except ValueError:
+        task_logger(Tag.CLUSTER, "node01").exception("failed")
+    lines = stream.getvalue().splitlines()
+    assert lines[1].startswith("Traceback")
+    assert lines[-1] == "ValueError: bad \\x1b"
+
+
+def test_lines_of_other_libraries_keep_their_shape() -> None:
+    record = logging.LogRecord("asyncio", logging.ERROR, "", 0, "loop %s", ("x",), None)
+    assert HumanFormatter().format(record).endswith("ERROR   [asyncio] loop x")
+
+
+def test_configuring_twice_writes_each_line_once(stream: io.StringIO) -> None:
+    configure("WARNING", stream)
+    task_logger(Tag.CLUSTER, "n").info("quiet")
+    task_logger(Tag.CLUSTER, "n").warning("loud")
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_settings_in_a_line_do_not_show_the_key(stream: io.StringIO) -> None:
+    settings = Settings.from_mapping({"link": {"key": KEY, "previous_keys": [KEY[::-1]]}})
+    task_logger(Tag.CLUSTER, "n").info("%s %r", settings, settings.link)
+    assert "<hidden>" in stream.getvalue()
+    assert KEY not in stream.getvalue()
+    assert KEY[::-1] not in stream.getvalue()
+
+
+def test_the_library_leaves_the_logging_of_its_host_alone() -> None:
+    code = (
+        "import logging, outrider.logs; outrider.logs.task_logger('Cluster', 'n').info('x');"
+        "ours = logging.getLogger('outrider'); print(ours.handlers, ours.level, logging.getLogger().handlers)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[] 0 []\n", "")
