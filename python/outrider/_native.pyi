@@ -6,13 +6,13 @@ in a thread. Errors arrive as the classes of :mod:`outrider.errors`: a peer's by
 """
 
 from collections.abc import Sequence
-from typing import final
+from typing import ClassVar, final
 
 __version__: str
 
 @final
 class FileRule:
-    """One row of the files table (specification 4.4)."""
+    """One row of the files table (specification 4.4); :class:`SettingsError` if it cannot work."""
 
     def __new__(
         cls,
@@ -54,6 +54,8 @@ class Entry:
     @property
     def rule(self) -> str:
         """The folder key, the wire's ``cluster_item_key``."""
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
 @final
 class Manifest:
@@ -68,8 +70,8 @@ class Manifest:
     @property
     def root(self) -> str:
         """Root of the BLAKE2b tree over folders and files, 128 hex digits; equal roots: equal paths and contents."""
-    def to_wire(self) -> bytes:
-        """The metadata JSON of specification 4.2, as a worker sends it."""
+    def to_wire(self, home: str) -> bytes:
+        """The metadata JSON of specification 4.2, as a worker whose tree lies at ``home`` sends it."""
     @staticmethod
     def from_wire(data: bytes) -> Manifest:
         """Read a worker's metadata JSON; :class:`PeerError` for anything that is not one, bad paths included."""
@@ -89,11 +91,17 @@ class Plan:
         """Entries in missing, shared and extra."""
     def __bool__(self) -> bool:
         """Whether anything must change."""
-    def __str__(self) -> str: ...
-    def to_json(self) -> str: ...
-    def to_wire(self) -> bytes: ...
+    def __str__(self) -> str:
+        """For people: the counts, then one line for each file: ``+`` missing, ``~`` shared, ``-`` extra."""
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    def to_json(self) -> str:
+        """For programs: ``counts``, and the paths of ``missing``, ``shared`` and ``extra``."""
+    def to_wire(self) -> bytes:
+        """The three groups as a master sends them; never marked merged, since an old worker would write nothing."""
     @staticmethod
-    def from_wire(data: bytes) -> Plan: ...
+    def from_wire(data: bytes) -> Plan:
+        """Read a master's three groups; :class:`PeerError` for bad paths, twins or anything else."""
 
 def diff(source: Manifest, target: Manifest, table: FilesTable) -> Plan:
     """What must change in ``target``'s tree so that it equals ``source``'s."""

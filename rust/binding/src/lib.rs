@@ -1,12 +1,21 @@
 //! `outrider._native`: the contents list of the native module.
 #![allow(missing_docs, reason = "the Python face is documented in _native.pyi")]
 
+mod error;
+mod manifest;
+mod table;
+
 use pyo3::prelude::*;
 
 /// The native core of Outrider.
 #[pymodule]
 mod _native {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_export]
+    use crate::manifest::{Entry, Manifest, Plan, diff};
+    #[pymodule_export]
+    use crate::table::{FileRule, FilesTable};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -19,6 +19,14 @@ pub enum Error {
         /// The rule that it breaks.
         why: &'static str,
     },
+    /// A row of the files table that cannot work.
+    #[error("the files table's folder {folder:?} is refused: {why}")]
+    BadRule {
+        /// The folder key as it came.
+        folder: String,
+        /// What is wrong, and what would be right.
+        why: String,
+    },
     /// Bytes of a peer that are not what the protocol says.
     #[error("{what} cannot be read: {why}")]
     BadData {

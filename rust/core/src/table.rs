@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::RelPath;
+use crate::{Error, RelPath, Result};
+
+/// The folder that holds what a tree keeps for itself; no table and no scan enters one.
+pub(crate) const OWN_FOLDER: &str = ".outrider";
 
 /// One row of the table: a folder and what of it travels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,20 @@ pub struct FilesTable {
 }
 
 impl FilesTable {
+    /// Checks every row, and that no folder stands there twice.
+    ///
+    /// # Errors
+    /// [`Error::BadRule`] names the row and the remedy.
+    pub fn check(&self) -> Result<()> {
+        for (i, rule) in self.rules.iter().enumerate() {
+            rule.check()?;
+            if self.rules.iter().take(i).any(|earlier| earlier.folder == rule.folder) {
+                return Err(rule.refused("it stands there twice; one row says all about a folder"));
+            }
+        }
+        Ok(())
+    }
+
     /// The rule with this folder key, e.g. `etc/rules/`.
     #[must_use]
     pub fn rule(&self, folder: &str) -> Option<&FileRule> {
@@ -59,6 +76,30 @@ impl FilesTable {
 }
 
 impl FileRule {
+    /// Checks the folder key and the permissions.
+    ///
+    /// # Errors
+    /// [`Error::BadRule`] names the remedy.
+    pub fn check(&self) -> Result<()> {
+        let Some(folder) = self.folder.strip_suffix('/') else {
+            return Err(self.refused("it needs a slash at its end, as in \"etc/rules/\""));
+        };
+        if let Err(error) = RelPath::new(folder) {
+            return Err(self.refused(&format!("{error}; name a folder below the home, as in \"etc/rules/\"")));
+        }
+        if folder.split('/').any(|component| component == OWN_FOLDER) {
+            return Err(self.refused("Outrider keeps its own state there"));
+        }
+        if self.permissions > 0o777 {
+            return Err(self.refused("its permissions go beyond 0o777; 0o660 is usual"));
+        }
+        Ok(())
+    }
+
+    fn refused(&self, why: &str) -> Error {
+        Error::BadRule { folder: self.folder.to_string(), why: why.to_owned() }
+    }
+
     fn admits(&self, path: &RelPath) -> bool {
         let Some(inner) = path.as_str().strip_prefix(&*self.folder) else { return false };
         (self.recursive || !inner.contains('/'))
@@ -95,5 +136,16 @@ mod tests {
         for outside in ["etc/passwd", "etc/x/client.keys", "etc/shared/ar.conf", "etc/shared/a.tmp", "var/x"] {
             assert_eq!(folder_of(outside), None, "{outside} was admitted");
         }
+    }
+
+    #[test]
+    fn a_row_that_cannot_work_is_refused() {
+        for bad in ["etc", "/etc/", "../x/", "", "/", "a/.outrider/", "a//"] {
+            assert!(rule(bad, None, true).check().is_err(), "{bad:?} was accepted");
+        }
+        assert!(FileRule { permissions: 0o4755, ..rule("a/", None, true) }.check().is_err());
+        let twice = FilesTable { rules: vec![rule("a/", None, true), rule("a/", None, false)], ..Default::default() };
+        assert!(twice.check().is_err());
+        assert!(FilesTable { rules: vec![rule("etc/", None, true)], ..Default::default() }.check().is_ok());
     }
 }
