@@ -5,6 +5,7 @@
     OutriderError
     ├── SettingsError        ours: the node does not start; the text names the key and the remedy
     ├── PeerError            the other end's: what it sent is refused, the link may go on
+    │   ├── Refusal          a request of the peer that we answer with ``err`` and a code of specification 7.2
     │   ├── RefusedByPeer    the peer answered ``err``; carries the code of specification 7.2
     │   └── ProtocolError    the peer broke the protocol: the connection closes with one reason
     ├── TransportError       nobody's: the network's; try again later
@@ -29,6 +30,16 @@ class SettingsError(OutriderError):
 
 class PeerError(OutriderError):
     """What the other end sent is wrong; it is refused and nothing of it is kept."""
+
+
+class Refusal(PeerError):  # noqa: N818  (it is an answer, told as one)
+    """A request of the peer that we refuse; it gets ``err`` with this code and detail (specification 7.2)."""
+
+    def __init__(self, code: int, detail: str | None = None) -> None:
+        """Keep the code and what the peer is told."""
+        super().__init__(f"refused with error {code}" + (f": {detail}" if detail else ""))
+        self.code = code
+        self.detail = detail
 
 
 class RefusedByPeer(PeerError):  # noqa: N818  (it is an answer, told as one)

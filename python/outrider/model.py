@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from outrider._native import Entry, Manifest, Plan
+from outrider._native import Entry, Manifest, Plan, diff
 
-__all__ = ["Entry", "Manifest", "NodeInfo", "Plan"]
+__all__ = ["Entry", "Manifest", "NodeInfo", "Plan", "diff"]
 
 
 class NodeInfo(Struct, frozen=True, kw_only=True):

@@ -11,10 +11,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
-from typing import ParamSpec, Protocol, TypeVar
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Instant(NamedTuple):
+    """One reading of both clocks: ``monotonic`` seconds for deadlines, ``wall`` Unix seconds for token times."""
+
+    monotonic: float
+    wall: float
 
 
 class Threads(Protocol):
@@ -64,3 +71,7 @@ class Ports:
     threads: Threads
     network: Network
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def now(self) -> Instant:
+        """Read both clocks."""
+        return Instant(self.monotonic(), self.wall())

@@ -1,0 +1,148 @@
+"""Files that arrive over one connection, written in threads, each file's parts in order (2.1, 3.3).
+
+The answer to a part says that it is on disk (or in the page cache), so a peer's window bounds what
+we hold; one that sends on regardless is held back at the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from outrider.errors import Refusal
+from outrider.ports import Threads
+from outrider.protocol import faults
+from outrider.protocol.bodies import TransferPath, split_once
+from outrider.protocol.commands import ERR, OK_NEW_FILE
+from outrider.store.incoming import IncomingFile
+from outrider.transport.channel import Reply
+
+_BAD_SUM = b"File wasn't correctly received. Checksums aren't equal."
+
+
+class Inbox:
+    """See the module. ``hold`` and ``release`` stop and resume reading from the peer."""
+
+    def __init__(
+        self,
+        threads: Threads,
+        *,
+        most: int,
+        file_bytes: int,
+        inflight_bytes: int,
+        hold: Callable[[], None],
+        release: Callable[[], None],
+    ) -> None:
+        self._threads = threads
+        self._most = most
+        self._file_bytes = file_bytes
+        self._inflight_bytes = inflight_bytes
+        self._hold = hold
+        self._release = release
+        self._inflight = 0
+        self._open: dict[bytes, _Lane] = {}
+        self._whole: dict[TransferPath, Path] = {}
+
+    async def begin(self, payload: bytes, worker: str, folder: Path) -> Reply:
+        """``new_file``: open or truncate a file in ``folder``, which belongs to ``worker``."""
+        path = TransferPath.decode(payload, worker)
+        lane = self._open.get(payload)
+        if lane is None:
+            if len(self._open) >= self._most:
+                raise Refusal(faults.INTERNAL, f"{self._most} files are open already (limits.open_files)")
+            lane = self._open[payload] = _Lane(IncomingFile(folder / path.name, self._file_bytes), path, self._threads)
+        self._whole.pop(path, None)
+        await lane.do(lane.file.open)
+        return Reply(b"Ready to receive new file", OK_NEW_FILE)
+
+    async def extend(self, payload: bytes) -> Reply:
+        """``file_upd``: append a part."""
+        name, data = split_once(payload)
+        lane = self._lane(name)
+        self._inflight += len(data)
+        if self._inflight > self._inflight_bytes:
+            self._hold()
+        try:
+            await lane.do(lane.file.write, data)
+        finally:
+            self._inflight -= len(data)
+            if self._inflight <= self._inflight_bytes // 2:
+                self._release()
+        return Reply(b"File updated")
+
+    async def end(self, payload: bytes) -> Reply:
+        """``file_end``: close a file and compare its SHA-256; one that differs is removed."""
+        name, sha256 = split_once(payload)
+        lane = self._lane(name)
+        del self._open[name]
+        if not await lane.do(lane.file.finish, sha256):
+            return Reply(_BAD_SUM, ERR)
+        self._whole[lane.path] = lane.file.path
+        return Reply(b"File received correctly")
+
+    def take(self, path: TransferPath) -> bool:
+        """Whether a whole file lies at ``path``; from now on it is the taker's to remove."""
+        return self._whole.pop(path, None) is not None
+
+    async def abandon(self) -> None:
+        """Remove everything that nobody has taken: the connection is gone."""
+        lanes = list(self._open.values())
+        self._open.clear()
+        for lane in lanes:
+            await lane.do(lane.file.discard)
+        left, self._whole = self._whole, {}
+        for file in left.values():
+            await self._threads.run(file.unlink, missing_ok=True)
+
+    def _lane(self, name: bytes) -> _Lane:
+        lane = self._open.get(name)
+        if lane is None:
+            raise Refusal(faults.INTERNAL, repr(name))
+        return lane
+
+
+class _Lane:
+    """The work on one file: in order, off the loop, and as much per thread call as has queued up."""
+
+    def __init__(self, file: IncomingFile, path: TransferPath, threads: Threads) -> None:
+        self.file = file
+        self.path = path
+        self._threads = threads
+        self._queue: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    def do(self, work: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.append((lambda: work(*args), done))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return done
+
+    async def _work(self) -> None:
+        try:
+            while self._queue:
+                batch = list(self._queue)
+                self._queue.clear()
+                outcomes = await self._threads.run(_run_all, [work for work, _ in batch])
+                for (_, done), outcome in zip(batch, outcomes, strict=True):
+                    if done.done():
+                        continue
+                    if isinstance(outcome, Exception):
+                        done.set_exception(outcome)
+                    else:
+                        done.set_result(outcome)
+        finally:
+            self._worker = None
+
+
+def _run_all(works: list[Callable[[], Any]]) -> list[Any]:
+    outcomes: list[Any] = []
+    for work in works:
+        try:
+            outcomes.append(work())
+        except Exception as error:  # noqa: BLE001  (handed to whoever waits for this piece of work)
+            outcomes.append(error)
+    return outcomes

@@ -1,0 +1,176 @@
+"""One session with one peer: its channel, its transfers, and the commands that both roles serve (2.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from outrider.errors import Refusal
+from outrider.exchange.inbox import Inbox
+from outrider.exchange.sending import Sender
+from outrider.exchange.tasks import Tasks
+from outrider.ports import Ports
+from outrider.protocol import faults
+from outrider.protocol.bodies import TaskFault, TransferPath, split_once
+from outrider.protocol.commands import (
+    CANCEL_TASK,
+    ECHO,
+    ERR_STR,
+    FILE_END,
+    FILE_UPD,
+    NEW_FILE,
+    NEW_STR,
+    STR_UPD,
+    Command,
+)
+from outrider.protocol.connection import Connection, LinkLimits
+from outrider.protocol.faults import Fault
+from outrider.protocol.seal import Seal
+from outrider.protocol.transfer import Strings
+from outrider.settings import Settings
+from outrider.store.home import Home
+from outrider.transport.channel import Channel, Owner, Reply
+
+Serve = Callable[[bytes], Reply | Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every session of a node stands on."""
+
+    settings: Settings
+    ports: Ports
+    home: Home
+    seal: Seal
+
+
+class Session:
+    """See the module. A role adds its own commands to those of 2.1 with :meth:`also_serve`."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        owner: Owner,
+        *,
+        handshake_deadline: float | None = None,
+    ) -> None:
+        settings, ports = ground.settings, ground.ports
+        self.worker = ""
+        self._home = ground.home
+        self._ports = ports
+        self._serves: dict[bytes, Serve] = {}
+        limits = settings.limits
+        connection = Connection(
+            ground.seal,
+            ports.random,
+            serves=self._serves,
+            limits=LinkLimits(
+                limits.unknown_frame_bytes, limits.frame_bytes, limits.message_bytes, limits.open_messages
+            ),
+            handshake_deadline=handshake_deadline,
+        )
+        self.channel = Channel(connection, owner, ports)
+        self.tasks = Tasks(ports.random, limits.tasks)
+        self.sender = Sender(self.channel, self.tasks, ports, settings.intervals.communication.timeout_cluster_request)
+        self.strings = Strings(
+            ports.random,
+            most=limits.open_strings,
+            string_bytes=limits.string_bytes,
+            all_bytes=limits.strings_total,
+        )
+        self._removals: set[asyncio.Future[None]] = set()
+        self._timeout_s = settings.intervals.communication.timeout_cluster_request
+        self._inbox = Inbox(
+            ports.threads,
+            most=limits.open_files,
+            file_bytes=limits.file_bytes,
+            inflight_bytes=limits.inflight_write_bytes,
+            hold=lambda: self.channel.hold("disk"),
+            release=lambda: self.channel.release("disk"),
+        )
+
+        self.also_serve(self._common())
+
+    def also_serve(self, commands: Mapping[Command, Serve]) -> None:
+        """Add commands that this side answers; before the channel opens."""
+        self._serves |= {command.name: serve for command, serve in commands.items()}
+
+    async def known(self, worker: str) -> None:
+        """The peer has said who it is; transfers of this session go to ``worker``'s folder."""
+        self.worker = worker
+        await self._ports.threads.run(self._home.open_transfers, worker)
+        self.channel.connection.known()
+
+    def serve(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply]:
+        """Answer a request of the peer."""
+        return self._serves[command.name](payload)
+
+    async def request(self, command: Command, payload: bytes = b"") -> bytes:
+        """Ask the peer; see :meth:`Channel.request`."""
+        return await self.channel.request(command, payload, self._timeout_s)
+
+    async def report(self, command: Command, fault: TaskFault) -> None:
+        """Tell the peer that something failed, if it can still be told."""
+        if self.channel.is_open:
+            await self.request(command, fault.encode())
+
+    def deliver(self, payload: bytes) -> Reply:
+        """An ``_e`` command: the file of a task is whole and lies at a path; refused unless both are true.
+
+        A file that nobody waits for is removed, as the original does, but only out of the peer's folder.
+        """
+        task, name = split_once(payload)
+        path = TransferPath.decode(name, self.worker)
+        if self._inbox.take(path):
+            try:
+                self.tasks.deliver(task, path)
+            except Refusal:
+                self.remove_later(path)
+                raise
+        else:
+            fault = Fault(faults.FILE_ERROR, f"{path} did not arrive whole")
+            known = self.tasks.fail(task, fault)
+            raise Refusal(*fault) if known else Refusal(faults.UNKNOWN_TASK, task.decode(errors="replace"))
+        return Reply(b"File correctly received")
+
+    def path_of(self, path: TransferPath) -> Path:
+        """Where a transferred file lies on this node."""
+        return self._home.transfers(path.worker) / path.name
+
+    def remove_later(self, path: TransferPath) -> None:
+        """Remove a transferred file, off the loop."""
+        self._removals.add(task := asyncio.ensure_future(self._ports.threads.run(_unlink, self.path_of(path))))
+        task.add_done_callback(self._removals.discard)
+
+    async def close(self) -> None:
+        """The channel is gone: nothing of its transfers stays."""
+        await self._inbox.abandon()
+
+    def _common(self) -> dict[Command, Serve]:
+        return {
+            ECHO: Reply,
+            NEW_FILE: self._new_file,
+            FILE_UPD: self._inbox.extend,
+            FILE_END: self._inbox.end,
+            NEW_STR: lambda payload: Reply(self.strings.begin(payload)),
+            STR_UPD: self._extend_string,
+            ERR_STR: lambda payload: Reply(self.strings.drop_unused(payload) or b"None"),
+            CANCEL_TASK: self._cancel,
+        }
+
+    def _new_file(self, payload: bytes) -> Awaitable[Reply]:
+        return self._inbox.begin(payload, self.worker, self._home.transfers(self.worker))
+
+    def _extend_string(self, payload: bytes) -> Reply:
+        self.strings.extend(*split_once(payload))
+        return Reply(b"String updated")
+
+    def _cancel(self, payload: bytes) -> Reply:
+        self.tasks.cancel(TaskFault.decode(payload).task)
+        return Reply(b"Request received correctly")
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)

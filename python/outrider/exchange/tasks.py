@@ -1,0 +1,67 @@
+"""Announced transfers: an id on the one side, a wait for the file on the other (specification 3.1, 3.3)."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+from outrider.errors import PeerError, Refusal
+from outrider.protocol import faults
+from outrider.protocol.bodies import TransferPath, task_id
+from outrider.protocol.faults import Fault
+
+
+class Outgoing:
+    """A send under way; the peer may have lost interest."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+
+class Tasks:
+    """The transfers of one connection: those we wait for, those we send. ``most`` wait at one time."""
+
+    def __init__(self, random: Random, most: int) -> None:
+        self._random = random
+        self._most = most
+        self._waiting: dict[bytes, asyncio.Future[TransferPath]] = {}
+        self._sending: dict[bytes, Outgoing] = {}
+
+    def open(self, given: bytes = b"") -> tuple[bytes, asyncio.Future[TransferPath]]:
+        """Announce a transfer to us: its id (``given``, if the peer chose one) and where its file will be told."""
+        if len(self._waiting) >= self._most:
+            raise Refusal(faults.INTERNAL, f"{self._most} tasks are open already, which is the limit (limits.tasks)")
+        name = given or task_id(self._random.getrandbits(128))
+        arrival: asyncio.Future[TransferPath] = asyncio.get_running_loop().create_future()
+        self._waiting[name] = arrival
+        arrival.add_done_callback(lambda _: self._waiting.pop(name, None))
+        return name, arrival
+
+    def deliver(self, name: bytes, path: TransferPath) -> None:
+        """The file of task ``name`` lies whole at ``path``; refused with 3027 if nothing waits for it."""
+        arrival = self._waiting.get(name)
+        if arrival is None or arrival.done():
+            raise Refusal(faults.UNKNOWN_TASK, name.decode(errors="replace"))
+        arrival.set_result(path)
+
+    def fail(self, name: bytes | None, fault: Fault) -> bool:
+        """The peer cannot send the file of ``name``; whether something waited for it."""
+        arrival = self._waiting.get(name) if name else None
+        if arrival is None or arrival.done():
+            return False
+        arrival.set_exception(PeerError(f"the peer gave up sending: Error {fault.code} - {fault.detail}"))
+        return True
+
+    def sending(self, name: bytes) -> Outgoing:
+        """Note that we send for the peer's task ``name``; pair with :meth:`sent`."""
+        outgoing = self._sending[name] = Outgoing()
+        return outgoing
+
+    def sent(self, name: bytes) -> None:
+        """The send for ``name`` is over."""
+        self._sending.pop(name, None)
+
+    def cancel(self, name: bytes | None) -> None:
+        """The peer does not want the file of its task ``name`` any more."""
+        if name in self._sending:
+            self._sending[name].cancelled = True

@@ -1,0 +1,156 @@
+"""The master's side of a connection: each command of a worker and what answers it, one line each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from outrider.errors import OutriderError, Refusal
+from outrider.exchange.session import Ground, Serve, Session
+from outrider.logs import Tag, task_logger
+from outrider.master.integrity import WorkerIntegrity
+from outrider.master.roster import Roster
+from outrider.master.source import Source
+from outrider.model import NodeInfo
+from outrider.protocol import commands as c
+from outrider.protocol import faults
+from outrider.protocol.bodies import Hello, check_node_name
+from outrider.protocol.commands import Command
+from outrider.status import Status
+from outrider.store.tree import FileTree
+from outrider.supervise import Supervisor, within
+from outrider.transport.channel import Channel, Reply
+
+_PROBE_S = 2
+"""How long a connection whose name is claimed anew may take to show that it lives; hello waits for it."""
+_NO_AGENTS = b"this node keeps no agents"
+
+
+class MasterHandler:
+    """One connection of a worker, from accept to its end. ``admit`` decides whether there is room for it."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        tree: FileTree,
+        source: Source,
+        roster: Roster[MasterHandler],
+        status: Status,
+        *,
+        admit: Callable[[MasterHandler], str | None],
+        left: Callable[[MasterHandler], None],
+    ) -> None:
+        settings, ports = ground.settings, ground.ports
+        now = ports.monotonic()
+        self.info = NodeInfo(name="", type="", version="", address="")
+        self.last_keep_alive = now
+        self._ports = ports
+        self._status = status
+        self._roster = roster
+        self._admit = admit
+        self._left = left
+        self._log = task_logger(Tag.CLUSTER, settings.node.name)
+        deadline = now + settings.limits.handshake_deadline_s
+        self.session = Session(ground, self, handshake_deadline=deadline)
+        self.supervisor = Supervisor(ports, self._log)
+        self._integrity = WorkerIntegrity(
+            self.session,
+            source=source,
+            tree=tree,
+            settings=settings,
+            ports=ports,
+            status=status,
+            supervisor=self.supervisor,
+        )
+        self.session.also_serve(self._serves())
+
+    # what the channel calls
+
+    def connected(self, channel: Channel) -> None:
+        """A stream came in; whether it may stay."""
+        if refusal := self._admit(self):
+            channel.close(refusal)
+
+    def process_request(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply]:
+        """Serve a request of the worker."""
+        return self.session.serve(command, payload)
+
+    def lost(self, reason: str) -> None:
+        """The stream is gone."""
+        if self.info.name:
+            self._roster.leave(self)
+            self._log.info("%s disconnected: %s", self.info.name, reason)
+        else:
+            self._log.debug("a connection from %s ended before hello: %s", self.session.channel.address, reason)
+            self._status.count("connections_without_hello")
+        self._left(self)
+
+    # what the node asks for
+
+    async def answers(self) -> bool:
+        """Whether the peer is there at all: it must echo within moments."""
+        if not self.session.channel.is_open:
+            return False
+        try:
+            await asyncio.wait_for(self.session.request(c.ECHO, b"are you there?"), _PROBE_S)
+        except (TimeoutError, OutriderError):
+            return False
+        return True
+
+    async def close(self, reason: str) -> None:
+        """End all tasks of this connection, telling the worker what is given up, then the connection."""
+        await self.supervisor.stop()
+        self.session.channel.close(reason)
+        await within(1, self.session.channel.closed())
+        await self.session.close()
+
+    # the worker's commands
+
+    def _serves(self) -> dict[Command, Serve]:
+        return {
+            c.HELLO: self._hello,
+            c.KEEP_ALIVE: self._keep_alive,
+            c.INTEGRITY_PERMISSION: self._integrity.ask,
+            c.INTEGRITY_CHECK: self._integrity.begin,
+            c.INTEGRITY_CHECK_END: self.session.deliver,
+            c.INTEGRITY_CHECK_ERROR: self._integrity.failed,
+            c.AGENT_INFO_PERMISSION: lambda _: Reply(b"False"),
+            c.AGENT_INFO: self._agent_info,
+        }
+
+    async def _hello(self, payload: bytes) -> Reply:
+        """5.1. A name that is taken is free again if its old connection does not answer any more."""
+        hello = Hello.decode(payload)
+        check_node_name(hello.node)
+        if self.info.name:
+            raise Refusal(faults.NAME_TAKEN, hello.node)
+        earlier = self._roster.get(hello.node)
+        if earlier is not None:
+            if await earlier.answers():
+                raise Refusal(faults.NAME_TAKEN, hello.node)
+            await earlier.close("its worker has come back on a new connection")
+        self._roster.check(hello)
+        info = NodeInfo(name=hello.node, type=hello.type, version=hello.version, address=self.session.channel.address)
+        self._roster.join(self, info)
+        await self.session.known(hello.node)
+        self._log.info("%s joined from %s", hello.node, self.session.channel.address)
+        return Reply(f"Client {hello.node} added".encode())
+
+    def _keep_alive(self, payload: bytes) -> Reply:
+        self.last_keep_alive = self._ports.monotonic()
+        return Reply(payload, c.OK_KEEP_ALIVE)
+
+    def _agent_info(self, name: bytes) -> Reply:
+        """Take the string off the wire, and say that nothing keeps it (the store of agents is not built yet)."""
+        text = self.session.strings.take(name)
+        complaint = _NO_AGENTS
+        if text is None:
+            complaint = b"error while trying to access string under task_id %a." % name
+        self.supervisor.start(Tag.AGENT_INFO_SYNC, self._complain(complaint))
+        return Reply(name)
+
+    async def _complain(self, complaint: bytes) -> None:
+        try:
+            await self.session.request(c.AGENT_INFO_ERROR, complaint)
+        except OutriderError as untold:
+            self._log.debug("%s: %s", c.AGENT_INFO_ERROR, untold)

@@ -1,0 +1,145 @@
+"""The master's half of integrity, for one worker: permission, comparison, files (specification 5.3 to 5.5)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from outrider.errors import OutriderError, TransportError
+from outrider.exchange.sending import Opening
+from outrider.exchange.session import Session
+from outrider.logs import Tag, TaskLogger, task_logger
+from outrider.master.source import Source
+from outrider.model import Manifest, Plan, diff
+from outrider.ports import Ports
+from outrider.protocol import faults
+from outrider.protocol.bodies import TaskFault, TransferPath, container_path
+from outrider.protocol.commands import (
+    CANCEL_TASK,
+    IN_STEP,
+    INTEGRITY_SYNC,
+    INTEGRITY_SYNC_END,
+    INTEGRITY_SYNC_ERROR,
+)
+from outrider.protocol.faults import Fault
+from outrider.settings import Settings
+from outrider.status import Outcome, Status
+from outrider.store.tree import FileTree
+from outrider.supervise import Supervisor
+from outrider.sync.permission import Permission
+from outrider.sync.size_limit import SizeLimit
+from outrider.transport.channel import Reply
+
+_SYNC = Opening(INTEGRITY_SYNC, INTEGRITY_SYNC_END, INTEGRITY_SYNC_ERROR)
+
+
+class WorkerIntegrity:
+    """Brings one worker in step with the source."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        source: Source,
+        tree: FileTree,
+        settings: Settings,
+        ports: Ports,
+        status: Status,
+        supervisor: Supervisor,
+    ) -> None:
+        times = settings.intervals.communication
+        self._session = session
+        self._source = source
+        self._tree = tree
+        self._node = settings.node.name
+        self._ports = ports
+        self._status = status
+        self._supervisor = supervisor
+        self._receiving_limit_s = times.timeout_receiving_file
+        self._permission = Permission(settings.intervals.master.max_locked_integrity_time)
+        self._limit = SizeLimit(
+            most=times.max_zip_size,
+            least=times.min_zip_size,
+            tolerance=times.zip_limit_tolerance,
+            receiver_timeout_s=times.timeout_receiving_file,
+        )
+
+    def ask(self, _: bytes) -> Reply:
+        """``syn_i_w_m_p``: whether the worker may begin a round."""
+        return Reply(b"%a" % self._permission.ask(self._source.number, self._ports.monotonic()))
+
+    def begin(self, payload: bytes) -> Reply:
+        """``syn_i_w_m``: the worker's metadata comes."""
+        task, arrival = self._session.tasks.open(payload)
+        self._permission.lock(self._ports.monotonic())
+        self._supervisor.start(Tag.INTEGRITY_CHECK, self._check(task, arrival))
+        return Reply(task)
+
+    def failed(self, payload: bytes) -> Reply:
+        """``syn_i_w_m_r``: the metadata does not come, or the worker could not apply what we sent."""
+        failed = TaskFault.decode(payload)
+        if not self._session.tasks.fail(failed.task, failed.fault):
+            self._log(failed.task).error("the worker reports: Error %d - %s", *failed.fault)
+            self._status.count("worker_sync_failures")
+        self._permission.release()
+        return Reply(b"Error received")
+
+    async def _check(self, task: bytes, arrival: asyncio.Future[TransferPath]) -> None:
+        log = self._log(task)
+        started = self._ports.monotonic()
+        detail = "failed"
+        try:
+            manifest = await self._metadata(task, arrival)
+            plan = await self._ports.threads.run(diff, self._source.manifest, manifest, self._tree.table)
+            if plan:
+                await self._sync(plan, log)
+                detail = "sent"
+            else:
+                await self._session.request(IN_STEP)
+                detail = "in step"
+        except TimeoutError:
+            log.warning("the worker's metadata did not come in time")
+        except OutriderError as error:
+            log.error("%s", error)
+        finally:
+            arrival.cancel()
+            self._permission.release()
+            self._record(log, detail, self._ports.monotonic() - started)
+
+    async def _metadata(self, task: bytes, arrival: asyncio.Future[TransferPath]) -> Manifest:
+        """What the worker holds; it is told when its file does not come in time or cannot be read."""
+        try:
+            async with asyncio.timeout(self._receiving_limit_s):
+                path = await asyncio.shield(arrival)
+        except TimeoutError:
+            await self._session.report(CANCEL_TASK, TaskFault(task, Fault(faults.FILE_TIMEOUT)))
+            raise
+        try:
+            return await self._tree.read_manifest(self._session.path_of(path))
+        except OutriderError as error:
+            await self._session.report(INTEGRITY_SYNC_ERROR, TaskFault(None, Fault(faults.INTERNAL, str(error))))
+            raise
+        finally:
+            self._session.remove_later(path)
+
+    async def _sync(self, plan: Plan, log: TaskLogger) -> None:
+        """Pack what differs and send it while it is packed."""
+        log.info("%d files missing, %d differ, %d too many", *plan.counts)
+        packer = await self._tree.pack(plan, self._limit.bytes)
+        path = container_path(self._session.worker, self._ports.wall(), self._ports.random.getrandbits(128))
+        sent = await self._session.sender.container(packer, _SYNC, path)
+        self._limit.sent(sent.size, sent.seconds, cancelled=sent.cancelled)
+        if sent.cancelled:
+            raise TransportError(f"the worker cancelled after {sent.size} bytes; the next container is smaller")
+        for left, reason in packer.packed().left_out:
+            log.warning("left out %s: %s", left, reason)
+        log.info("sent %d bytes in %.3f s", sent.size, sent.seconds)
+
+    def _record(self, log: TaskLogger, detail: str, seconds: float) -> None:
+        log.info("%s, after %.3f s", detail, seconds)
+        ok = detail != "failed"
+        started = self._ports.wall() - seconds
+        self._status.finished("integrity", Outcome(ok=ok, started=started, seconds=seconds, detail=detail))
+
+    def _log(self, task: bytes | None) -> TaskLogger:
+        name = task.decode(errors="replace") if task else None
+        return task_logger(Tag.INTEGRITY_SYNC, self._node, peer=self._session.worker, task=name)

@@ -1,0 +1,129 @@
+"""A master: holds the tree, lets workers in, brings each in step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from outrider.errors import SettingsError
+from outrider.exchange.session import Ground
+from outrider.logs import Tag, task_logger
+from outrider.master.handler import MasterHandler
+from outrider.master.roster import Roster
+from outrider.master.source import Source
+from outrider.model import NodeInfo
+from outrider.ports import Listener, Ports
+from outrider.protocol.seal import KeyRing
+from outrider.settings import Settings
+from outrider.status import Status
+from outrider.store.home import Home
+from outrider.store.tree import FileTree
+from outrider.supervise import Supervisor
+from outrider.transport.channel import Channel
+from outrider.world import real_ports
+
+
+class Master:
+    """A node that others are kept in step with.
+
+    ``run`` returns after :meth:`stop`; it raises :class:`SettingsError` if the settings do not allow a
+    start, and nothing else that a peer could cause. ``addresses`` are bound once ``started`` is set.
+    """
+
+    def __init__(self, settings: Settings, ports: Ports | None = None) -> None:
+        if not settings.link.keys:
+            raise SettingsError("link.key: a master needs the cluster key; make one with: outrider keygen")
+        self.settings = settings
+        self.status = Status()
+        self.started = asyncio.Event()
+        self.addresses: list[tuple[str, int]] = []
+        self.roster: Roster[MasterHandler] = Roster(self.get_node(), settings.node.cluster)
+        self._ports = ports or real_ports()
+        self._log = task_logger(Tag.CLUSTER, settings.node.name)
+        self._home = Home(settings.node.home)
+        self._supervisor = Supervisor(self._ports, self._log)
+        self._stopping = asyncio.Event()
+        self._handlers: set[MasterHandler] = set()
+
+    def get_node(self) -> NodeInfo:
+        """Who this node is."""
+        node = self.settings.node
+        return NodeInfo(name=node.name, type="master", version=node.wire_version, address="")
+
+    def add_tasks(self, source: Source) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """What runs while the node does: name and work."""
+        return [("Local integrity", source.run), ("Keep alive", self._check_keep_alives)]
+
+    async def run(self) -> None:
+        """Open the home, scan the tree, listen, until :meth:`stop`."""
+        threads = self._ports.threads
+        await threads.run(self._home.open)
+        try:
+            tree = FileTree(self.settings, threads)
+            if mended := await tree.recover():
+                self._log.warning("an apply that was cut short has been %s", mended)
+            source = Source(tree, self.settings, self._ports, self.status)
+            await source.look()
+            for name, work in self.add_tasks(source):
+                self._supervisor.repeat(name, work)
+            listener = await self._listen(tree, source)
+            await self._stopping.wait()
+            listener.close()
+            await asyncio.gather(*(handler.close("the master is stopping") for handler in list(self._handlers)))
+        finally:
+            await self._supervisor.stop()
+            await threads.run(self._home.close)
+
+    async def stop(self) -> None:
+        """End the tasks, tell the workers, close the connections; then ``run`` returns."""
+        self._stopping.set()
+
+    async def _listen(self, tree: FileTree, source: Source) -> Listener:
+        link = self.settings.link
+        ring = KeyRing(link.keys, link.token_age_s)
+        ground = Ground(self.settings, self._ports, self._home, ring)
+
+        def accept() -> Channel:
+            handler = MasterHandler(ground, tree, source, self.roster, self.status, admit=self._admit, left=self._left)
+            return handler.session.channel
+
+        listener = await self._ports.network.listen(link.bind_addr, link.port, accept)
+        self.addresses = listener.addresses
+        self._log.info("listening on %s", ", ".join(f"{host}:{port}" for host, port in self.addresses))
+        self.started.set()
+        return listener
+
+    def _admit(self, handler: MasterHandler) -> str | None:
+        """Whether there is room for one more connection: ``None``, or the limit that was hit."""
+        limits = self.settings.limits
+        address = handler.session.channel.address
+        here = sum(other.session.channel.address == address for other in self._handlers)
+        self._handlers.add(handler)
+        if len(self._handlers) > limits.connections:
+            self.status.limit_hit("limits.connections")
+            return f"there are {limits.connections} connections already (limits.connections)"
+        if here >= limits.connections_per_address:
+            self.status.limit_hit("limits.connections_per_address")
+            return f"{address} has {here} connections already (limits.connections_per_address)"
+        return None
+
+    def _left(self, handler: MasterHandler) -> None:
+        """A connection is gone: free what it held, in the background."""
+        if not self._stopping.is_set():
+            self._supervisor.start("clean up", self._clean_up(handler))
+
+    async def _clean_up(self, handler: MasterHandler) -> None:
+        await handler.close("its stream is gone")
+        self._handlers.discard(handler)
+
+    async def _check_keep_alives(self) -> None:
+        """Close connections whose last sign of life is too old (5.2)."""
+        times = self.settings.intervals.master
+        while True:
+            await self._ports.sleep(times.check_worker_lastkeepalive)
+            oldest = self._ports.monotonic() - times.max_allowed_time_without_keepalive
+            for handler in self.roster.members():
+                if handler.last_keep_alive < oldest:
+                    self._log.warning("%s has not been heard of for too long", handler.info.name)
+                    handler.session.channel.close("no keep-alive came in time")

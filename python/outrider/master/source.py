@@ -1,0 +1,58 @@
+"""The master's own tree, looked at again and again (specification 5.3, 5.5): what workers are compared with."""
+
+from __future__ import annotations
+
+import logging
+
+from outrider.logs import Tag, task_logger
+from outrider.model import Manifest
+from outrider.ports import Ports
+from outrider.settings import Settings
+from outrider.status import Status
+from outrider.store.tree import FileTree
+
+
+class Source:
+    """The last scan: its manifest, and its number, which a worker's turn is tied to."""
+
+    def __init__(self, tree: FileTree, settings: Settings, ports: Ports, status: Status) -> None:
+        self.number = 0
+        self._manifest: Manifest | None = None
+        self._tree = tree
+        self._settings = settings
+        self._ports = ports
+        self._status = status
+        self._log = task_logger(Tag.LOCAL_INTEGRITY, settings.node.name)
+        self._last_rehash = ports.monotonic()
+        self._complained: list[tuple[str, str]] = []
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the tree held at the last scan; :meth:`look` comes first."""
+        if self._manifest is None:
+            raise RuntimeError("the master's tree has not been scanned yet")
+        return self._manifest
+
+    async def run(self) -> None:
+        """Look at the interval, until cancelled."""
+        while True:
+            await self._ports.sleep(self._settings.intervals.master.recalculate_integrity)
+            await self.look()
+
+    async def look(self) -> None:
+        """Scan the tree once, in a thread."""
+        started = self._ports.monotonic()
+        rehash = started - self._last_rehash >= self._settings.tree.rehash_interval
+        if rehash:
+            self._last_rehash = started
+        scan = await self._tree.scan(rehash=rehash)
+        changed = self._manifest is None or scan.manifest != self._manifest
+        self._manifest = scan.manifest
+        self.number += 1
+        seconds = self._ports.monotonic() - started
+        level = logging.INFO if changed else logging.DEBUG
+        self._log.log(level, "%d files, %d of them read, in %.3f s", len(scan.manifest), scan.hashed, seconds)
+        if scan.problems != self._complained:
+            self._complained = scan.problems
+            for path, reason in scan.problems:
+                self._log.warning("left out %s: %s", path, reason)

@@ -1,0 +1,240 @@
+"""One link between two nodes as a state machine: bytes and time in, events and bytes out.
+
+Both roles use the same connection. It matches answers to requests by their counter (specification
+1.2), joins divided messages, seals and opens payloads, knows deadlines, and answers by itself what
+no role serves. It waits for nothing and knows no socket; two of them can talk without one.
+
+The whole of its state, as a table:
+
+=========  ==================================  =========================================
+state      what the peer may ask               leaves it by
+=========  ==================================  =========================================
+ANONYMOUS  ``echo``, ``hello``                 ``known()``, the handshake's deadline
+KNOWN      whatever our role serves            an error, ``close()``
+CLOSED     nothing, bytes are ignored          never
+=========  ==================================  =========================================
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from random import Random
+
+from outrider.errors import ProtocolError
+from outrider.ports import Instant
+from outrider.protocol import faults
+from outrider.protocol.commands import ERR, RESPONSES, TABLE, Command
+from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
+from outrider.protocol.faults import Fault, encode_fault
+from outrider.protocol.frame import Frame, FrameReader, pack_message
+from outrider.protocol.seal import Seal
+
+_COUNTERS = 2**32
+_FAR = 2**31
+_EXPIRED_KEPT = 1024
+
+
+class State(Enum):
+    """Where a connection stands; the table above says what each state allows."""
+
+    ANONYMOUS = auto()
+    KNOWN = auto()
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """What one peer may make us hold, in bytes and counts; 6,990,604 bytes is the largest frame an old peer sends."""
+
+    unknown_frame_bytes: int = 64 * 1024
+    frame_bytes: int = 16 * 1024 * 1024
+    message_bytes: int = 64 * 1024 * 1024
+    open_messages: int = 64
+
+
+@dataclass(slots=True)
+class _Divided:
+    """The parts of one message so far; a list, so that a flood of tiny parts costs no copying."""
+
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+
+class Connection:
+    """See the module. ``serves`` holds the names of the commands that our role answers."""
+
+    def __init__(
+        self,
+        seal: Seal,
+        random: Random,
+        *,
+        serves: Container[bytes],
+        limits: LinkLimits,
+        handshake_deadline: float | None = None,
+    ) -> None:
+        self.state = State.ANONYMOUS
+        self.dropped_answers = 0
+        self._seal = seal
+        self._random = random
+        self._serves = serves
+        self._limits = limits
+        self._handshake_deadline = handshake_deadline
+        self._reader = FrameReader(limits.unknown_frame_bytes)
+        self._divided: dict[int, _Divided] = {}
+        self._divided_bytes = 0
+        self._counter: int | None = None
+        self._peer_counter: int | None = None
+        self._waiting: dict[int, float] = {}
+        self._deadlines: list[tuple[float, int]] = []
+        self._expired: OrderedDict[int, None] = OrderedDict()
+        self._out: list[bytes] = []
+
+    # what the peer sends
+
+    def receive(self, data: bytes, now: Instant) -> list[Event]:
+        """Take bytes, cut anywhere; return what they mean."""
+        if self.state is State.CLOSED:
+            return []
+        events: list[Event] = []
+        try:
+            for frame in self._reader.feed(data):
+                events.extend(self._take(frame, now))
+        except ProtocolError as error:
+            events.append(self._broken(str(error)))
+        return events
+
+    def _take(self, frame: Frame, now: Instant) -> Iterator[Event]:
+        if self._peer_counter is None:
+            self._peer_counter = frame.counter
+        payload = self._join(frame)
+        if payload is None:
+            return
+        plain = self._seal.open(payload, now.wall)
+        if self._is_answer(frame):
+            del self._waiting[frame.counter]
+            yield Answered(frame.counter, frame.name, plain)
+        elif frame.counter in self._expired:
+            del self._expired[frame.counter]
+        elif frame.name in RESPONSES:
+            self.dropped_answers += 1
+        else:
+            yield from self._asked(frame, plain, now)
+
+    def _is_answer(self, frame: Frame) -> bool:
+        """An outstanding counter makes an answer, unless the name can only be a request: then it is a chance clash."""
+        return frame.counter in self._waiting and (frame.name in RESPONSES or frame.name not in self._serves)
+
+    def _asked(self, frame: Frame, plain: bytes, now: Instant) -> Iterator[Event]:
+        command = TABLE.get(frame.name)
+        if command is None or frame.name not in self._serves:
+            self.reply(frame.counter, ERR, b"unknown command '%a'" % frame.name, now)
+        elif self.state is State.ANONYMOUS and not command.before_hello:
+            fault = Fault(faults.INTERNAL, f"{command} comes before hello: say hello first")
+            self.reply(frame.counter, ERR, encode_fault(fault, internal=True), now)
+        else:
+            yield Requested(frame.counter, command, plain)
+
+    def _join(self, frame: Frame) -> bytes | None:
+        """The whole payload, or ``None`` while parts of it are to come (1.4)."""
+        if not frame.divided and frame.counter not in self._divided:
+            return frame.payload
+        message = self._divided.setdefault(frame.counter, _Divided())
+        message.parts.append(frame.payload)
+        message.size += len(frame.payload)
+        self._divided_bytes += len(frame.payload)
+        self._check_divided()
+        if frame.divided:
+            return None
+        del self._divided[frame.counter]
+        self._divided_bytes -= message.size
+        return b"".join(message.parts)
+
+    def _check_divided(self) -> None:
+        if len(self._divided) > self._limits.open_messages:
+            raise ProtocolError(f"more than {self._limits.open_messages} divided messages are open at once")
+        most = self._limits.message_bytes if self.state is State.KNOWN else self._limits.unknown_frame_bytes
+        if self._divided_bytes > most:
+            raise ProtocolError(f"divided messages hold more than {most} bytes")
+
+    # what we send
+
+    def request(self, command: Command, payload: bytes, now: Instant, timeout_s: float) -> int:
+        """Ask the peer; the answer, or its absence, becomes an event with the counter returned here."""
+        counter = self._next_counter()
+        self._waiting[counter] = now.monotonic + timeout_s
+        heapq.heappush(self._deadlines, (now.monotonic + timeout_s, counter))
+        self._send(counter, command.name, payload, now)
+        return counter
+
+    def reply(self, counter: int, name: bytes, payload: bytes, now: Instant) -> None:
+        """Answer the peer's request ``counter``."""
+        self._send(counter, name, payload, now)
+
+    def bytes_to_send(self) -> bytes:
+        """Everything that must leave, frames whole; empty if nothing."""
+        if len(self._out) == 1:
+            return self._out.pop()
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def _send(self, counter: int, name: bytes, payload: bytes, now: Instant) -> None:
+        if self.state is not State.CLOSED:
+            self._out.append(pack_message(counter, name, self._seal.seal(payload, now.wall), len(payload)))
+
+    def _next_counter(self) -> int:
+        """Start at random, but far from the peer's first counter, so that the two never meet (1.2)."""
+        if self._counter is None:
+            near = self._random.getrandbits(30)
+            self._counter = (
+                self._random.getrandbits(32) if self._peer_counter is None else self._peer_counter + _FAR + near
+            )
+        self._counter = (self._counter + 1) % _COUNTERS
+        return self._counter
+
+    # time and state
+
+    def next_deadline(self) -> float | None:
+        """When ``tick`` should be called, in monotonic seconds."""
+        while self._deadlines and self._deadlines[0][1] not in self._waiting:
+            heapq.heappop(self._deadlines)
+        deadlines = [self._deadlines[0][0]] if self._deadlines else []
+        if self.state is State.ANONYMOUS and self._handshake_deadline is not None:
+            deadlines.append(self._handshake_deadline)
+        return min(deadlines, default=None)
+
+    def tick(self, now: Instant) -> list[Event]:
+        """What the passing of time means."""
+        events: list[Event] = []
+        handshake = self._handshake_deadline
+        if self.state is State.ANONYMOUS and handshake is not None and handshake <= now.monotonic:
+            return [self._broken("no hello within the handshake deadline", "handshake_deadline_s")]
+        while self._deadlines and self._deadlines[0][0] <= now.monotonic:
+            counter = heapq.heappop(self._deadlines)[1]
+            if self._waiting.pop(counter, None) is not None:
+                self._expire(counter)
+                events.append(TimedOut(counter))
+        return events
+
+    def known(self) -> None:
+        """The peer has said who it is, with the key: it may ask everything, and send large frames."""
+        self.state = State.KNOWN
+        self._reader.limit = self._limits.frame_bytes
+
+    def close(self) -> None:
+        """Take and send nothing more."""
+        self.state = State.CLOSED
+        self._divided.clear()
+
+    def _expire(self, counter: int) -> None:
+        self._expired[counter] = None
+        if len(self._expired) > _EXPIRED_KEPT:
+            self._expired.popitem(last=False)
+
+    def _broken(self, reason: str, limit: str | None = None) -> Closed:
+        self.close()
+        return Closed(reason, limit)

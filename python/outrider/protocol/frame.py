@@ -1,0 +1,87 @@
+"""Frames: 20 bytes of header and a payload (specification 1.1, 1.4).
+
+A :class:`FrameReader` takes bytes cut anywhere and gives whole frames. It holds what has arrived
+and never reserves what a header promises; a header that promises more than ``limit`` ends the
+stream at once.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from outrider.errors import ProtocolError
+
+HEADER = struct.Struct("!2I12s")
+NAME_BYTES = 11
+REQUEST_CHUNK = 5 * 1024 * 1024
+"""Largest plain payload that travels undivided, and largest part of a divided one, header included."""
+_PART_BYTES = REQUEST_CHUNK - HEADER.size
+_DIVIDED = ord("d")
+
+
+class Frame(NamedTuple):
+    """One frame as received; ``divided`` marks a part that is not the last of its message."""
+
+    counter: int
+    name: bytes
+    divided: bool
+    payload: bytes
+
+
+def pack_frame(counter: int, name: bytes, payload: bytes, *, divided: bool = False) -> bytes:
+    """Header and payload in one buffer, since an old receiver loses step when they arrive apart (1.5).
+
+    ``name`` has 1 to 11 bytes (:class:`ValueError` otherwise: our own mistake).
+    """
+    if not 0 < len(name) <= NAME_BYTES:
+        raise ValueError(f"a command name has 1 to {NAME_BYTES} bytes, this has {len(name)}: {name!r}")
+    field = (name + b" ").ljust(HEADER.size - 8, b"-")
+    if divided:
+        field = field[:-1] + b"d"
+    return HEADER.pack(counter, len(payload), field) + payload
+
+
+def pack_message(counter: int, name: bytes, sealed: bytes, plain_size: int, part_bytes: int = _PART_BYTES) -> bytes:
+    """A whole message: one frame, or parts of ``part_bytes`` if its *plain* size is over the limit (1.4)."""
+    if plain_size <= REQUEST_CHUNK and part_bytes == _PART_BYTES:
+        return pack_frame(counter, name, sealed)
+    cuts = range(0, len(sealed), part_bytes) or range(1)
+    return b"".join(pack_frame(counter, name, sealed[cut : cut + part_bytes], divided=cut != cuts[-1]) for cut in cuts)
+
+
+class FrameReader:
+    """Feeds on any bytes, gives whole frames. ``limit`` is the largest payload accepted, and may be raised."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._buffer = bytearray()
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held of a frame that is not complete."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Take ``data``; yield each frame that it completes. :class:`ProtocolError` for one over the limit."""
+        self._buffer += data
+        start = 0
+        try:
+            while len(self._buffer) - start >= HEADER.size:
+                counter, length, field = HEADER.unpack_from(self._buffer, start)
+                if length > self.limit:
+                    raise ProtocolError(f"a frame declares {length} bytes; the limit here is {self.limit}")
+                end = start + HEADER.size + length
+                if len(self._buffer) < end:
+                    break
+                payload = bytes(memoryview(self._buffer)[start + HEADER.size : end])
+                start = end
+                yield Frame(counter, _name(field), field[-1] == _DIVIDED, payload)
+        finally:
+            del self._buffer[:start]
+
+
+def _name(field: bytes) -> bytes:
+    """What stands before the first space of the first 11 bytes; the rest is never checked (1.1)."""
+    return field[:NAME_BYTES].split(b" ", 1)[0]

@@ -1,0 +1,86 @@
+"""Strings that arrive in parts (specification 2.1, 3.4).
+
+Memory grows with what arrives, not with what ``new_str`` declares. A string is whole when as many
+bytes came as were declared: the base protocol has no other end mark, and an old sender ignores a
+lost part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from outrider.errors import Refusal
+from outrider.protocol import faults
+
+PART_BYTES = 256 * 1024
+"""Size of the parts in which we send files and strings: small enough to interleave, large enough to be cheap."""
+
+
+@dataclass(slots=True)
+class _Arriving:
+    total: int
+    parts: bytearray = field(default_factory=bytearray)
+
+
+class Strings:
+    """The strings of one connection, by id. ``most`` open at once, ``string_bytes`` each, ``all_bytes`` together."""
+
+    def __init__(self, random: Random, *, most: int, string_bytes: int, all_bytes: int) -> None:
+        self._random = random
+        self._most = most
+        self._string_bytes = string_bytes
+        self._all_bytes = all_bytes
+        self._open: dict[bytes, _Arriving] = {}
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    @property
+    def held(self) -> int:
+        """Bytes held of all of them."""
+        return sum(len(string.parts) for string in self._open.values())
+
+    def begin(self, total_text: bytes) -> bytes:
+        """Open a string of a declared size, return its id. :class:`Refusal` over a limit."""
+        total = int(total_text)
+        if not 0 <= total <= self._string_bytes:
+            raise Refusal(faults.INTERNAL, f"a string of {total} bytes is over the limit of {self._string_bytes}")
+        if len(self._open) >= self._most:
+            raise Refusal(faults.INTERNAL, f"{self._most} strings are open already, which is the limit")
+        name = self._fresh_id()
+        self._open[name] = _Arriving(total)
+        return name
+
+    def extend(self, name: bytes, data: bytes) -> None:
+        """Take a part; what goes beyond the declared size is dropped, as the original does."""
+        string = self._open.get(name)
+        if string is None:
+            raise Refusal(faults.INTERNAL, repr(name))
+        room = string.total - len(string.parts)
+        if self.held + min(room, len(data)) > self._all_bytes:
+            raise Refusal(faults.INTERNAL, f"the open strings hold {self._all_bytes} bytes, which is the limit")
+        string.parts += data[:room]
+
+    def drop_unused(self, total_text: bytes) -> bytes | None:
+        """Drop the first string of this size that got nothing yet (``err_str``); its id, or ``None``."""
+        total = int(total_text)
+        for name, string in self._open.items():
+            if string.total == total and not string.parts:
+                del self._open[name]
+                return name
+        return None
+
+    def take(self, name: bytes) -> bytes | None:
+        """Remove a string and return it; ``None`` if it is unknown or parts of it are missing."""
+        string = self._open.pop(name, None)
+        if string is None or len(string.parts) < string.total:
+            return None
+        return bytes(string.parts)
+
+    def _fresh_id(self) -> bytes:
+        while True:
+            name = str(self._random.getrandbits(32)).encode()
+            if name not in self._open:
+                return name

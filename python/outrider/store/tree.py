@@ -1,0 +1,102 @@
+"""The tree of files that is kept in step: scanned, packed and changed as a whole, off the event loop."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from pathlib import Path
+
+from outrider._native import Applied, FileRule, FilesTable, Manifest, Packer, Plan, Scan, Tree, pack_manifest
+from outrider._native import read_manifest as read_manifest_file
+from outrider.errors import SettingsError
+from outrider.ports import Threads
+from outrider.settings import Settings
+
+__all__ = ["Applied", "FileTree", "files_table", "open_tree", "owner_ids"]
+
+
+class FileTree:
+    """A home's files table at work. All methods run in threads that let Python go on."""
+
+    def __init__(self, settings: Settings, threads: Threads) -> None:
+        self.table = files_table(settings)
+        self._threads = threads
+        self._tree = open_tree(settings)
+
+    async def recover(self) -> str | None:
+        """Finish or undo what a crash cut short; before anything else."""
+        return await self._threads.run(self._tree.recover)
+
+    async def scan(self, *, rehash: bool = False) -> Scan:
+        """What the tree holds now."""
+        return await self._threads.run(self._tree.scan, rehash=rehash)
+
+    async def pack(self, plan: Plan, limit: int) -> Packer:
+        """The container that carries ``plan`` to a worker, ``limit`` bytes at most."""
+        return await self._threads.run(self._tree.pack, plan, limit=limit)
+
+    async def pack_manifest(self, manifest: Manifest) -> Packer:
+        """The container that asks a master whether ``manifest`` is in step."""
+        return await self._threads.run(pack_manifest, manifest)
+
+    async def read_manifest(self, container: Path) -> Manifest:
+        """What a worker says it holds."""
+        return await self._threads.run(read_manifest_file, str(container))
+
+    async def apply(self, container: Path) -> Applied:
+        """Make the tree what the container says, or change nothing and raise."""
+        return await self._threads.run(self._tree.apply, str(container))
+
+    async def sweep(self) -> int:
+        """Remove old versions; slow and harmless, so it comes after everything that waits."""
+        return await self._threads.run(self._tree.sweep)
+
+
+def files_table(settings: Settings) -> FilesTable:
+    """The settings' files table as the native core wants it."""
+    rules = [
+        FileRule(
+            rule.folder,
+            names=rule.names,
+            recursive=rule.recursive,
+            permissions=rule.permissions,
+            remove_subdirs_if_empty=rule.remove_subdirs_if_empty,
+            extra_valid=rule.extra_valid,
+        )
+        for rule in settings.tree.files
+    ]
+    return FilesTable(
+        rules,
+        excluded_files=settings.tree.excluded_files,
+        excluded_suffixes=settings.tree.excluded_extensions,
+        follow_links=settings.tree.follow_links,
+    )
+
+
+def open_tree(settings: Settings) -> Tree:
+    """The native tree that the settings describe."""
+    return Tree(
+        str(settings.node.home.resolve()),
+        files_table(settings),
+        owner=owner_ids(settings.tree.owner),
+        keep_previous=settings.tree.keep_previous,
+        threads=settings.tree.threads,
+        max_file_bytes=settings.limits.unpacked_file_bytes,
+        max_total_bytes=settings.limits.unpacked_total_bytes,
+    )
+
+
+def owner_ids(owner: str) -> tuple[int, int] | None:
+    """User and group id of ``user:group`` (names or numbers); ``None`` for the process's own.
+
+    :class:`SettingsError` if this machine does not know one of them.
+    """
+    if not owner:
+        return None
+    user, _, group = owner.partition(":")
+    try:
+        uid = int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid
+        gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise SettingsError(f"tree.owner: this machine has no {owner!r}; write user:group, e.g. wazuh:wazuh") from None
+    return uid, gid

@@ -1,0 +1,93 @@
+"""Runs a role's tasks: names them, tries again what failed, cancels them all together.
+
+A task that fails with one of our own errors is tried again after a pause that grows and is spread
+by chance, so that a thousand nodes do not come back at the same moment. Only invalid settings stop
+a node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from random import Random
+from typing import Any
+
+from outrider.errors import OutriderError, SettingsError
+from outrider.logs import TaskLogger
+from outrider.ports import Ports
+
+
+class Backoff:
+    """Pauses between tries: ``random(0, min(cap_s, base_s * 2^n))`` for the n-th try in a row."""
+
+    def __init__(self, random: Random, *, base_s: float, cap_s: float) -> None:
+        self._random = random
+        self._base_s = base_s
+        self._cap_s = cap_s
+        self._tries = 0
+
+    def next_pause(self) -> float:
+        """Seconds to wait before the next try."""
+        longest = min(self._cap_s, self._base_s * 2.0 ** min(self._tries, 64))
+        self._tries += 1
+        return self._random.uniform(0, longest)
+
+    def reset(self) -> None:
+        """It worked: start again with short pauses."""
+        self._tries = 0
+
+
+class Supervisor:
+    """The tasks of one node or one connection."""
+
+    def __init__(self, ports: Ports, log: TaskLogger, *, retry_cap_s: float = 60) -> None:
+        self._ports = ports
+        self._log = log
+        self._retry_cap_s = retry_cap_s
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def repeat(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run ``work`` until it returns; after an error of ours, again."""
+        self.start(name, self._repeat(name, work))
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` once, to its end or until :meth:`stop`."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """Cancel all tasks and wait until each has cleaned up."""
+        while self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._tasks.difference_update(tasks)
+
+    async def _repeat(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        backoff = Backoff(self._ports.random, base_s=0.5, cap_s=self._retry_cap_s)
+        while True:
+            try:
+                return await work()
+            except SettingsError:
+                raise
+            except OutriderError as error:
+                pause = backoff.next_pause()
+                self._log.warning("%s failed, again in %.1f s: %s", name, pause, error)
+            await self._ports.sleep(pause)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("%s ended: %s", task.get_name(), error, exc_info=error)
+
+
+async def within(seconds: float, waiting: Awaitable[Any]) -> bool:
+    """Wait for something at most so long; whether it came."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await waiting
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""How bytes move: the only room with sockets."""

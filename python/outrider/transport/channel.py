@@ -1,0 +1,249 @@
+"""The asyncio shell around a :class:`Connection`: a stream, a timer, and a future for each request.
+
+It hands received bytes and the time to the connection, writes what the connection wants sent, and
+passes requests to its owner. It knows no command. Backpressure runs both ways: a sender waits in
+:meth:`Channel.drain` until the stream takes more, and reading stops while the owner holds too much
+or a peer asks without reading our answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import NamedTuple, Protocol
+
+from outrider.errors import ConnectionLostError, PeerError, Refusal, RequestTimeoutError
+from outrider.ports import Ports
+from outrider.protocol import faults
+from outrider.protocol.commands import ERR, OK, Command
+from outrider.protocol.connection import Connection, State
+from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
+from outrider.protocol.faults import Fault, encode_fault, refused
+
+_UNREAD_ANSWERS_BYTES = 32 * 1024 * 1024
+"""Reading stops when this much waits to be read by the peer; far above what our own senders queue up."""
+
+
+class Reply(NamedTuple):
+    """What a request is answered with."""
+
+    payload: bytes
+    name: bytes = OK
+
+
+class Owner(Protocol):
+    """Who a channel works for."""
+
+    def connected(self, channel: Channel) -> None:
+        """The stream is open."""
+        ...
+
+    def process_request(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply]:
+        """Serve the peer's request; :class:`Refusal` and other errors become its ``err`` answer (1.6)."""
+        ...
+
+    def lost(self, reason: str) -> None:
+        """The stream is gone; ``reason`` is one line for the log."""
+        ...
+
+
+class Channel(asyncio.Protocol):
+    """See the module."""
+
+    def __init__(self, connection: Connection, owner: Owner, ports: Ports) -> None:
+        self.connection = connection
+        self.address = ""
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._owner = owner
+        self._ports = ports
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._answers: dict[int, asyncio.Future[bytes]] = {}
+        self._serving: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._holds: set[str] = set()
+        self._reason = ""
+        self._gone = asyncio.Event()
+
+    # for those who use it
+
+    async def request(self, command: Command, payload: bytes, timeout_s: float) -> bytes:
+        """Ask the peer and wait for its answer.
+
+        :class:`RefusedByPeer` for ``err``, :class:`RequestTimeoutError`, :class:`ConnectionLostError`.
+        """
+        if not self.is_open:
+            raise ConnectionLostError(f"the link is closed: {self._reason or 'not connected'}")
+        counter = self.connection.request(command, payload, self._ports.now(), timeout_s)
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        self._answers[counter] = answer
+        self._flush()
+        try:
+            return await answer
+        finally:
+            self._answers.pop(counter, None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests can still be sent."""
+        return self._transport is not None and self.connection.state is not State.CLOSED
+
+    @property
+    def reason(self) -> str:
+        """Why the channel closed, in one line; empty while it is open."""
+        return self._reason
+
+    async def drain(self) -> None:
+        """Wait until the stream takes more; bulk senders call this before each part."""
+        await self._writable.wait()
+
+    def hold(self, why: str) -> None:
+        """Stop reading until every reason for it is gone (:meth:`release`)."""
+        self._holds.add(why)
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def release(self, why: str) -> None:
+        """Withdraw one reason to stop reading."""
+        self._holds.discard(why)
+        if not self._holds and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def close(self, reason: str) -> None:
+        """Close the stream after what is queued has left."""
+        self._reason = self._reason or reason
+        self.connection.close()
+        if self._transport is not None:
+            self._transport.close()
+
+    async def closed(self) -> str:
+        """Wait until the stream is gone; return why."""
+        await self._gone.wait()
+        return self._reason
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the stream and tell the owner."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  (only streams are dialled and listened for)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
+        self._arm()
+        self._owner.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes and the time to the connection; act on what they mean."""
+        self.bytes_in += len(data)
+        self._act(self.connection.receive(data, self._ports.now()))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail everything that waits, cancel what serves, tell the owner once."""
+        self._reason = self._reason or (f"the stream broke: {exc}" if exc else "the peer closed the connection")
+        self.connection.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ConnectionLostError(self._reason))
+        for task in self._serving:
+            task.cancel()
+        self._writable.set()
+        self._gone.set()
+        self._owner.lost(self._reason)
+
+    def pause_writing(self) -> None:
+        """The stream is full."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The stream takes more."""
+        self._writable.set()
+        self.release("unread answers")
+
+    # between the two
+
+    def _act(self, events: list[Event]) -> None:
+        for event in events:
+            match event:
+                case Requested():
+                    self._serve(event)
+                case Answered(counter, name, payload):
+                    self._answered(counter, name, payload)
+                case TimedOut(counter):
+                    self._fail(counter, RequestTimeoutError("the peer did not answer in time"))
+                case Closed(reason):
+                    self._flush()
+                    self.close(reason)
+        self._flush()
+
+    def _serve(self, event: Requested) -> None:
+        try:
+            reply = self._owner.process_request(event.command, event.payload)
+        except Exception as error:  # noqa: BLE001  (whatever a request runs into is the peer's answer, never our end)
+            self._reply(event.counter, reply_to(error))
+            return
+        if isinstance(reply, Reply):
+            self._reply(event.counter, reply)
+        else:
+            task = self._loop.create_task(self._serve_later(event.counter, reply))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+
+    async def _serve_later(self, counter: int, work: Awaitable[Reply]) -> None:
+        try:
+            reply = await work
+        except Exception as error:  # noqa: BLE001  (as in _serve)
+            reply = reply_to(error)
+        self._reply(counter, reply)
+        self._flush()
+
+    def _reply(self, counter: int, reply: Reply) -> None:
+        self.connection.reply(counter, reply.name, reply.payload, self._ports.now())
+
+    def _answered(self, counter: int, name: bytes, payload: bytes) -> None:
+        if name == ERR:
+            self._fail(counter, refused(payload))
+            return
+        answer = self._answers.get(counter)
+        if answer is not None and not answer.done():
+            answer.set_result(payload)
+
+    def _fail(self, counter: int, error: Exception) -> None:
+        answer = self._answers.get(counter)
+        if answer is not None and not answer.done():
+            answer.set_exception(error)
+
+    def _flush(self) -> None:
+        data = self.connection.bytes_to_send()
+        if data and self._transport is not None and not self._transport.is_closing():
+            self.bytes_out += len(data)
+            self._transport.write(data)
+            if self._transport.get_write_buffer_size() > _UNREAD_ANSWERS_BYTES:
+                self.hold("unread answers")
+        self._arm()
+
+    def _arm(self) -> None:
+        """Keep one timer, at the connection's next deadline or before it."""
+        deadline = self.connection.next_deadline()
+        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._act(self.connection.tick(self._ports.now()))
+
+
+def reply_to(error: Exception) -> Reply:
+    """The ``err`` that answers a request which failed (1.6): a known code, or 1000 with the error's text."""
+    if isinstance(error, Refusal):
+        internal = error.code == faults.INTERNAL
+        return Reply(encode_fault(Fault(error.code, error.detail), internal=internal), ERR)
+    detail = str(error) if isinstance(error, PeerError | ValueError) else type(error).__name__
+    return Reply(encode_fault(Fault(faults.INTERNAL, detail), internal=True), ERR)

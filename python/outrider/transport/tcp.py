@@ -1,0 +1,69 @@
+"""Streams over TCP: out to a master, in from workers. IPv4 and IPv6."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from outrider.errors import SettingsError, TransportError
+from outrider.ports import Listener
+
+_DIAL_TIMEOUT_S = 20
+_BACKLOG = 1024
+
+
+class TcpListener:
+    """A bound server."""
+
+    def __init__(self, server: asyncio.Server) -> None:
+        self._server = server
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each bound address."""
+        return [sock.getsockname()[:2] for sock in self._server.sockets]
+
+    def close(self) -> None:
+        """Accept no more."""
+        self._server.close()
+
+
+class TcpNetwork:
+    """The :class:`outrider.ports.Network` of a real node."""
+
+    async def dial(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+        """Connect to ``host``:``port``, whichever of its addresses answers."""
+        try:
+            async with asyncio.timeout(_DIAL_TIMEOUT_S):
+                transport, protocol = await asyncio.get_running_loop().create_connection(
+                    factory, host, port, happy_eyeballs_delay=0.25
+                )
+        except TimeoutError:
+            raise TransportError(f"no answer within {_DIAL_TIMEOUT_S} s") from None
+        except OSError as error:
+            raise TransportError(error.strerror or str(error)) from error
+        _tune(transport)
+        return protocol
+
+    async def listen(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> Listener:
+        """Hand each connection to a protocol of its own; ``::`` takes IPv4 as well."""
+        try:
+            if host == "::":
+                sock = socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
+                server = await asyncio.get_running_loop().create_server(factory, sock=sock)
+            else:
+                server = await asyncio.get_running_loop().create_server(factory, host, port, backlog=_BACKLOG)
+        except OSError as error:
+            raise SettingsError(
+                f"link.bind_addr, link.port: cannot listen on {host}:{port}: {error.strerror or error}; "
+                "is another master running there?"
+            ) from error
+        return TcpListener(server)
+
+
+def _tune(transport: asyncio.BaseTransport) -> None:
+    """Let the kernel find out about a peer that vanished, as a second line behind keep-alives."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

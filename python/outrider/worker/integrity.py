@@ -1,0 +1,211 @@
+"""The worker's half of integrity: ask, say what we hold, apply what comes (specification 5.3 to 5.5)."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+
+from outrider.errors import OutriderError, PeerError, RefusedByPeer, TransportError
+from outrider.exchange.sending import Opening
+from outrider.exchange.session import Session
+from outrider.logs import Tag, task_logger
+from outrider.ports import Ports
+from outrider.protocol import faults
+from outrider.protocol.bodies import TaskFault, TransferPath, container_path
+from outrider.protocol.commands import (
+    CANCEL_TASK,
+    INTEGRITY_CHECK,
+    INTEGRITY_CHECK_END,
+    INTEGRITY_CHECK_ERROR,
+    INTEGRITY_PERMISSION,
+)
+from outrider.protocol.faults import Fault
+from outrider.settings import Settings
+from outrider.status import Outcome, Status
+from outrider.store.tree import Applied, FileTree
+from outrider.supervise import Backoff
+from outrider.transport.channel import Reply
+
+_CHECK = Opening(INTEGRITY_CHECK, INTEGRITY_CHECK_END, INTEGRITY_CHECK_ERROR)
+_LOOK_AGAIN_S = 10
+"""After files were applied the next round comes this soon: a container may have left some out (4.3)."""
+
+
+class Verdict(Enum):
+    """How a round ended."""
+
+    IN_STEP = "in step"
+    SYNCED = "synchronised"
+    BUSY = "not permitted yet"
+    FAILED = "failed"
+
+
+class Integrity:
+    """The rounds of one session, one after another."""
+
+    def __init__(self, session: Session, tree: FileTree, settings: Settings, ports: Ports, status: Status) -> None:
+        node, address = settings.node.name, session.channel.address
+        self.log = task_logger(Tag.INTEGRITY_CHECK, node, peer=address)
+        self._session = session
+        self._tree = tree
+        self._settings = settings
+        self._ports = ports
+        self._status = status
+        self._verdict: asyncio.Future[Verdict] | None = None
+        self._applying = asyncio.Lock()
+        self._last_rehash = ports.monotonic()
+        self._counts: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Rounds until cancelled: at the interval while in step, sooner while not."""
+        interval = self._settings.intervals.worker.sync_integrity
+        backoff = Backoff(self._ports.random, base_s=1, cap_s=interval)
+        while True:
+            started = self._ports.monotonic()
+            verdict = await self._round_or_failure()
+            self._record(verdict, self._ports.monotonic() - started)
+            if verdict in (Verdict.BUSY, Verdict.FAILED):
+                pause = backoff.next_pause()
+            else:
+                backoff.reset()
+                pause = interval if verdict is Verdict.IN_STEP else min(interval, _LOOK_AGAIN_S)
+            await self._ports.sleep(pause)
+
+    async def round(self) -> Verdict:
+        """Ask for permission, send our manifest, wait for the master's verdict."""
+        async with self._applying:
+            if await self._session.request(INTEGRITY_PERMISSION) != b"True":
+                return Verdict.BUSY
+            scan = await self._tree.scan(rehash=self._rehash_due())
+        for path, reason in scan.problems:
+            self.log.warning("left out %s: %s", path, reason)
+        self.log.info("Starting: %d files, %d of them read", len(scan.manifest), scan.hashed)
+        self._verdict = asyncio.get_running_loop().create_future()
+        container = container_path(self._session.worker, self._ports.wall(), self._ports.random.getrandbits(128))
+        await self._session.sender.container(await self._tree.pack_manifest(scan.manifest), _CHECK, container)
+        async with asyncio.timeout(2 * self._settings.intervals.communication.timeout_receiving_file):
+            return await self._verdict
+
+    def conclude(self, verdict: Verdict, **counts: int) -> None:
+        """The master has spoken, or what it sent was dealt with; ``counts`` say what that came to."""
+        self._counts = counts
+        if self._verdict is not None and not self._verdict.done():
+            self._verdict.set_result(verdict)
+
+    def receive(self, task: bytes, arrival: asyncio.Future[TransferPath]) -> ReceiveIntegrityTask:
+        """The master announces files: the task that takes them."""
+        return ReceiveIntegrityTask(self, self._session, task, arrival)
+
+    async def process_files_from_master(self, path: TransferPath) -> Applied:
+        """Apply a container that lies at ``path``, all or nothing, and remove it."""
+        async with self._applying:
+            try:
+                return await self._tree.apply(self._session.path_of(path))
+            finally:
+                self._session.remove_later(path)
+
+    @property
+    def receiving_limit_s(self) -> float:
+        """How long a task waits for its file."""
+        return self._settings.intervals.communication.timeout_receiving_file
+
+    async def sweep(self) -> None:
+        """Remove what the last apply replaced, after the master has its answer."""
+        await self._tree.sweep()
+
+    async def _round_or_failure(self) -> Verdict:
+        try:
+            return await self.round()
+        except TimeoutError:
+            self.log.warning("the master gave no verdict; the round is tried again")
+        except TransportError as error:
+            self.log.warning("%s; the round is tried again", error)
+        except OutriderError as error:
+            self.log.error("%s; the round is tried again", error)
+        return Verdict.FAILED
+
+    def _record(self, verdict: Verdict, seconds: float) -> None:
+        if verdict is Verdict.BUSY:
+            self.log.debug("not permitted yet")
+            return
+        self.log.info("Finished in %.3f s: %s", seconds, verdict.value)
+        outcome = Outcome(
+            ok=verdict is not Verdict.FAILED,
+            started=self._ports.wall() - seconds,
+            seconds=seconds,
+            counts=self._counts,
+            detail=verdict.value,
+        )
+        self._status.finished("integrity", outcome)
+        self._counts = {}
+
+    def _rehash_due(self) -> bool:
+        """Whether it is time to read everything again, whatever stat says (threats 35)."""
+        due = self._ports.monotonic() - self._last_rehash >= self._settings.tree.rehash_interval
+        if due:
+            self._last_rehash = self._ports.monotonic()
+        return due
+
+
+class ReceiveIntegrityTask:
+    """Waits for the files that the master announced, applies them, reports what failed."""
+
+    def __init__(
+        self, integrity: Integrity, session: Session, task: bytes, arrival: asyncio.Future[TransferPath]
+    ) -> None:
+        self._integrity = integrity
+        self._session = session
+        self._task = task
+        self._arrival = arrival
+        self._log = task_logger(Tag.INTEGRITY_SYNC, session.worker, task=task.decode(errors="replace"))
+
+    @property
+    def reply(self) -> Reply:
+        """What the announcement is answered with: the task's id."""
+        return Reply(self._task)
+
+    async def run(self) -> None:
+        """The whole life of the task; it never raises an error of ours."""
+        try:
+            path = await self._file()
+            applied = await self._integrity.process_files_from_master(path)
+        except asyncio.CancelledError:
+            self._arrival.cancel()
+            await self._session.report(CANCEL_TASK, TaskFault(self._task, Fault(faults.FILE_ERROR, "shutting down")))
+            raise
+        except OutriderError as error:
+            await self._failed(error)
+            return
+        self._log.info(
+            "applied %d files and %d deletions, %d bytes, in %.3f s",
+            applied.written,
+            applied.deleted,
+            applied.bytes_written,
+            sum(applied.seconds.values()),
+        )
+        self._integrity.conclude(
+            Verdict.SYNCED, written=applied.written, deleted=applied.deleted, bytes=applied.bytes_written
+        )
+        await self._integrity.sweep()
+
+    async def _file(self) -> TransferPath:
+        try:
+            async with asyncio.timeout(self._integrity.receiving_limit_s):
+                return await self._arrival
+        except TimeoutError:
+            await self._session.report(CANCEL_TASK, TaskFault(self._task, Fault(faults.FILE_TIMEOUT)))
+            raise _NoFileError("the master's file did not come in time") from None
+
+    async def _failed(self, error: OutriderError) -> None:
+        self._log.error("%s; nothing was changed", error)
+        self._integrity.conclude(Verdict.FAILED)
+        if isinstance(error, _NoFileError | TransportError):
+            return
+        try:
+            await self._session.report(INTEGRITY_CHECK_ERROR, TaskFault(None, Fault(faults.INTERNAL, str(error))))
+        except (TransportError, RefusedByPeer) as untold:
+            self._log.warning("the master could not be told: %s", untold)
+
+
+class _NoFileError(PeerError):
+    """The master has been told already, by ``cancel_task``."""

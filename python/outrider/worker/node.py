@@ -1,0 +1,147 @@
+"""A worker: connects to its master, runs the tasks of the connection, comes back when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from outrider.errors import OutriderError, RefusedByPeer, SettingsError, TransportError
+from outrider.exchange.session import Ground
+from outrider.logs import Tag, task_logger
+from outrider.model import NodeInfo
+from outrider.ports import Ports
+from outrider.protocol import faults
+from outrider.protocol.seal import KeyRing
+from outrider.settings import Settings
+from outrider.status import Status
+from outrider.store.home import Home
+from outrider.store.tree import FileTree
+from outrider.supervise import Backoff, within
+from outrider.worker.handler import WorkerHandler
+from outrider.world import real_ports
+
+_STABLE_S = 60
+"""A connection that held this long makes the next reconnect quick again."""
+_PERMANENT_PAUSE_S = 300
+_REMEDIES = {
+    faults.MASTERS_NAME: "this node has the master's name: set another node.name",
+    faults.OTHER_CLUSTER: "the master belongs to another cluster: set node.cluster to its name",
+    faults.OTHER_VERSION: "the master speaks another version: set node.wire_version to its version",
+}
+
+Task = tuple[str, Callable[[], Coroutine[Any, Any, None]]]
+
+
+class Worker:
+    """A node that is kept in step.
+
+    ``run`` returns after :meth:`stop`; it raises :class:`SettingsError` if the settings do not allow a
+    start, and nothing else that a peer could cause. Specification 5.1 to 5.5, 5.11.
+    """
+
+    def __init__(self, settings: Settings, ports: Ports | None = None) -> None:
+        if not settings.link.nodes:
+            raise SettingsError("link.nodes: a worker needs its master's address, e.g. nodes = ['192.0.2.10']")
+        if not settings.link.keys:
+            raise SettingsError("link.key: a worker needs the cluster key; make one with: outrider keygen")
+        self.settings = settings
+        self.status = Status()
+        self._ports = ports or real_ports()
+        self._log = task_logger(Tag.CLUSTER, settings.node.name)
+        self._home = Home(settings.node.home)
+        self._stopping = asyncio.Event()
+        self._handler: WorkerHandler | None = None
+        self._told: int | None = None
+
+    def get_node(self) -> NodeInfo:
+        """Who this node is."""
+        node = self.settings.node
+        return NodeInfo(name=node.name, type="worker", version=node.wire_version, address="")
+
+    def add_tasks(self, handler: WorkerHandler) -> list[Task]:
+        """What runs while a connection stands: name and work."""
+        return [
+            (Tag.KEEP_ALIVE, handler.keep_alive),
+            (Tag.INTEGRITY_CHECK, handler.sync_integrity),
+            (Tag.AGENT_INFO_SYNC, handler.sync_agent_info),
+        ]
+
+    async def run(self) -> None:
+        """Open the home, mend what a crash left, then stay connected until :meth:`stop`."""
+        threads = self._ports.threads
+        await threads.run(self._home.open)
+        try:
+            tree = FileTree(self.settings, threads)
+            if mended := await tree.recover():
+                self._log.warning("an apply that was cut short has been %s", mended)
+            ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
+            ground = Ground(self.settings, self._ports, self._home, ring)
+            await self._stay_connected(ground, tree)
+        finally:
+            await threads.run(self._home.close)
+
+    async def stop(self) -> None:
+        """End the tasks, tell the master, close the connection; then ``run`` returns."""
+        self._stopping.set()
+
+    async def _stay_connected(self, ground: Ground, tree: FileTree) -> None:
+        cap = self.settings.intervals.worker.connection_retry
+        backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)
+        while not self._stopping.is_set():
+            started = self._ports.monotonic()
+            permanent = await self._connection(WorkerHandler(ground, tree, self.status))
+            if self._ports.monotonic() - started >= _STABLE_S:
+                backoff.reset()
+            pause = _PERMANENT_PAUSE_S if permanent else backoff.next_pause()
+            await within(pause, self._stopping.wait())
+
+    async def _connection(self, handler: WorkerHandler) -> bool:
+        """One connection, from dialling to its end; whether the master's refusal is one that only a person mends."""
+        link = self.settings.link
+        channel = handler.session.channel
+        try:
+            await self._ports.network.dial(link.nodes[0], link.port, lambda: channel)
+        except TransportError as error:
+            self._log.warning("cannot reach the master at %s:%d: %s", link.nodes[0], link.port, error)
+            return False
+        try:
+            await handler.hello()
+        except RefusedByPeer as refusal:
+            return self._refused(refusal)
+        except OutriderError as error:
+            hint = "" if handler.session.channel.bytes_in else "; does the cluster key differ from the master's?"
+            self._log.warning("no answer to hello: %s%s", error, hint)
+            return False
+        else:
+            self._told = None
+            await self._work(handler)
+            return False
+        finally:
+            await handler.close()
+            self.status.disconnected(handler.session.channel.reason, self._ports.wall())
+
+    async def _work(self, handler: WorkerHandler) -> None:
+        """Run the tasks until the link is lost or the node stops."""
+        self.status.connected(handler.session.channel.address, self._ports.wall())
+        for name, work in self.add_tasks(handler):
+            handler.supervisor.repeat(name, work)
+        ends = [asyncio.ensure_future(self._stopping.wait()), asyncio.ensure_future(handler.session.channel.closed())]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await end
+
+    def _refused(self, refusal: RefusedByPeer) -> bool:
+        remedy = _REMEDIES.get(refusal.code)
+        if remedy is None:
+            self._log.warning("the master refuses this node for now: %s", refusal)
+            return False
+        if self._told != refusal.code:
+            self._told = refusal.code
+            self._log.error("%s; trying again every %d s", remedy, _PERMANENT_PAUSE_S)
+        return True

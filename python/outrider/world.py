@@ -1,0 +1,42 @@
+"""The real world of a node: the event loop's clock, the system's chance, a thread pool, TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from random import SystemRandom
+from typing import ParamSpec, TypeVar
+
+from outrider.ports import Ports
+from outrider.transport.tcp import TcpNetwork
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREADS = 8
+"""Enough that a slow disk under one peer does not hold up the others; the bulk of the work has the core's threads."""
+
+
+class ThreadPool:
+    """Runs blocking work in threads of this node's own."""
+
+    def __init__(self, threads: int = _THREADS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="outrider")
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``work`` in a thread; a caller that is cancelled does not wait for it, but it runs to its end."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args, **kwargs))
+
+
+def real_ports() -> Ports:
+    """The ports of a node that runs for real."""
+    return Ports(
+        monotonic=time.monotonic,
+        wall=time.time,
+        random=SystemRandom(),
+        threads=ThreadPool(),
+        network=TcpNetwork(),
+    )
