@@ -39,4 +39,5 @@ def real_ports() -> Ports:
         random=SystemRandom(),
         threads=ThreadPool(),
         network=TcpNetwork(),
+        sleep=asyncio.sleep,
     )
