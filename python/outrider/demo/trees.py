@@ -1,0 +1,69 @@
+"""The demo's files: filled from real ones, changed, deleted, and compared by hashlib alone."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+FOLDER = "tree"
+_SKIPPED = frozenset({"__pycache__", "site-packages", "dist-packages"})
+
+
+def standard_library() -> Path:
+    """Real files that every machine has: some thousand, of all sizes."""
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def fill(home: Path, source: Path, most: int) -> int:
+    """Copy up to ``most`` plain files of ``source`` into ``home``'s tree; how many there are."""
+    count = 0
+    for count, file in enumerate(_plain_files(source), start=1):
+        target = home / FOLDER / file.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+        if count == most:
+            break
+    return count
+
+
+def files(home: Path) -> list[Path]:
+    """The files of ``home``'s tree, sorted."""
+    return sorted(path for path in (home / FOLDER).rglob("*") if path.is_file())
+
+
+def change(home: Path, share: float, random: Random) -> int:
+    """Append a line to this share of the files, to one at least; how many were changed."""
+    all_files = files(home)
+    chosen = random.sample(all_files, max(1, round(len(all_files) * share)))
+    for path in chosen:
+        with path.open("ab") as file:
+            file.write(b"# changed by the demo %x\n" % random.getrandbits(64))
+    return len(chosen)
+
+
+def delete(home: Path, share: float, random: Random) -> int:
+    """Delete this share of the files, one at least; how many were deleted."""
+    all_files = files(home)
+    chosen = random.sample(all_files, max(1, round(len(all_files) * share)))
+    for path in chosen:
+        path.unlink()
+    return len(chosen)
+
+
+def digests(home: Path) -> dict[str, str]:
+    """Path and SHA-256 of every file: the judge shares no code with what it judges."""
+    return {path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files(home)}
+
+
+def _plain_files(source: Path) -> Iterator[Path]:
+    for path in sorted(source.iterdir()):
+        if path.is_symlink() or path.name in _SKIPPED:
+            continue
+        if path.is_dir():
+            yield from _plain_files(path)
+        elif path.is_file() and not path.name.endswith(("~", ".tmp", ".lock", ".swp")):
+            yield path
