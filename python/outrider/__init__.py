@@ -1,1 +1,55 @@
-"""Outrider: keeps every worker of a cluster in step with its master."""
+"""Outrider: keeps every worker of a cluster in step with its master.
+
+The public names load on first use, so that ``import outrider`` costs next to nothing::
+
+    settings = outrider.Settings.load("outrider.toml")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from outrider.errors import (
+        ConnectionLostError,
+        OutriderError,
+        PeerError,
+        ProtocolError,
+        RefusedByPeer,
+        RequestTimeoutError,
+        SettingsError,
+        StoreError,
+        SyncError,
+        TransportError,
+    )
+    from outrider.settings import Settings
+
+__all__ = [
+    "ConnectionLostError",
+    "OutriderError",
+    "PeerError",
+    "ProtocolError",
+    "RefusedByPeer",
+    "RequestTimeoutError",
+    "Settings",
+    "SettingsError",
+    "StoreError",
+    "SyncError",
+    "TransportError",
+]
+_HOMES = {"Settings": "outrider.settings"}
+
+
+if not TYPE_CHECKING:  # a checker would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'outrider' has no attribute {name!r}")
+        value = getattr(import_module(_HOMES.get(name, "outrider.errors")), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,24 @@
+"""The command line: arguments -> settings -> one piece of work, and its outcome as text, JSON and exit code.
+
+Exit codes: 0 it worked (``diff``: the trees are equal), 1 it failed (``diff``: they differ),
+2 the command or the settings are wrong. Errors are lines on standard error, never tracebacks.
+"""
+
+from __future__ import annotations
+
+import click
+
+from outrider.cli.config import config, keygen
+from outrider.cli.demo import demo
+from outrider.cli.nodes import master, worker
+from outrider.cli.options import PlainErrors
+
+
+@click.group(cls=PlainErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="outrider", message="%(prog)s %(version)s")
+def main() -> None:
+    """Keep every worker of a cluster in step with its master."""
+
+
+for command in (worker, master, demo, keygen, config):
+    main.add_command(command)

@@ -1,0 +1,24 @@
+"""``outrider demo``: a whole cluster on this machine, watched."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--tree",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="PATH",
+    help="Folder whose files fill the master's tree.  [default: Python's standard library]",
+)
+@click.option("--files", type=click.IntRange(min=1), metavar="N", help="Use at most N files.")
+@click.option("--json", "as_json", is_flag=True, help="Write the outcome for a program to read.")
+@click.pass_context
+def demo(ctx: click.Context, tree: Path | None, files: int | None, as_json: bool) -> None:
+    """Watch a master bring two workers in step with a real tree, through changes, kills and restarts."""
+    equal: bool = import_module("outrider.demo").run_demo(tree=tree, files=files, as_json=as_json)
+    ctx.exit(0 if equal else 1)

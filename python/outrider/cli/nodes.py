@@ -1,0 +1,97 @@
+"""``outrider worker`` and ``outrider master``: one node, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import click
+
+from outrider import logs
+from outrider.cli.options import F, home_option, load_settings, settings_options
+from outrider.settings import Settings
+
+ROLES = {"worker": ("outrider.worker", "Worker"), "master": ("outrider.master", "Master")}
+
+
+class Runs(Protocol):
+    """What both roles can do."""
+
+    async def run(self) -> None:
+        """Run until :meth:`stop`."""
+        ...
+
+    async def stop(self) -> None:
+        """End all tasks in good order, then close."""
+        ...
+
+
+def node_options(command: F) -> F:
+    """Add the options of a node."""
+    levels = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False)
+    command = click.option("--log-level", type=levels, help="Least severe line that is written.")(command)
+    command = click.option("--name", help="The node's name; the same as --set node.name=NAME.")(command)
+    return settings_options(home_option(command))
+
+
+@click.command()
+@node_options
+def worker(**options: Any) -> None:
+    """Run a worker: keep this home in step with the master's."""
+    _start("worker", **options)
+
+
+@click.command()
+@node_options
+def master(**options: Any) -> None:
+    """Run a master: the home that all workers follow."""
+    _start("master", **options)
+
+
+def _start(
+    role: Literal["worker", "master"],
+    *,
+    config: Path | None,
+    home: str | None,
+    pairs: tuple[str, ...],
+    name: str | None,
+    log_level: str | None,
+) -> None:
+    settings = load_settings(config, home, pairs, node__name=name, node__type=role, log__level=log_level)
+    settings = settings.require(role)
+    logs.configure(settings.log.level)
+    module, class_name = ROLES[role]
+    asyncio.run(until_signal(getattr(import_module(module), class_name), settings))
+
+
+async def until_signal(make: Callable[[Settings], Runs], settings: Settings) -> None:
+    """Run one node until it ends or a signal asks it to; a second signal does not wait for its tasks."""
+    node = make(settings)
+    running = asyncio.create_task(node.run(), name="node")
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        if asked.is_set():
+            running.cancel()
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask)
+    waiting = asyncio.create_task(asked.wait(), name="signal")
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not running.done():
+        stopping = asyncio.create_task(node.stop(), name="stop")
+        await asyncio.wait({running}, return_when=asyncio.FIRST_COMPLETED)
+        if running.cancelled():
+            stopping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await stopping
+    if not running.cancelled():
+        running.result()

@@ -1,0 +1,65 @@
+"""``outrider worker`` and ``master``: one node runs until it ends or a signal asks it to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from outrider.cli.nodes import until_signal
+from outrider.errors import StoreError
+from outrider.settings import Settings
+
+
+class Node:
+    """A role without a cluster; ``signals`` are sent to this process once it runs."""
+
+    def __init__(self, *signals: int, stubborn: bool = False) -> None:
+        self._signals = list(signals)
+        self._stubborn = stubborn
+        self._stop = asyncio.Event()
+        self.story: list[str] = []
+
+    async def run(self) -> None:
+        self.story.append("runs")
+        if self._signals:
+            os.kill(os.getpid(), self._signals.pop(0))
+        try:
+            await self._stop.wait()
+        except asyncio.CancelledError:
+            self.story.append("cancelled")
+            raise
+        self.story.append("ended")
+
+    async def stop(self) -> None:
+        self.story.append("asked")
+        if self._stubborn:
+            os.kill(os.getpid(), self._signals.pop(0))
+            await asyncio.Event().wait()
+        self._stop.set()
+
+
+def story_of(node: Node) -> list[str]:
+    settings = Settings.from_mapping({})
+    asyncio.run(until_signal(lambda _: node, settings))
+    return node.story
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_asks_the_node_to_stop_in_good_order(number: int) -> None:
+    assert story_of(Node(number)) == ["runs", "asked", "ended"]
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    assert story_of(Node(signal.SIGTERM, signal.SIGINT, stubborn=True)) == ["runs", "asked", "cancelled"]
+
+
+def test_what_ends_the_node_reaches_the_command_line() -> None:
+    class Broken(Node):
+        async def run(self) -> None:
+            raise StoreError("disk full")
+
+    with pytest.raises(StoreError, match="disk full"):
+        story_of(Broken())
