@@ -196,8 +196,8 @@ class Tree:
     def sweep(self) -> int:
         """Remove versions beyond ``keep_previous`` and leftovers; returns how many. Slow, harmless."""
 
-def pack_manifest(manifest: Manifest) -> Packer:
-    """A worker's container: its metadata only (5.4)."""
+def pack_manifest(manifest: Manifest, home: str) -> Packer:
+    """A worker's container: its metadata only (5.4); ``home`` as for :meth:`Manifest.to_wire`."""
 
 def read_manifest(container: str, *, max_bytes: int = ...) -> Manifest:
     """The metadata of a worker's container file; other members are ignored."""

@@ -21,6 +21,7 @@ class FileTree:
     def __init__(self, settings: Settings, threads: Threads) -> None:
         self.table = files_table(settings)
         self._threads = threads
+        self._home = str(settings.node.home.resolve())
         self._tree = open_tree(settings)
 
     async def recover(self) -> str | None:
@@ -37,7 +38,7 @@ class FileTree:
 
     async def pack_manifest(self, manifest: Manifest) -> Packer:
         """The container that asks a master whether ``manifest`` is in step."""
-        return await self._threads.run(pack_manifest, manifest)
+        return await self._threads.run(pack_manifest, manifest, self._home)
 
     async def read_manifest(self, container: Path) -> Manifest:
         """What a worker says it holds."""

@@ -1,6 +1,7 @@
 //! `outrider._native`: the contents list of the native module.
 #![allow(missing_docs, reason = "the Python face is documented in _native.pyi")]
 
+mod container;
 mod error;
 mod manifest;
 mod table;
@@ -12,6 +13,8 @@ use pyo3::prelude::*;
 mod _native {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
+    #[pymodule_export]
+    use crate::container::{Packed, Packer, pack_manifest, read_manifest};
     #[pymodule_export]
     use crate::manifest::{Entry, Manifest, Plan, diff};
     #[pymodule_export]

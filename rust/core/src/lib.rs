@@ -4,6 +4,10 @@
 //! the bottom: a scan makes a manifest, two manifests make a plan, a plan makes a container, and
 //! a container is applied to a tree as one transaction.
 
+#[allow(dead_code, reason = "apply, the other user, lands next")]
+mod beneath;
+#[allow(dead_code, reason = "apply, the other user, lands next")]
+mod container;
 mod diff;
 mod digest;
 mod error;
@@ -13,6 +17,7 @@ mod relpath;
 mod table;
 mod wire;
 
+pub use container::{Budget, Packed, Packer, read_manifest};
 pub use diff::diff;
 pub use digest::{Digest, Hasher};
 pub use error::{Error, Result};
