@@ -149,6 +149,25 @@ def test_a_mapping_may_be_nested_or_dotted() -> None:
     assert (settings.node.name, settings.link.port, settings.intervals.worker.keep_alive) == ("a", 0, 1.0)
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\udcff"])
+def test_text_that_no_path_or_line_can_hold_is_refused(text: str) -> None:
+    for key, value in {
+        "node.home": text,
+        "tree.excluded_files": [text],
+        "tree.files": [{"folder": f"{text}/"}],
+    }.items():
+        (line,) = errors_of(**{key: value})
+        assert "a NUL, or bytes that are not UTF-8" in line
+
+
+@pytest.mark.parametrize("key", ["", " ", "a\nb", "node.\x1b[31m"])
+def test_an_error_stays_one_printable_line(key: str) -> None:
+    (line,) = errors_of(**{key: "x" * 100_000})
+    assert line.isprintable()
+    (line,) = errors_of(link__port="x" * 100_000)
+    assert len(line) < 400
+
+
 def test_limits_that_contradict_one_another_are_refused() -> None:
     (line,) = errors_of(limits__string_bytes=2048, limits__strings_total=1024)
     assert line.startswith("limits.string_bytes")

@@ -54,7 +54,6 @@ def test_an_empty_table_keeps_nothing_in_step() -> None:
         "etc/../../x/",
         "./",
         "etc//x/",
-        "a\0b/",
         "a\\b/",
         "C:/x/",
         "x" * 3000 + "/",

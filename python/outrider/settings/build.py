@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from outrider.settings.files import as_rows
 from outrider.settings.key import ClusterKey
 from outrider.settings.sections import Section
 from outrider.settings.sources import Given
+
+SHOWN = 200
+"""So many characters of a wrong value are repeated."""
 
 
 def example(key: Key) -> str:
@@ -42,10 +46,20 @@ def read_values(given: Mapping[str, Given]) -> tuple[dict[str, Any], list[str]]:
         try:
             values[name] = _read(key, one)
         except ValueError as error:  # msgspec's and tomllib's are ValueErrors too
-            shown = "" if key.secret else f" = {one.value!r}"
+            shown = "" if key.secret else f" = {_short(one.value)}"
             why = str(error).replace("`", "").replace(" - at $", ", at ")
             errors.append(f"{name}{shown} ({one.origin}): {why}; {example(key)}")
     return values, errors
+
+
+def one_line(text: str) -> str:
+    """``text`` with everything escaped that a terminal would obey, line ends first of all."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _unknown(name: str, one: Given) -> str:
@@ -53,17 +67,31 @@ def _unknown(name: str, one: Given) -> str:
         return f"{name} ({one.origin}) is a section, not a value: write [{name}] and its keys below"
     meant = nearest(name)
     hint = f"; did you mean {meant}?" if meant else "; `outrider config show` lists all keys"
-    return f"{name} ({one.origin}) is not a known key{hint}"
+    return f"{name.strip() or repr(name)} ({one.origin}) is not a known key{hint}"
 
 
 def _read(key: Key, one: Given) -> Any:
     value = _parse(key, one.value) if one.text else one.value
     if key.name == "tree.files":
         value = as_rows(value)
+    if any(re.search("[\0\ud800-\udfff]", text) for text in _texts(value)):
+        raise ValueError("it holds a NUL, or bytes that are not UTF-8")
     value = msgspec.convert(value, key.type, strict=not one.text, dec_hook=_hook)
     if isinstance(value, Path):
         value = ((one.base or Path.cwd()) / value.expanduser()).absolute()
     return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text within ``value``."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in (*value.keys(), *value.values()):
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def _parse(key: Key, text: str) -> Any:

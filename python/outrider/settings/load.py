@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from outrider.errors import SettingsError
 from outrider.settings import checks, sources
-from outrider.settings.build import make_section, read_values
+from outrider.settings.build import make_section, one_line, read_values
 from outrider.settings.catalogue import CATALOGUE, SECTIONS
 from outrider.settings.files import FileRow
 from outrider.settings.key import HIDDEN, ClusterKey
@@ -82,7 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         settings = cls(**sections, origins={name: one.origin for name, one in given.items()})
         errors += settings._errors()
         if errors:
-            raise SettingsError("\n".join(errors))
+            raise SettingsError("\n".join(one_line(error) for error in errors))
         return msgspec.structs.replace(settings, warnings=(*warnings, *checks.warn(settings.link, settings.tree)))
 
     def _errors(self) -> list[str]:
