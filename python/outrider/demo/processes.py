@@ -13,7 +13,7 @@ from pathlib import Path
 
 from outrider.errors import OutriderError
 
-_VERDICT = re.compile(r"Finished in [\d.]+ s: (in step|synchronised)")
+_VERDICT = re.compile(r"Finished in ([\d.]+) s: (in step|synchronised)")
 _SENT = re.compile(r"sent (\d+) bytes")
 _LISTENING = re.compile(r"listening on \S*:(\d+)")
 _STARTING = re.compile(r"an apply that was cut short has been (\w+)")
@@ -54,6 +54,7 @@ class NodeProcess:
         self.home = base / name
         self.port = 0
         self.verdicts = 0
+        self.round_seconds = 0.0
         self.bytes_sent = 0
         self.recovered = ""
         self._settings = base / f"{name}.toml"
@@ -101,6 +102,11 @@ class NodeProcess:
         await self._end(signal.SIGTERM)
 
     @property
+    def pid(self) -> int:
+        """The process's id; 0 while it does not run."""
+        return self._process.pid if self._process else 0
+
+    @property
     def _has_ended(self) -> bool:
         return self._reader is None or self._reader.done()
 
@@ -130,8 +136,9 @@ class NodeProcess:
 
     def _learn(self, line: str) -> None:
         self._last_lines.append(line)
-        if _VERDICT.search(line):
+        if found := _VERDICT.search(line):
             self.verdicts += 1
+            self.round_seconds = float(found[1])
         if found := _SENT.search(line):
             self.bytes_sent += int(found[1])
         if found := _LISTENING.search(line):

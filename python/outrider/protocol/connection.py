@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from random import Random
@@ -102,33 +102,35 @@ class Connection:
         events: list[Event] = []
         try:
             for frame in self._reader.feed(data):
-                events.extend(self._take(frame, now))
+                if (event := self._take(frame, now)) is not None:
+                    events.append(event)
         except ProtocolError as error:
             events.append(self._broken(str(error)))
         return events
 
-    def _take(self, frame: Frame, now: Instant) -> Iterator[Event]:
+    def _take(self, frame: Frame, now: Instant) -> Event | None:
         if self._peer_counter is None:
             self._peer_counter = frame.counter
         payload = self._join(frame)
         if payload is None:
-            return
+            return None
         plain = self._seal.open(payload, now.wall)
         if self._is_answer(frame):
             del self._waiting[frame.counter]
-            yield Answered(frame.counter, frame.name, plain)
-        elif frame.counter in self._expired:
+            return Answered(frame.counter, frame.name, plain)
+        if frame.counter in self._expired:
             del self._expired[frame.counter]
         elif frame.name in RESPONSES:
             self.dropped_answers += 1
         else:
-            yield from self._asked(frame, plain, now)
+            return self._asked(frame, plain, now)
+        return None
 
     def _is_answer(self, frame: Frame) -> bool:
         """An outstanding counter makes an answer, unless the name can only be a request: then it is a chance clash."""
         return frame.counter in self._waiting and (frame.name in RESPONSES or frame.name not in self._serves)
 
-    def _asked(self, frame: Frame, plain: bytes, now: Instant) -> Iterator[Event]:
+    def _asked(self, frame: Frame, plain: bytes, now: Instant) -> Event | None:
         command = TABLE.get(frame.name)
         if command is None or frame.name not in self._serves:
             self.reply(frame.counter, ERR, b"unknown command '%a'" % frame.name, now)
@@ -136,7 +138,8 @@ class Connection:
             fault = Fault(faults.INTERNAL, f"{command} comes before hello: say hello first")
             self.reply(frame.counter, ERR, encode_fault(fault, internal=True), now)
         else:
-            yield Requested(frame.counter, command, plain)
+            return Requested(frame.counter, command, plain)
+        return None
 
     def _join(self, frame: Frame) -> bytes | None:
         """The whole payload, or ``None`` while parts of it are to come (1.4)."""
@@ -202,10 +205,10 @@ class Connection:
         """When ``tick`` should be called, in monotonic seconds."""
         while self._deadlines and self._deadlines[0][1] not in self._waiting:
             heapq.heappop(self._deadlines)
-        deadlines = [self._deadlines[0][0]] if self._deadlines else []
+        earliest = self._deadlines[0][0] if self._deadlines else None
         if self.state is State.ANONYMOUS and self._handshake_deadline is not None:
-            deadlines.append(self._handshake_deadline)
-        return min(deadlines, default=None)
+            return self._handshake_deadline if earliest is None else min(earliest, self._handshake_deadline)
+        return earliest
 
     def tick(self, now: Instant) -> list[Event]:
         """What the passing of time means."""

@@ -66,20 +66,19 @@ class FrameReader:
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take ``data``; yield each frame that it completes. :class:`ProtocolError` for one over the limit."""
         self._buffer += data
-        start = 0
-        try:
-            while len(self._buffer) - start >= HEADER.size:
-                counter, length, field = HEADER.unpack_from(self._buffer, start)
-                if length > self.limit:
-                    raise ProtocolError(f"a frame declares {length} bytes; the limit here is {self.limit}")
-                end = start + HEADER.size + length
-                if len(self._buffer) < end:
-                    break
-                payload = bytes(memoryview(self._buffer)[start + HEADER.size : end])
-                start = end
-                yield Frame(counter, _name(field), field[-1] == _DIVIDED, payload)
-        finally:
-            del self._buffer[:start]
+        buffer, size, start = self._buffer, len(self._buffer), 0
+        while size - start >= HEADER.size:
+            counter, length, field = HEADER.unpack_from(buffer, start)
+            if length > self.limit:
+                raise ProtocolError(f"a frame declares {length} bytes; the limit here is {self.limit}")
+            end = start + HEADER.size + length
+            if size < end:
+                break
+            with memoryview(buffer) as view:
+                payload = bytes(view[start + HEADER.size : end])
+            start = end
+            yield Frame(counter, _name(field), field[-1] == _DIVIDED, payload)
+        del buffer[:start]
 
 
 def _name(field: bytes) -> bytes:

@@ -12,7 +12,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Protocol
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken
 
 from outrider.errors import ProtocolError
 
@@ -47,22 +47,24 @@ class KeyRing:
     """Cluster keys of 32 bytes each: the first seals, all open. ``max_age_s`` 0 leaves token times unchecked."""
 
     def __init__(self, keys: Sequence[bytes], max_age_s: float = 0) -> None:
-        self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in keys])
+        self._fernets = [Fernet(urlsafe_b64encode(key)) for key in keys]
         self._max_age_s = max_age_s
 
     def seal(self, plain: bytes, wall: float) -> bytes:
         """A token of ``plain``, sealed with the first key."""
-        return self._fernet.encrypt_at_time(plain, int(wall))
+        return self._fernets[0].encrypt_at_time(plain, int(wall))
 
     def open(self, token: bytes, wall: float) -> bytes:
         """The plain bytes of a token that one of the keys made and that is not too old."""
-        try:
-            plain = self._fernet.decrypt(token)
-        except InvalidToken:
-            raise ProtocolError("a payload does not open: the cluster keys differ, or it was damaged") from None
-        if self._max_age_s:
-            self._check_age(self._fernet.extract_timestamp(token), wall)
-        return plain
+        for fernet in self._fernets:
+            try:
+                plain = fernet.decrypt(token)
+            except InvalidToken:
+                continue
+            if self._max_age_s:
+                self._check_age(fernet.extract_timestamp(token), wall)
+            return plain
+        raise ProtocolError("a payload does not open: the cluster keys differ, or it was damaged")
 
     def _check_age(self, stamped: int, wall: float) -> None:
         age = wall - stamped

@@ -1,0 +1,222 @@
+"""The wire: echoes and a 100 MiB file over Fernet, beside what Fernet and asyncio cost by themselves.
+
+Echo: 128 bytes there and back, one after another, both ends in one process. The peer is the least
+that could do it: an ``asyncio.Protocol`` with a length, a Fernet token and nothing else.
+
+File: one end sends 100 MiB from memory in parts of 256 KiB through :class:`Sender`, the other, a
+process of its own, writes it to a tmpfs and compares its SHA-256. The peer is Fernet alone: the
+slower of sealing and opening the same parts, since each end has a core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import statistics
+import struct
+import tempfile
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet
+
+from benches.rows import Row
+from outrider import Settings
+from outrider.exchange.sending import Opening
+from outrider.exchange.session import Ground, Session
+from outrider.protocol import commands as c
+from outrider.protocol.bodies import TransferPath
+from outrider.protocol.commands import Command
+from outrider.protocol.seal import KeyRing
+from outrider.protocol.transfer import PART_BYTES
+from outrider.store.home import Home
+from outrider.transport.channel import Channel, Reply
+from outrider.world import real_ports
+
+_KEY = b"k" * 32
+_BODY = b"x" * 128
+_LENGTH = struct.Struct("!I")
+_OPENING = Opening(c.INTEGRITY_SYNC, c.INTEGRITY_SYNC_END, c.INTEGRITY_SYNC_ERROR)
+
+
+def run(*, short: bool) -> list[Row]:
+    """Echo and file."""
+    runs, echoes, size = (3, 2_000, 32 << 20) if short else (5, 10_000, 100 << 20)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        ours = [asyncio.run(_echo_ours(Path(folder), echoes)) for _ in range(runs)]
+        bare = [asyncio.run(_echo_bare(echoes)) for _ in range(runs)]
+        sent = [_file_ours(Path(folder), size) for _ in range(runs)]
+        sealed = [_file_bare(size) for _ in range(runs)]
+    median = statistics.median
+    return [
+        Row(f"{echoes:,} echoes", median(ours), "bare asyncio + Fernet", median(bare), ">= 0.7x"),
+        Row(f"file of {size >> 20} MiB", median(sent), "Fernet alone", median(sealed), ">= 0.7x"),
+    ]
+
+
+class _End:
+    """The least owner of a session: it serves transfers and takes one announced file."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(exist_ok=True)
+        settings = Settings.from_mapping({"node": {"home": str(home)}, "link": {"key": _KEY.decode()}})
+        self._home = Home(home)
+        self._home.open()
+        self.lost_: asyncio.Event = asyncio.Event()
+        self.session = Session(Ground(settings, real_ports(), self._home, KeyRing([_KEY])), self)
+        self.session.also_serve({c.INTEGRITY_SYNC: self._open, c.INTEGRITY_SYNC_END: self.session.deliver})
+
+    def connected(self, channel: Channel) -> None:
+        channel.connection.known()
+
+    def process_request(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply]:
+        return self.session.serve(command, payload)
+
+    def lost(self, reason: str) -> None:  # noqa: ARG002
+        self._home.close()
+        self.lost_.set()
+
+    def _open(self, payload: bytes) -> Reply:
+        task, self.arrival = self.session.tasks.open(payload)
+        return Reply(task)
+
+
+async def _connected(home: Path, port: int = 0) -> tuple[_End, Any]:
+    """A listening end, or one connected to ``port``."""
+    end = _End(home)
+    await end.session.known("w")
+    loop = asyncio.get_running_loop()
+    if port:
+        await loop.create_connection(lambda: end.session.channel, "127.0.0.1", port)
+        return end, None
+    return end, await loop.create_server(lambda: end.session.channel, "127.0.0.1", 0)
+
+
+async def _echo_ours(folder: Path, echoes: int) -> float:
+    _, server = await _connected(folder / "a")
+    client, _ = await _connected(folder / "b", server.sockets[0].getsockname()[1])
+    started = time.perf_counter()
+    for _ in range(echoes):
+        await client.session.request(c.ECHO, _BODY)
+    seconds = time.perf_counter() - started
+    client.session.channel.close("done")
+    await client.lost_.wait()
+    server.close()
+    await asyncio.sleep(0.05)
+    return seconds
+
+
+class _Bare(asyncio.Protocol):
+    """Length and token; a server when it has no waiter."""
+
+    def __init__(self) -> None:
+        self._fernet = Fernet(urlsafe_b64encode(_KEY))
+        self._buffer = b""
+        self._transport: asyncio.Transport
+        self.answer: asyncio.Future[bytes] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def send(self, plain: bytes) -> None:
+        token = self._fernet.encrypt(plain)
+        self._transport.write(_LENGTH.pack(len(token)) + token)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= 4 and len(self._buffer) >= 4 + (size := _LENGTH.unpack_from(self._buffer)[0]):
+            plain = self._fernet.decrypt(self._buffer[4 : 4 + size])
+            self._buffer = self._buffer[4 + size :]
+            if self.answer is None:
+                self.send(plain)
+            else:
+                self.answer.set_result(plain)
+
+
+async def _echo_bare(echoes: int) -> float:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(_Bare, "127.0.0.1", 0)
+    transport, client = await loop.create_connection(_Bare, "127.0.0.1", server.sockets[0].getsockname()[1])
+    started = time.perf_counter()
+    for _ in range(echoes):
+        client.answer = loop.create_future()
+        client.send(_BODY)
+        await client.answer
+    seconds = time.perf_counter() - started
+    transport.close()
+    server.close()
+    await asyncio.sleep(0.05)
+    return seconds
+
+
+class _Memory:
+    """A source of bytes that costs nothing."""
+
+    def __init__(self, size: int) -> None:
+        self._data = memoryview(os.urandom(1 << 20) * (size >> 20))
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        part = bytes(self._data[self._at : self._at + size])
+        self._at += size
+        return part
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def _file_ours(folder: Path, size: int) -> float:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    receiver = context.Process(target=_receive, args=(folder / "c", there))
+    receiver.start()
+    seconds = asyncio.run(_send(folder / "d", here.recv(), size))
+    receiver.join()
+    return seconds
+
+
+def _receive(home: Path, pipe: Pipe) -> None:
+    asyncio.run(_serve(home, pipe))
+
+
+async def _serve(home: Path, pipe: Pipe) -> None:
+    end, server = await _connected(home)
+    pipe.send(server.sockets[0].getsockname()[1])
+    await end.lost_.wait()
+    server.close()
+    for left in end.session.path_of(TransferPath("w", "x")).parent.iterdir():
+        left.unlink()
+
+
+async def _send(home: Path, port: int, size: int) -> float:
+    end, _ = await _connected(home, port)
+    source = _Memory(size)
+    started = time.perf_counter()
+    await end.session.sender.container(source, _OPENING, TransferPath("w", "file.zip"))
+    seconds = time.perf_counter() - started
+    end.session.channel.close("done")
+    await end.lost_.wait()
+    return seconds
+
+
+def _file_bare(size: int) -> float:
+    fernet = Fernet(urlsafe_b64encode(_KEY))
+    source = _Memory(size)
+    parts = list(iter(lambda: source.read(PART_BYTES), b""))
+    tokens: list[bytes] = []
+    return max(
+        _timed(lambda: tokens.extend(fernet.encrypt(part) for part in parts)),
+        _timed(lambda: [fernet.decrypt(token) for token in tokens]),
+    )
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
