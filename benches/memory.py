@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benches.rows import Row
-from benches.sync import make_tree
+from benches.sync import make_tree, write_key
 from outrider.demo.processes import NodeProcess
 
 _ALLOWED_MIB = 64
@@ -26,9 +26,7 @@ def run(*, short: bool) -> list[Row]:
 
 
 async def _growth(base: Path, count: int) -> float:
-    key_file = base / "key"
-    key_file.touch(mode=0o600)
-    key_file.write_text("k" * 31 + "_\n")
+    key_file = write_key(base)
     master = NodeProcess("master", "master", base, key_file)
     worker = NodeProcess("worker", "worker", base, key_file)
     try:
@@ -38,7 +36,7 @@ async def _growth(base: Path, count: int) -> float:
         await worker.wait_until(lambda: worker.has_verdict_after(1))
         idle = _peak_mib(worker.pid)
         await asyncio.to_thread(make_tree, master.home / "tree", count, count * 2_000)
-        await worker.wait_until(lambda: (worker.home / "tree").is_dir(), 600)
+        await worker.wait_until((worker.home / "tree").is_dir, 600)
         seen = worker.verdicts
         await worker.wait_until(lambda: worker.has_verdict_after(seen + 3), 600)
         return _peak_mib(worker.pid) - idle

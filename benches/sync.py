@@ -58,11 +58,17 @@ def make_tree(root: Path, count: int, total: int) -> None:
         path.write_bytes((text[start:] * (size // len(text) + 2))[:size])
 
 
-async def _first_sync(base: Path, source: Path) -> float:
-    base.mkdir()
+def write_key(base: Path) -> Path:
+    """A key file for the nodes of a bench."""
+    base.mkdir(exist_ok=True)
     key_file = base / "key"
     key_file.touch(mode=0o600)
     key_file.write_text("k" * 31 + "_\n")
+    return key_file
+
+
+async def _first_sync(base: Path, source: Path) -> float:
+    key_file = write_key(base)
     master = NodeProcess("master", "master", base, key_file)
     worker = NodeProcess("worker", "worker", base, key_file)
     shutil.copytree(source / "tree", master.home / "tree")

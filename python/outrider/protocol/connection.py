@@ -101,9 +101,8 @@ class Connection:
             return []
         events: list[Event] = []
         try:
-            for frame in self._reader.feed(data):
-                if (event := self._take(frame, now)) is not None:
-                    events.append(event)
+            # What came before a broken frame still counts: extend() keeps it when the reader raises.
+            events.extend(event for frame in self._reader.feed(data) if (event := self._take(frame, now)))
         except ProtocolError as error:
             events.append(self._broken(str(error)))
         return events
