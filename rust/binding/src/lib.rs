@@ -5,6 +5,7 @@ mod container;
 mod error;
 mod manifest;
 mod table;
+mod tree;
 
 use pyo3::prelude::*;
 
@@ -19,6 +20,8 @@ mod _native {
     use crate::manifest::{Entry, Manifest, Plan, diff};
     #[pymodule_export]
     use crate::table::{FileRule, FilesTable};
+    #[pymodule_export]
+    use crate::tree::{Scan, Tree};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

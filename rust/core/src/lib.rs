@@ -11,9 +11,11 @@ mod container;
 mod diff;
 mod digest;
 mod error;
+pub mod index;
 mod manifest;
 mod plan;
 mod relpath;
+mod scan;
 mod table;
 mod wire;
 
@@ -24,4 +26,5 @@ pub use error::{Error, Result};
 pub use manifest::{Entry, Manifest};
 pub use plan::Plan;
 pub use relpath::RelPath;
+pub use scan::{Problem, Scan, ScanOptions, scan};
 pub use table::{FileRule, FilesTable};

@@ -100,7 +100,8 @@ impl FileRule {
         Error::BadRule { folder: self.folder.to_string(), why: why.to_owned() }
     }
 
-    fn admits(&self, path: &RelPath) -> bool {
+    /// Whether a file at `path` belongs to this row.
+    pub(crate) fn admits(&self, path: &RelPath) -> bool {
         let Some(inner) = path.as_str().strip_prefix(&*self.folder) else { return false };
         (self.recursive || !inner.contains('/'))
             && self.names.as_ref().is_none_or(|names| names.iter().any(|name| name == path.name()))

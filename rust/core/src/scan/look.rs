@@ -1,0 +1,209 @@
+//! One file: stat it, or read it so that stat and digest belong together.
+
+use std::os::fd::OwnedFd;
+use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
+use rustix::io::{Errno, read, retry_on_intr};
+
+use super::queue::{Candidate, Piece};
+use super::{Found, Problem, Shared, not_regular};
+use crate::index::{Record, SETTLE, Stat};
+use crate::{Digest, Hasher};
+
+/// Small files are read into one arena and hashed side by side; it fits the second-level cache.
+const ARENA: usize = 1024 * 1024;
+/// Larger files go through one stream in parts of this size.
+const PART: usize = 256 * 1024;
+const TRIES: usize = 3;
+
+/// What one thread found so far.
+pub(super) struct Looker<'a> {
+    shared: &'a Shared<'a>,
+    /// A run for each piece of a folder, sorted by path.
+    pub runs: Vec<Vec<Found>>,
+    pub problems: Vec<Problem>,
+    pub hashed: usize,
+    pub bytes_hashed: u64,
+    arena: Vec<u8>,
+    used: usize,
+    waiting: Vec<Waiting>,
+}
+
+/// A small file that ends here in the arena and whose digest is still to come.
+struct Waiting {
+    run: usize,
+    at: usize,
+    end: usize,
+}
+
+/// How a file looked, its digest unless it waits in the arena, and whether both may be kept.
+type Look = (Stat, Option<Digest>, bool);
+
+/// Why a file gives no entry now.
+enum Refused {
+    /// It is gone; nothing to report.
+    Gone,
+    /// It changed while it was read; worth another try.
+    Changed,
+    /// It is left out for this reason.
+    Left(String),
+}
+
+impl From<Errno> for Refused {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::NOENT => Self::Gone,
+            error => Self::Left(format!("cannot read it: {error}")),
+        }
+    }
+}
+
+impl<'a> Looker<'a> {
+    pub(super) fn new(shared: &'a Shared<'a>) -> Self {
+        let (runs, problems, waiting) = (Vec::new(), Vec::new(), Vec::new());
+        Self { shared, runs, problems, hashed: 0, bytes_hashed: 0, arena: Vec::new(), used: 0, waiting }
+    }
+
+    /// Looks at each file; digests may be missing until [`Looker::flush`].
+    pub(super) fn look(&mut self, piece: Piece) {
+        let run = self.runs.len();
+        self.runs.push(Vec::with_capacity(piece.files.len()));
+        for file in piece.files {
+            match self.unchanged(&piece.handle, &file).map_or_else(|| self.read(&piece.handle, &file, piece.rule), Ok) {
+                Ok((stat, digest, settled)) => {
+                    if digest.is_none() {
+                        self.waiting.push(Waiting { run, at: self.runs[run].len(), end: self.used });
+                    }
+                    let record = Record { path: file.path, stat, digest: digest.unwrap_or(Digest([0; 64])) };
+                    self.runs[run].push(Found { record, rule: piece.rule, settled });
+                }
+                Err(Refused::Gone) => {}
+                Err(Refused::Changed) => {
+                    let why = format!("it changed while it was read, {TRIES} times; the next scan tries again");
+                    self.problems.push(Problem::new(file.path.as_str(), why));
+                }
+                Err(Refused::Left(why)) => self.problems.push(Problem::new(file.path.as_str(), why)),
+            }
+        }
+    }
+
+    /// Hashes what waits in the arena, side by side.
+    pub(super) fn flush(&mut self) {
+        let starts = std::iter::once(0).chain(self.waiting.iter().map(|file| file.end));
+        let inputs: Vec<&[u8]> = starts
+            .zip(&self.waiting)
+            .map(|(start, file)| self.arena.get(start..file.end).unwrap_or_default())
+            .collect();
+        let digests = Digest::of_many(&inputs);
+        for (file, digest) in self.waiting.drain(..).zip(digests) {
+            if let Some(found) = self.runs.get_mut(file.run).and_then(|run| run.get_mut(file.at)) {
+                found.record.digest = digest;
+            }
+        }
+        self.used = 0;
+    }
+
+    /// What the index says, if the file still looks like that.
+    fn unchanged(&self, folder: &OwnedFd, file: &Candidate) -> Option<Look> {
+        let (stat, digest) = file.known.filter(|_| !file.is_link)?;
+        let now = statat(folder, file.path.name(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let same = Stat::from(&now) == stat && self.shared.why_not(&now).is_none();
+        same.then_some((stat, Some(digest), true))
+    }
+
+    fn read(&mut self, folder: &OwnedFd, file: &Candidate, rule: usize) -> Result<Look, Refused> {
+        for _ in 1..TRIES {
+            match self.read_once(folder, file, rule) {
+                Err(Refused::Changed) => {}
+                done => return done,
+            }
+        }
+        self.read_once(folder, file, rule)
+    }
+
+    fn read_once(&mut self, folder: &OwnedFd, file: &Candidate, rule: usize) -> Result<Look, Refused> {
+        let opened = self.open(folder, file, rule)?;
+        if let Some(why) = self.shared.why_not(&fstat(&opened)?) {
+            return Err(Refused::Left(why));
+        }
+        let (before, seen) = rested(&opened)?;
+        let small = usize::try_from(before.size).ok().filter(|size| *size <= ARENA);
+        let (digest, length) = match small {
+            Some(size) => (None, self.fill(&opened, size)?),
+            None => stream(&opened)?,
+        };
+        if length != before.size || Stat::from(&fstat(&opened)?) != before {
+            return Err(Refused::Changed);
+        }
+        self.used += small.unwrap_or(0);
+        self.hashed += 1;
+        self.bytes_hashed += length;
+        Ok((before, digest, before.settled(seen)))
+    }
+
+    fn open(&self, folder: &OwnedFd, file: &Candidate, rule: usize) -> Result<OwnedFd, Refused> {
+        if !file.is_link {
+            // NONBLOCK: a FIFO that took the file's place must not hold us.
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            return Ok(openat(folder, file.path.name(), flags, Mode::empty())?);
+        }
+        if !self.shared.table.follow_links {
+            return Err(Refused::Left(not_regular(FileType::Symlink)));
+        }
+        let root = &self.shared.table.rules[rule].folder;
+        self.shared.home.file(&file.path, Some(root)).map(OwnedFd::from).map_err(|error| match error {
+            Errno::XDEV => Refused::Left("it is a link that leaves its table folder".to_owned()),
+            error => Refused::Left(format!("it is a link that cannot be followed: {error}")),
+        })
+    }
+
+    /// Reads a small file behind the others in the arena; up to `size` bytes.
+    fn fill(&mut self, opened: &OwnedFd, size: usize) -> Result<u64, Refused> {
+        if self.arena.is_empty() {
+            self.arena = vec![0; ARENA];
+        }
+        if self.used + size > ARENA {
+            self.flush();
+        }
+        let space = &mut self.arena[self.used..self.used + size];
+        let mut length = 0;
+        while length < size {
+            match retry_on_intr(|| read(opened, &mut space[length..]))? {
+                0 => break,
+                n => length += n,
+            }
+        }
+        Ok(length as u64)
+    }
+}
+
+/// How a file looks, once its last change is a tick of the clock ago, and when that was.
+///
+/// A change within that tick would leave no trace. Few files are that fresh, and one wait serves all of
+/// them; where a wait would not help (whole seconds, a clock that went back) there is none.
+fn rested(opened: &OwnedFd) -> Result<(Stat, SystemTime), Refused> {
+    let look = || -> Result<_, Refused> {
+        let seen = SystemTime::now();
+        Ok((Stat::from(&fstat(opened)?), seen))
+    };
+    let (stat, seen) = look()?;
+    if stat.settled(seen) || !stat.settled(seen + SETTLE) {
+        return Ok((stat, seen));
+    }
+    std::thread::sleep(SETTLE);
+    look()
+}
+
+fn stream(opened: &OwnedFd) -> Result<(Option<Digest>, u64), Refused> {
+    let (mut part, mut hasher, mut length) = (vec![0; PART], Hasher::default(), 0);
+    loop {
+        match retry_on_intr(|| read(opened, part.as_mut_slice()))? {
+            0 => return Ok((Some(hasher.finish()), length)),
+            n => {
+                hasher.update(&part[..n]);
+                length += n as u64;
+            }
+        }
+    }
+}

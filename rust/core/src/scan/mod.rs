@@ -1,0 +1,203 @@
+//! A tree becomes a manifest: listed, stated and hashed by several threads.
+//!
+//! Every folder is opened beneath the home without passing a link (threats 25); files are opened
+//! from their folder's handle and never through a link, unless the table says so. What does not belong in a manifest
+//! (links, devices, hard links, names that could not travel, what cannot be read) is left out and
+//! reported, and never ends a scan (threats 26).
+//!
+//! A file with several hard links is left out too: it may be somebody's secret that was linked into
+//! the tree, and looks no different. Tables that follow links (profile `wazuh-4.9`) take it as it is.
+
+mod list;
+mod look;
+mod queue;
+mod twins;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::FileType;
+
+use crate::beneath::Home;
+use crate::index::{self, Index, Record};
+use crate::{Entry, FilesTable, Manifest, RelPath, Result};
+use look::Looker;
+use queue::{Folder, Job, Queue};
+
+/// How to look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScanOptions {
+    /// Threads; 0 for one on each core.
+    pub threads: usize,
+    /// Read every file, whatever the index says.
+    pub rehash: bool,
+}
+
+/// The outcome of one look at a tree.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// What it holds.
+    pub manifest: Manifest,
+    /// What was left out, sorted by path.
+    pub problems: Vec<Problem>,
+    /// Files that were read; the others came from the index.
+    pub hashed: usize,
+    /// Bytes that were read.
+    pub bytes_hashed: u64,
+}
+
+/// Something that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Its path below the home; what is not UTF-8 in it is replaced.
+    pub path: String,
+    /// Why, and where it helps, what to do.
+    pub why: String,
+}
+
+impl Problem {
+    fn new(path: &str, why: String) -> Self {
+        Self { path: path.to_owned(), why }
+    }
+}
+
+/// What all threads of a scan see.
+struct Shared<'a> {
+    home: &'a Home,
+    table: &'a FilesTable,
+    index: &'a Index,
+    rehash: bool,
+    queue: Queue,
+    /// Set if some folder holds names that fold to the same.
+    twins: AtomicBool,
+}
+
+impl Shared<'_> {
+    /// Why this is not a file that travels; `None` if it is one.
+    fn why_not(&self, stat: &rustix::fs::Stat) -> Option<String> {
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if stat.st_nlink > 1 && !self.table.follow_links => {
+                Some(format!("it has {} hard links; a copy in its place would travel", stat.st_nlink))
+            }
+            FileType::RegularFile => None,
+            other => Some(not_regular(other)),
+        }
+    }
+}
+
+fn not_regular(kind: FileType) -> String {
+    let kind = match kind {
+        FileType::Symlink => return "it is a link; links are not followed".to_owned(),
+        FileType::Directory => "a folder",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::BlockDevice | FileType::CharacterDevice => "a device",
+        _ => "of an unknown kind",
+    };
+    format!("it is {kind}; only regular files travel")
+}
+
+/// A file with its digest.
+struct Found {
+    record: Record,
+    rule: usize,
+    /// Whether stat and digest may be kept (see [`index`]).
+    settled: bool,
+}
+
+/// Looks at every file that the table names below `home`, and brings the index up to date.
+///
+/// # Errors
+/// [`crate::Error::Io`] if the home cannot be opened; everything below it is only reported.
+pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions) -> Result<Scan> {
+    let home = Home::open(home)?;
+    let index = Index::load(&home);
+    let folder = |(rule, row): (usize, &crate::FileRule)| {
+        RelPath::new(row.folder.trim_end_matches('/')).map(|path| Folder { path, rule })
+    };
+    let folders = table.rules.iter().enumerate().map(folder).collect::<Result<_>>()?;
+    let queue = Queue::new(folders);
+    let shared =
+        Shared { home: &home, table, index: &index, rehash: options.rehash, queue, twins: AtomicBool::new(false) };
+    let mut outcome = Scan::default();
+    let mut found = gather(run(&shared, options.threads), &mut outcome);
+    if shared.twins.load(Ordering::Relaxed) {
+        twins::drop_twins(&mut found, &mut outcome.problems);
+    }
+    keep(&home, &index, &found, &mut outcome);
+    outcome.problems.sort_unstable();
+    let rules: Vec<Arc<str>> = table.rules.iter().map(|rule| Arc::clone(&rule.folder)).collect();
+    let entry = |Found { record, rule, .. }: Found| Entry {
+        mod_time: record.stat.mod_time(),
+        path: record.path,
+        digest: record.digest,
+        rule: Arc::clone(&rules[rule]),
+    };
+    outcome.manifest = found.into_iter().map(entry).collect::<Vec<_>>().into();
+    Ok(outcome)
+}
+
+fn run<'a>(shared: &'a Shared<'a>, threads: usize) -> Vec<Looker<'a>> {
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(shared))).collect();
+        let mut done = vec![work(shared)];
+        for other in others {
+            match other.join() {
+                Ok(looker) => done.push(looker),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    })
+}
+
+fn work<'a>(shared: &'a Shared<'a>) -> Looker<'a> {
+    let mut looker = Looker::new(shared);
+    while let Some((job, _running)) = shared.queue.take() {
+        let piece = match job {
+            Job::Folder(folder) => list::list(shared, &folder, &mut looker.problems),
+            Job::Piece(piece) => Some(piece),
+        };
+        if let Some(piece) = piece {
+            looker.look(piece);
+        }
+    }
+    looker.flush();
+    looker
+}
+
+/// Joins what the threads found, sorted by path.
+fn gather(lookers: Vec<Looker<'_>>, outcome: &mut Scan) -> Vec<Found> {
+    let mut runs = Vec::new();
+    for looker in lookers {
+        outcome.hashed += looker.hashed;
+        outcome.bytes_hashed += looker.bytes_hashed;
+        outcome.problems.extend(looker.problems);
+        runs.extend(looker.runs);
+    }
+    // Runs in the order of their first paths are all but sorted; the stable sort is made for that.
+    runs.sort_unstable_by(|a, b| a.first().map(path).cmp(&b.first().map(path)));
+    let mut found: Vec<Found> = runs.into_iter().flatten().collect();
+    found.sort_by(|a, b| path(a).cmp(path(b)));
+    found
+}
+
+fn path(found: &Found) -> &RelPath {
+    &found.record.path
+}
+
+/// Replaces the index if this scan knows more. Without one the next scan only takes longer.
+fn keep(home: &Home, index: &Index, found: &[Found], outcome: &mut Scan) {
+    let settled = || found.iter().filter(|found| found.settled).map(|found| &found.record);
+    if outcome.hashed == 0 && settled().count() == index.len() {
+        return;
+    }
+    if let Err(error) = index::save(home, settled().collect()) {
+        outcome.problems.push(Problem::new(".outrider/index", format!("{error}; each scan will read every file")));
+    }
+}

@@ -1,0 +1,259 @@
+//! What a scan sees, leaves out, remembers and reads again.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use outrider_core::{Digest, FileRule, FilesTable, Scan, ScanOptions, scan};
+use tempfile::TempDir;
+
+fn table(folders: &[&str]) -> FilesTable {
+    let rule = |folder: &&str| FileRule {
+        folder: (*folder).into(),
+        names: None,
+        recursive: true,
+        permissions: 0o660,
+        remove_subdirs_if_empty: false,
+        extra_valid: false,
+    };
+    FilesTable { rules: folders.iter().map(rule).collect(), ..FilesTable::default() }
+}
+
+fn tree(files: &[(&str, &str)]) -> TempDir {
+    let home = TempDir::new().unwrap();
+    for (path, content) in files {
+        write(home.path(), path, content.as_bytes());
+    }
+    home
+}
+
+fn write(home: &Path, path: &str, content: &[u8]) {
+    let path = home.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+fn look(home: &TempDir, table: &FilesTable) -> Scan {
+    scan(home.path(), table, ScanOptions { threads: 2, rehash: false }).unwrap()
+}
+
+fn paths(scan: &Scan) -> Vec<&str> {
+    scan.manifest.entries().iter().map(|entry| entry.path.as_str()).collect()
+}
+
+fn problems(scan: &Scan) -> Vec<&str> {
+    scan.problems.iter().map(|problem| problem.path.as_str()).collect()
+}
+
+#[test]
+fn the_rules_of_the_table_decide_what_takes_part() {
+    let home = tree(&[
+        ("etc/client.keys", "k"),
+        ("etc/other", "o"),
+        ("etc/deep/client.keys", "no"),
+        ("etc/shared/a/agent.conf", "c"),
+        ("etc/shared/ar.conf", "no"),
+        ("etc/shared/x.tmp", "no"),
+        ("etc/shared/.outrider/index", "no"),
+        ("var/x", "no"),
+    ]);
+    let mut table = table(&["etc/", "etc/shared/", "etc/absent/"]);
+    table.rules[0].names = Some(vec!["client.keys".to_owned()]);
+    table.rules[0].recursive = false;
+    table.excluded_files = vec!["ar.conf".to_owned()];
+    table.excluded_suffixes = vec![".tmp".to_owned()];
+    let scan = look(&home, &table);
+    assert_eq!(paths(&scan), ["etc/client.keys", "etc/shared/a/agent.conf"]);
+    assert_eq!(scan.manifest.entries()[1].digest, Digest::of(b"c"));
+    assert_eq!(&*scan.manifest.entries()[1].rule, "etc/shared/");
+    assert_eq!(scan.problems, []);
+    assert_eq!((scan.hashed, scan.bytes_hashed), (2, 2));
+}
+
+#[test]
+fn a_file_of_two_rows_belongs_to_the_first() {
+    let home = tree(&[("a/x", "1"), ("a/b/y", "2")]);
+    let scan = look(&home, &table(&["a/", "a/b/"]));
+    let rules: Vec<&str> = scan.manifest.entries().iter().map(|entry| &*entry.rule).collect();
+    assert_eq!((paths(&scan), rules), (vec!["a/b/y", "a/x"], vec!["a/", "a/"]));
+    let scan = look(&home, &table(&["a/b/", "a/"]));
+    assert_eq!(&*scan.manifest.get("a/b/y").unwrap().rule, "a/b/");
+}
+
+#[test]
+fn every_size_and_shape_of_tree_gets_the_digests_of_its_contents() {
+    let home = TempDir::new().unwrap();
+    let content =
+        |i: usize, size: usize| (0..size).map(|at| u8::try_from((at * 31 + i) % 251).unwrap()).collect::<Vec<u8>>();
+    let sizes = [0, 1, 127, 128, 129, 4096, 300_000, 1 << 20, (1 << 20) + 1, 3_000_000];
+    let files: Vec<(String, Vec<u8>)> = (0..1500)
+        .map(|i| {
+            let size = sizes.get(i).copied().unwrap_or(i * 7 % 3000);
+            (format!("a/{}{i}", ["", "b!/", "b/", "b/c/"][i % 4]), content(i, size))
+        })
+        .collect();
+    for (path, bytes) in &files {
+        write(home.path(), path, bytes);
+    }
+    for threads in [1, 2, 7] {
+        let scan = scan(home.path(), &table(&["a/"]), ScanOptions { threads, rehash: true }).unwrap();
+        assert_eq!(scan.manifest.entries().len(), files.len());
+        for (path, bytes) in &files {
+            assert_eq!(scan.manifest.get(path).map(|entry| entry.digest), Some(Digest::of(bytes)), "{path}");
+        }
+        assert_eq!(scan.bytes_hashed, files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
+    }
+}
+
+#[test]
+fn an_unchanged_file_is_not_read_again_and_a_changed_one_is() {
+    let home = tree(&[("a/same", "1"), ("a/b/size", "2"), ("a/b/content", "3"), ("a/gone", "4")]);
+    let table = table(&["a/"]);
+    assert_eq!(look(&home, &table).hashed, 4);
+    assert_eq!(look(&home, &table).hashed, 0);
+    write(home.path(), "a/b/size", b"22");
+    write(home.path(), "a/b/content", b"x");
+    write(home.path(), "a/new", b"n");
+    fs::remove_file(home.path().join("a/gone")).unwrap();
+    let second = look(&home, &table);
+    assert_eq!((second.hashed, second.bytes_hashed), (3, 4));
+    assert_eq!(paths(&second), ["a/b/content", "a/b/size", "a/new", "a/same"]);
+    assert_eq!(second.manifest.get("a/b/content").unwrap().digest, Digest::of(b"x"));
+    let third = look(&home, &table);
+    assert_eq!((third.hashed, third.manifest.root()), (0, second.manifest.root()));
+    assert_eq!(third.manifest, second.manifest);
+}
+
+#[test]
+fn threat_35_equal_size_and_mtime_do_not_hide_a_change_and_a_rehash_reads_everything() {
+    let home = tree(&[("a/x", "1"), ("a/y", "2")]);
+    let table = table(&["a/"]);
+    look(&home, &table);
+    let path = home.path().join("a/x");
+    let before = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, "3").unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
+    assert_eq!(look(&home, &table).manifest.get("a/x").unwrap().digest, Digest::of(b"3"));
+    assert_eq!(scan(home.path(), &table, ScanOptions { threads: 0, rehash: true }).unwrap().hashed, 2);
+}
+
+#[test]
+fn threat_35_a_change_within_the_clocks_tick_is_found() {
+    let table = table(&["a/"]);
+    for round in 0u8..50 {
+        let home = tree(&[("a/x", "old")]);
+        look(&home, &table);
+        // In place, same length, at once: inode, size and most likely both times stay as they were.
+        fs::write(home.path().join("a/x"), [b'n', b'e', round]).unwrap();
+        assert_eq!(look(&home, &table).manifest.get("a/x").unwrap().digest, Digest::of(&[b'n', b'e', round]));
+    }
+}
+
+#[test]
+fn threat_40_a_damaged_index_is_no_index() {
+    let home = tree(&[("a/x", "1"), ("a/b/y", "2")]);
+    let table = table(&["a/"]);
+    let root = look(&home, &table).manifest.root();
+    let index = home.path().join(".outrider/index");
+    let good = fs::read(&index).unwrap();
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    for bad in [&flipped[..], &good[..good.len() - 1], &[], b"something else", &[good.clone(), vec![0]].concat()] {
+        fs::write(&index, bad).unwrap();
+        let scan = look(&home, &table);
+        assert_eq!((scan.hashed, scan.manifest.root()), (2, root));
+        assert_eq!(fs::read(&index).unwrap(), good, "the next scan has a good one again");
+    }
+}
+
+#[test]
+fn threat_26_what_is_no_ordinary_file_is_left_out_and_reported() {
+    let home = tree(&[("a/file", "1"), ("secret", "s"), ("outside/x", "x")]);
+    let at = |path: &str| home.path().join(path);
+    symlink("../secret", at("a/link")).unwrap();
+    symlink("../outside", at("a/linked")).unwrap();
+    symlink("nowhere", at("a/dangling")).unwrap();
+    fs::hard_link(at("secret"), at("a/hard")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, at("a/fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let _socket = UnixListener::bind(at("a/socket")).unwrap();
+    symlink("a", at("b")).unwrap();
+    let scan = look(&home, &table(&["a/", "b/"]));
+    assert_eq!(paths(&scan), ["a/file"]);
+    assert_eq!(problems(&scan), ["a/dangling", "a/fifo", "a/hard", "a/link", "a/linked", "a/socket", "b"]);
+    assert!(scan.problems[2].why.contains("2 hard links"), "{}", scan.problems[2].why);
+}
+
+#[test]
+fn threat_26_the_profile_follows_links_that_stay_inside() {
+    let home = tree(&[("a/deep/file", "1"), ("secret", "s")]);
+    let at = |path: &str| home.path().join(path);
+    symlink("deep/file", at("a/link")).unwrap();
+    symlink("../secret", at("a/out")).unwrap();
+    symlink("/etc/passwd", at("a/absolute")).unwrap();
+    symlink("deep", at("a/folder")).unwrap();
+    let table = FilesTable { follow_links: true, ..table(&["a/"]) };
+    for _ in 0..2 {
+        let scan = look(&home, &table);
+        assert_eq!(paths(&scan), ["a/deep/file", "a/link"]);
+        assert_eq!(scan.manifest.get("a/link").unwrap().digest, Digest::of(b"1"));
+        assert_eq!(problems(&scan), ["a/absolute", "a/folder", "a/out"]);
+    }
+}
+
+#[test]
+fn threat_24_names_that_cannot_travel_and_twins_are_left_out_and_reported() {
+    use std::os::unix::ffi::OsStrExt;
+    let home = tree(&[
+        ("a/readme", "1"),
+        ("a/README", "2"),
+        ("a/e\u{301}", "3"),
+        ("a/\u{e9}", "4"),
+        ("a/B/x", "5"),
+        ("a/b/x", "6"),
+        ("a/b/y", "7"),
+        ("a/back\\slash", "8"),
+    ]);
+    fs::write(home.path().join("a").join(std::ffi::OsStr::from_bytes(b"\xff")), "9").unwrap();
+    let scan = look(&home, &table(&["a/"]));
+    assert_eq!(paths(&scan), ["a/B/x", "a/README", "a/b/y", "a/e\u{301}"]);
+    assert_eq!(problems(&scan), ["a/b/x", "a/back\\slash", "a/readme", "a/\u{e9}", "a/\u{fffd}"]);
+}
+
+#[test]
+fn an_unreadable_folder_or_home_is_told_apart_from_an_empty_one() {
+    let home = tree(&[("a/file", "1")]);
+    let missing = home.path().join("missing");
+    assert!(scan(&missing, &table(&["a/"]), ScanOptions::default()).unwrap_err().to_string().contains("missing"));
+    assert_eq!(problems(&look(&home, &table(&["a/file/"]))), ["a/file"]);
+    assert_eq!(problems(&look(&home, &table(&["absent/"]))), [""; 0]);
+    if rustix::process::geteuid().is_root() {
+        return; // root reads everything
+    }
+    fs::set_permissions(home.path().join("a/file"), fs::Permissions::from_mode(0o000)).unwrap();
+    assert_eq!(problems(&look(&home, &table(&["a/"]))), ["a/file"]);
+}
+
+#[test]
+fn threat_36_a_file_that_changes_all_the_time_is_read_or_reported_and_never_remembered_wrong() {
+    let home = tree(&[]);
+    let size = 400_000;
+    write(home.path(), "a/x", &vec![0; size]);
+    let path = home.path().join("a/x");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in (0..=u8::MAX).cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                fs::write(&path, vec![round; size]).unwrap();
+            }
+        });
+        for _ in 0..10 {
+            let scan = look(&home, &table(&["a/"]));
+            assert_eq!(paths(&scan).len() + problems(&scan).len(), 1);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let last = look(&home, &table(&["a/"]));
+    assert_eq!(last.manifest.get("a/x").unwrap().digest, Digest::of(&fs::read(&path).unwrap()));
+}
