@@ -55,6 +55,7 @@ class Integrity:
         self._applying = asyncio.Lock()
         self._last_rehash = ports.monotonic()
         self._counts: dict[str, int] = {}
+        self._complained: list[tuple[str, str]] = []
 
     async def run(self) -> None:
         """Rounds until cancelled: at the interval while in step, sooner while not."""
@@ -77,8 +78,7 @@ class Integrity:
             if await self._session.request(INTEGRITY_PERMISSION) != b"True":
                 return Verdict.BUSY
             scan = await self._tree.scan(rehash=self._rehash_due())
-        for path, reason in scan.problems:
-            self.log.warning("left out %s: %s", path, reason)
+        self._complain(scan.problems)
         self.log.info("Starting: %d files, %d of them read", len(scan.manifest), scan.hashed)
         self._verdict = asyncio.get_running_loop().create_future()
         container = container_path(self._session.worker, self._ports.wall(), self._ports.random.getrandbits(128))
@@ -138,6 +138,13 @@ class Integrity:
         )
         self._status.finished("integrity", outcome)
         self._counts = {}
+
+    def _complain(self, problems: list[tuple[str, str]]) -> None:
+        """Say what was left out, once for as long as it stays the same."""
+        if problems != self._complained:
+            self._complained = problems
+            for path, reason in problems:
+                self.log.warning("left out %s: %s", path, reason)
 
     def _rehash_due(self) -> bool:
         """Whether it is time to read everything again, whatever stat says (threats 35)."""
