@@ -52,6 +52,8 @@ class Integrity:
         self._ports = ports
         self._status = status
         self._verdict: asyncio.Future[Verdict] | None = None
+        self._patience: asyncio.Timeout | None = None
+        self._receiving = False
         self._applying = asyncio.Lock()
         self._last_rehash = ports.monotonic()
         self._counts: dict[str, int] = {}
@@ -80,20 +82,23 @@ class Integrity:
             scan = await self._tree.scan(rehash=self._rehash_due())
         self._complain(scan.problems)
         self.log.info("Starting: %d files, %d of them read", len(scan.manifest), scan.hashed)
-        self._verdict = asyncio.get_running_loop().create_future()
+        verdict = self._verdict = asyncio.get_running_loop().create_future()
         container = container_path(self._session.worker, self._ports.wall(), self._ports.random.getrandbits(128))
         await self._session.sender.container(await self._tree.pack_manifest(scan.manifest), _CHECK, container)
-        async with asyncio.timeout(2 * self._settings.intervals.communication.timeout_receiving_file):
-            return await self._verdict
+        return await self._patiently(verdict)
 
     def conclude(self, verdict: Verdict, **counts: int) -> None:
         """The master has spoken, or what it sent was dealt with; ``counts`` say what that came to."""
         self._counts = counts
+        self._receiving = False
         if self._verdict is not None and not self._verdict.done():
             self._verdict.set_result(verdict)
 
     def receive(self, task: bytes, arrival: asyncio.Future[TransferPath]) -> ReceiveIntegrityTask:
-        """The master announces files: the task that takes them."""
+        """The master announces files: the task that takes them. It has its own limit, so the round waits for its end."""
+        self._receiving = True
+        if self._patience is not None:
+            self._patience.reschedule(None)
         return ReceiveIntegrityTask(self, self._session, task, arrival)
 
     async def process_files_from_master(self, path: TransferPath) -> Applied:
@@ -112,6 +117,14 @@ class Integrity:
     async def sweep(self) -> None:
         """Remove what the last apply replaced, after the master has its answer."""
         await self._tree.sweep()
+
+    async def _patiently(self, verdict: asyncio.Future[Verdict]) -> Verdict:
+        """Wait for the master's word: for a while if nothing comes, to the end if files do."""
+        try:
+            async with asyncio.timeout(None if self._receiving else self.receiving_limit_s) as self._patience:
+                return await verdict
+        finally:
+            self._patience = None
 
     async def _round_or_failure(self) -> Verdict:
         try:
