@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TextIO
 
+from outrider.printable import printable
+
 ROOT = "outrider"
 
 
@@ -73,15 +75,11 @@ class HumanFormatter(logging.Formatter):
         if task := getattr(record, "task", None):
             where += f" [task {task.partition('-')[0]}]"
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{moment}.{int(record.msecs):03}Z {record.levelname:<7} " + _one_line(f"{where} {record.getMessage()}")
+        return f"{moment}.{int(record.msecs):03}Z {record.levelname:<7} " + printable(f"{where} {record.getMessage()}")
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  (the name that logging calls)
         """The traceback, its lines kept and everything else that is no text escaped."""
-        return "\n".join(_one_line(line) for line in super().formatException(ei).split("\n"))
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+        return "\n".join(printable(line) for line in super().formatException(ei).split("\n"))
 
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -80,8 +80,8 @@ def test_config_check_as_json_is_for_programs(cluster_file: Path) -> None:
 
 def test_config_check_for_a_role_names_what_the_role_lacks() -> None:
     lines = complaints(run("config", "check", "--role", "worker"))
-    assert {line.split()[1].rstrip(":") for line in lines} == {"link.key", "link.nodes"}
-    assert len(complaints(run("config", "check", "--role", "master"))) == 1
+    assert {line.split()[1].rstrip(":") for line in lines} == {"link.key", "link.nodes", "node.home"}
+    assert len(complaints(run("config", "check", "--role", "master"))) == 2
 
 
 def test_warnings_go_to_standard_error() -> None:

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from outrider.cli.nodes import until_signal
+from outrider.cli.options import Failure
 from outrider.errors import StoreError
 from outrider.settings import Settings
 
@@ -53,7 +54,19 @@ def test_a_signal_asks_the_node_to_stop_in_good_order(number: int) -> None:
 
 
 def test_a_second_signal_does_not_wait() -> None:
-    assert story_of(Node(signal.SIGTERM, signal.SIGINT, stubborn=True)) == ["runs", "asked", "cancelled"]
+    node = Node(signal.SIGTERM, signal.SIGINT, stubborn=True)
+    with pytest.raises(Failure, match="stopped at once"):
+        story_of(node)
+    assert node.story == ["runs", "asked", "cancelled"]
+
+
+def test_a_node_that_cannot_stop_says_why() -> None:
+    class Stuck(Node):
+        async def stop(self) -> None:
+            raise StoreError("journal lost")
+
+    with pytest.raises(StoreError, match="journal lost"):
+        story_of(Stuck(signal.SIGTERM))
 
 
 def test_what_ends_the_node_reaches_the_command_line() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import Callable
 from importlib import import_module
@@ -13,7 +12,7 @@ from typing import Any, Literal, Protocol
 import click
 
 from outrider import logs
-from outrider.cli.options import F, home_option, load_settings, settings_options
+from outrider.cli.options import F, Failure, home_option, load_settings, settings_options
 from outrider.settings import Settings
 
 ROLES = {"worker": ("outrider.worker", "Worker"), "master": ("outrider.master", "Master")}
@@ -72,26 +71,25 @@ def _start(
 async def until_signal(make: Callable[[Settings], Runs], settings: Settings) -> None:
     """Run one node until it ends or a signal asks it to; a second signal does not wait for its tasks."""
     node = make(settings)
-    running = asyncio.create_task(node.run(), name="node")
+    tasks = [asyncio.create_task(node.run(), name="node")]
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def ask() -> None:
         if asked.is_set():
-            running.cancel()
+            for task in tasks:
+                task.cancel()
         asked.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask)
     waiting = asyncio.create_task(asked.wait(), name="signal")
-    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({*tasks, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    if not running.done():
-        stopping = asyncio.create_task(node.stop(), name="stop")
-        await asyncio.wait({running}, return_when=asyncio.FIRST_COMPLETED)
-        if running.cancelled():
-            stopping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await stopping
-    if not running.cancelled():
-        running.result()
+    if not tasks[0].done():
+        tasks.append(asyncio.create_task(node.stop(), name="stop"))
+    ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    if any(task.cancelled() for task in ended):
+        raise Failure("stopped at once, before the node's tasks had ended")
+    for task in ended:
+        task.result()

@@ -52,11 +52,6 @@ def read_values(given: Mapping[str, Given]) -> tuple[dict[str, Any], list[str]]:
     return values, errors
 
 
-def one_line(text: str) -> str:
-    """``text`` with everything escaped that a terminal would obey, line ends first of all."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -85,11 +85,13 @@ def check_limits(limits: Limits) -> Iterator[str]:
             yield f"limits.{part} = {small}: it is above limits.{whole} = {large}; e.g. limits.{part} = {large}"
 
 
-def check_role(node: Node, link: Link) -> Iterator[str]:
-    """What a node needs before it can take its role."""
+def check_role(node: Node, link: Link, *, home_is_set: bool) -> Iterator[str]:
+    """What a node needs before it can take its role. Its home must be meant: it would change files there."""
     if link.key is None:
         yield "link.key: a node needs the cluster's key; `outrider keygen` makes one, for link.key or a link.key_file"
-    if not node.home.is_dir():
+    if not home_is_set:
+        yield 'node.home: a node needs its folder; e.g. --home /var/ossec, or node.home = "/var/ossec"'
+    elif not node.home.is_dir():
         yield f'node.home = "{node.home}": there is no such folder; make it, or set e.g. node.home = "/srv/node"'
     elif not os.access(node.home, os.R_OK | os.W_OK | os.X_OK):
         yield f'node.home = "{node.home}": this process may not read and write there; change its owner or mode'

@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from outrider.errors import SettingsError
+from outrider.printable import printable
 from outrider.settings import checks, sources
-from outrider.settings.build import make_section, one_line, read_values
+from outrider.settings.build import make_section, read_values
 from outrider.settings.catalogue import CATALOGUE, SECTIONS
 from outrider.settings.files import FileRow
 from outrider.settings.key import HIDDEN, ClusterKey
@@ -82,7 +83,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         settings = cls(**sections, origins={name: one.origin for name, one in given.items()})
         errors += settings._errors()
         if errors:
-            raise SettingsError("\n".join(one_line(error) for error in errors))
+            raise SettingsError("\n".join(printable(error) for error in errors))
         return msgspec.structs.replace(settings, warnings=(*warnings, *checks.warn(settings.link, settings.tree)))
 
     def _errors(self) -> list[str]:
@@ -97,7 +98,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     def require(self, role: Literal["worker", "master"]) -> Self:
         """These settings for a node of this role, or a :class:`SettingsError` that says what it lacks."""
         ready = msgspec.structs.replace(self, node=msgspec.structs.replace(self.node, type=role))
-        if errors := list(checks.check_role(ready.node, ready.link)):
+        if errors := list(checks.check_role(ready.node, ready.link, home_is_set="node.home" in self.origins)):
             raise SettingsError("\n".join(errors))
         return ready
 

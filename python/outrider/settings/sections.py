@@ -46,7 +46,7 @@ class Node(Section, frozen=True, kw_only=True):
     """Who this node is."""
 
     home: Annotated[
-        Path, _says("folder that is kept in step; a relative one starts at the settings file's folder", "/srv/node")
+        Path, _says("folder that is kept in step; a node must be told, scan takes the current one", "/srv/node")
     ] = Path()
     name: Annotated[str, _says("name of this node, unique in the cluster", "worker1")] = "node01"
     cluster: Annotated[str, _says("name of the cluster, equal on all nodes", "wazuh")] = "wazuh"
