@@ -18,7 +18,8 @@ NAME_BYTES = 11
 REQUEST_CHUNK = 5 * 1024 * 1024
 """Largest plain payload that travels undivided, and largest part of a divided one, header included."""
 _PART_BYTES = REQUEST_CHUNK - HEADER.size
-_DIVIDED = ord("d")
+_MORE = b"d"
+_LAST = b"-"
 
 
 class Frame(NamedTuple):
@@ -30,25 +31,25 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-def pack_frame(counter: int, name: bytes, payload: bytes, *, divided: bool = False) -> bytes:
+def pack_frame(counter: int, name: bytes, payload: bytes, flag: bytes = b"") -> bytes:
     """Header and payload in one buffer, since an old receiver loses step when they arrive apart (1.5).
 
-    ``name`` has 1 to 11 bytes (:class:`ValueError` otherwise: our own mistake).
+    ``name`` has 1 to 11 bytes (:class:`ValueError` otherwise: our own mistake). ``flag``, one byte of a
+    divided message, overwrites the last byte of the command field, also the space of an 11-byte name.
     """
     if not 0 < len(name) <= NAME_BYTES:
         raise ValueError(f"a command name has 1 to {NAME_BYTES} bytes, this has {len(name)}: {name!r}")
     field = (name + b" ").ljust(HEADER.size - 8, b"-")
-    if divided:
-        field = field[:-1] + b"d"
-    return HEADER.pack(counter, len(payload), field) + payload
+    return HEADER.pack(counter, len(payload), field[: len(field) - len(flag)] + flag) + payload
 
 
 def pack_message(counter: int, name: bytes, sealed: bytes, plain_size: int, part_bytes: int = _PART_BYTES) -> bytes:
     """A whole message: one frame, or parts of ``part_bytes`` if its *plain* size is over the limit (1.4)."""
     if plain_size <= REQUEST_CHUNK and part_bytes == _PART_BYTES:
         return pack_frame(counter, name, sealed)
-    cuts = range(0, len(sealed), part_bytes) or range(1)
-    return b"".join(pack_frame(counter, name, sealed[cut : cut + part_bytes], divided=cut != cuts[-1]) for cut in cuts)
+    parts = [sealed[cut : cut + part_bytes] for cut in range(0, len(sealed), part_bytes)] or [b""]
+    last = parts.pop()
+    return b"".join(pack_frame(counter, name, part, _MORE) for part in parts) + pack_frame(counter, name, last, _LAST)
 
 
 class FrameReader:
@@ -62,6 +63,10 @@ class FrameReader:
     def buffered(self) -> int:
         """Bytes held of a frame that is not complete."""
         return len(self._buffer)
+
+    def clear(self) -> None:
+        """Forget what was held."""
+        self._buffer.clear()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take ``data``; yield each frame that it completes. :class:`ProtocolError` for one over the limit."""
@@ -77,7 +82,7 @@ class FrameReader:
             with memoryview(buffer) as view:
                 payload = bytes(view[start + HEADER.size : end])
             start = end
-            yield Frame(counter, _name(field), field[-1] == _DIVIDED, payload)
+            yield Frame(counter, _name(field), field[-1:] == _MORE, payload)
         del buffer[:start]
 
 
