@@ -60,7 +60,8 @@ class TransferPath(NamedTuple):
     def decode(cls, payload: bytes, worker: str) -> TransferPath:
         """Read a path with or without its leading slash; :class:`Refusal` unless it lies in ``worker``'s folder."""
         folder, _, name = payload.removeprefix(b"/").rpartition(b"/")
-        if folder != f"queue/cluster/{worker}".encode() or not _FILE_NAME.fullmatch(name) or name.startswith(b"."):
+        ours = bool(worker) and folder == f"queue/cluster/{worker}".encode()
+        if not ours or not _FILE_NAME.fullmatch(name) or name.startswith(b"."):
             shown = payload[:200].decode(errors="replace")
             raise Refusal(faults.INTERNAL, f"the path {shown!r} is refused: files go to queue/cluster/{worker}/")
         return cls(worker, name.decode())

@@ -53,7 +53,7 @@ def decode_fault(payload: bytes) -> Fault:
     try:
         body = _object(json.loads(text))
         return Fault(int(body["code"]), _detail(body.get("extra_message")))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Fault(GENERIC, text)
 
 
