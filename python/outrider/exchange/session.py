@@ -97,11 +97,9 @@ class Session:
         """Add commands that this side answers; before the channel opens."""
         self._serves |= {command.name: serve for command, serve in commands.items()}
 
-    async def known(self, worker: str) -> None:
-        """The peer has said who it is; transfers of this session go to ``worker``'s folder."""
-        self.worker = worker
+    async def open_transfers(self, worker: str) -> None:
+        """Make the folder for what is sent to and received from ``worker``; used once :attr:`worker` is set."""
         await self._ports.threads.run(self._home.open_transfers, worker)
-        self.channel.connection.known()
 
     def serve(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply]:
         """Answer a request of the peer."""

@@ -130,11 +130,20 @@ class MasterHandler:
                 raise Refusal(faults.NAME_TAKEN, hello.node)
             await earlier.close("its worker has come back on a new connection")
         self._roster.check(hello)
-        info = NodeInfo(name=hello.node, type=hello.type, version=hello.version, address=self.session.channel.address)
-        self._roster.join(self, info)
-        await self.session.known(hello.node)
+        await self.session.open_transfers(hello.node)
+        self._join(
+            NodeInfo(name=hello.node, type=hello.type, version=hello.version, address=self.session.channel.address)
+        )
         self._log.info("%s joined from %s", hello.node, self.session.channel.address)
         return Reply(f"Client {hello.node} added".encode())
+
+    def _join(self, info: NodeInfo) -> None:
+        """Without a pause in it: of two greetings at once one is the first."""
+        if self.info.name:
+            raise Refusal(faults.NAME_TAKEN, info.name)
+        self._roster.join(self, info)
+        self.session.worker = info.name
+        self.session.channel.connection.known()
 
     def _keep_alive(self, payload: bytes) -> Reply:
         self.last_keep_alive = self._ports.monotonic()

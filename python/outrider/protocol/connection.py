@@ -9,7 +9,7 @@ The whole of its state, as a table:
 =========  ==================================  =========================================
 state      what the peer may ask               leaves it by
 =========  ==================================  =========================================
-ANONYMOUS  ``echo``, ``hello``                 ``known()``, the handshake's deadline
+ANONYMOUS  ``echo``, ``hello``                 ``known()``, ``ok`` to our own hello, a deadline
 KNOWN      whatever our role serves            an error, ``close()``
 CLOSED     nothing, bytes are ignored          never
 =========  ==================================  =========================================
@@ -27,7 +27,7 @@ from random import Random
 from outrider.errors import ProtocolError
 from outrider.ports import Instant
 from outrider.protocol import faults
-from outrider.protocol.commands import ERR, RESPONSES, TABLE, Command
+from outrider.protocol.commands import ERR, HELLO, OK, RESPONSES, TABLE, Command
 from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
 from outrider.protocol.faults import Fault, encode_fault
 from outrider.protocol.frame import Frame, FrameReader, pack_message
@@ -58,10 +58,9 @@ class LinkLimits:
 
 @dataclass(slots=True)
 class _Divided:
-    """The parts of one message so far; a list, so that a flood of tiny parts costs no copying."""
+    """The parts of one message so far, in one buffer, so that a flood of tiny parts costs what it sends."""
 
-    parts: list[bytes] = field(default_factory=list)
-    size: int = 0
+    parts: bytearray = field(default_factory=bytearray)
 
 
 class Connection:
@@ -88,6 +87,7 @@ class Connection:
         self._divided_bytes = 0
         self._counter: int | None = None
         self._peer_counter: int | None = None
+        self._greeting: int | None = None
         self._waiting: dict[int, float] = {}
         self._deadlines: list[tuple[float, int]] = []
         self._expired: OrderedDict[int, None] = OrderedDict()
@@ -116,6 +116,9 @@ class Connection:
         plain = self._seal.open(payload, now.wall)
         if self._is_answer(frame):
             del self._waiting[frame.counter]
+            # At once: a master may ask in the same breath in which it answers.
+            if frame.counter == self._greeting and frame.name == OK:
+                self.known()
             return Answered(frame.counter, frame.name, plain)
         if frame.counter in self._expired:
             del self._expired[frame.counter]
@@ -145,15 +148,14 @@ class Connection:
         if not frame.divided and frame.counter not in self._divided:
             return frame.payload
         message = self._divided.setdefault(frame.counter, _Divided())
-        message.parts.append(frame.payload)
-        message.size += len(frame.payload)
+        message.parts += frame.payload
         self._divided_bytes += len(frame.payload)
         self._check_divided()
         if frame.divided:
             return None
         del self._divided[frame.counter]
-        self._divided_bytes -= message.size
-        return b"".join(message.parts)
+        self._divided_bytes -= len(message.parts)
+        return bytes(message.parts)
 
     def _check_divided(self) -> None:
         if len(self._divided) > self._limits.open_messages:
@@ -167,6 +169,8 @@ class Connection:
     def request(self, command: Command, payload: bytes, now: Instant, timeout_s: float) -> int:
         """Ask the peer; the answer, or its absence, becomes an event with the counter returned here."""
         counter = self._next_counter()
+        if command is HELLO:
+            self._greeting = counter
         self._waiting[counter] = now.monotonic + timeout_s
         heapq.heappush(self._deadlines, (now.monotonic + timeout_s, counter))
         self._send(counter, command.name, payload, now)
@@ -228,9 +232,10 @@ class Connection:
         self._reader.limit = self._limits.frame_bytes
 
     def close(self) -> None:
-        """Take and send nothing more."""
+        """Take and send nothing more, hold nothing."""
         self.state = State.CLOSED
         self._divided.clear()
+        self._reader.clear()
 
     def _expire(self, counter: int) -> None:
         self._expired[counter] = None

@@ -55,8 +55,9 @@ class WorkerHandler:
         """Say who we are (5.1); :class:`RefusedByPeer` with the master's code if it does not want us."""
         node = self._settings.node
         hello = Hello(node.name, node.cluster, "worker", node.wire_version)
+        await self.session.open_transfers(node.name)
+        self.session.worker = node.name
         await self.session.request(c.HELLO, hello.encode())
-        await self.session.known(node.name)
         self._log.info("the master at %s added this node", self.session.channel.address)
 
     async def keep_alive(self) -> None:
@@ -78,7 +79,9 @@ class WorkerHandler:
         while True:
             await self._ports.sleep(self._settings.intervals.worker.sync_agent_info)
             allowed = await self.session.request(c.AGENT_INFO_PERMISSION)
-            task_logger(Tag.AGENT_INFO_SYNC, self._settings.node.name).debug("permission: %s", allowed.decode())
+            task_logger(Tag.AGENT_INFO_SYNC, self._settings.node.name).debug(
+                "permission: %s", allowed.decode(errors="replace")
+            )
 
     async def process_files_from_master(self, path: TransferPath) -> None:
         """Apply a received container, all or nothing."""

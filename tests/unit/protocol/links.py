@@ -1,0 +1,45 @@
+"""A connection under test, and a peer that speaks in plain frames."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from random import Random
+
+from outrider.ports import Instant
+from outrider.protocol.commands import TABLE
+from outrider.protocol.connection import Connection, LinkLimits
+from outrider.protocol.frame import Frame, FrameReader
+from outrider.protocol.seal import NoSeal, Seal
+
+WALL = 1_700_000_000.0
+SERVED = frozenset({b"echo", b"hello", b"new_str", b"syn_i_w_m_p", b"file_upd"})
+LIMITS = LinkLimits(unknown_frame_bytes=1000, frame_bytes=10_000, message_bytes=20_000, open_messages=4)
+
+
+def at(seconds: float) -> Instant:
+    return Instant(seconds, WALL + seconds)
+
+
+def link(
+    *,
+    known: bool = True,
+    serves: Container[bytes] = SERVED,
+    limits: LinkLimits = LIMITS,
+    handshake_deadline: float | None = None,
+    seal: Seal | None = None,
+    seed: int = 1,
+) -> Connection:
+    connection = Connection(
+        seal or NoSeal(), Random(seed), serves=serves, limits=limits, handshake_deadline=handshake_deadline
+    )
+    if known:
+        connection.known()
+    return connection
+
+
+def sent(connection: Connection) -> list[Frame]:
+    return list(FrameReader(2**32).feed(connection.bytes_to_send()))
+
+
+def everything() -> Container[bytes]:
+    return TABLE.keys()
