@@ -23,7 +23,7 @@ def test_threat_12_a_key_that_is_not_32_word_characters_is_refused(text: str) ->
     assert not text or text not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["0123456789abcdef" * 2, "0123456789ABCDEF" * 2, "7" * 32])
+@pytest.mark.parametrize("text", ["0123456789abcdef" * 2, "0123456789AbCdEf" * 2, "0123456789ABCDEF" * 2, "7" * 32])
 def test_threat_12_hex_digits_only_give_a_warning_that_says_why(text: str) -> None:
     (warning,) = Settings.load(None, {}, {"link.key": text}).warnings
     assert "hex digits only" in warning
@@ -50,6 +50,9 @@ def test_the_ring_begins_with_the_key_and_holds_each_once() -> None:
 def test_previous_keys_alone_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"no link\.key that replaced them"):
         Settings.from_mapping({"link.previous_keys": [OLD]})
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_mapping({"link": {"key": "short", "previous_keys": [OLD]}})
+    assert "link.previous_keys" not in str(caught.value)
 
 
 def test_a_key_file_gives_the_key_and_its_predecessors(tmp_path: Path) -> None:
@@ -59,6 +62,7 @@ def test_a_key_file_gives_the_key_and_its_predecessors(tmp_path: Path) -> None:
     settings = Settings.from_mapping({"link.key_file": str(path)})
     assert settings.link.keys == [KEY.encode(), OLD.encode()]
     assert settings.warnings == ()
+    assert {line.key: line.origin for line in settings.describe()}["link.key"] == "link.key_file"
 
 
 def test_a_key_file_that_everyone_may_read_gives_a_warning(tmp_path: Path) -> None:

@@ -38,14 +38,12 @@ def check_node(node: Node) -> Iterator[str]:
 
 
 def check_link(link: Link) -> Iterator[str]:
-    """The port's range, the addresses, and one place for the key."""
+    """The port's range and the addresses."""
     if 0 < link.port <= LAST_SYSTEM_PORT:
         yield f"link.port = {link.port}: the port must lie above {LAST_SYSTEM_PORT}; e.g. link.port = 1516"
     for address in link.nodes:
         if address in PLACEHOLDERS or not re.fullmatch(r"[^\s/\[\]]{1,253}", address):
             yield f'link.nodes: {address!r} is no address of a master; e.g. link.nodes = ["192.0.2.10"]'
-    if link.previous_keys and link.key is None:
-        yield "link.previous_keys: there is no link.key that replaced them; make one with: outrider keygen"
 
 
 def check_intervals(intervals: Intervals) -> Iterator[str]:

@@ -40,9 +40,9 @@ class ClusterKey:
     @property
     def weakness(self) -> str | None:
         """Why the key is weaker than 32 characters could be, if it is."""
-        if re.fullmatch(rb"[0-9a-f]+|[0-9A-F]+", self._raw):
+        if re.fullmatch(rb"[0-9a-fA-F]+", self._raw):
             return (
-                "the key holds hex digits only: 32 of them carry at most 128 bits, shared by the cipher and the "
-                "signature; `outrider keygen` makes one of more than 190 bits"
+                "the key holds hex digits only: 32 of them carry 128 bits, shared by the cipher and the signature, "
+                "where 32 of all word characters carry 191; `outrider keygen` makes such a key"
             )
         return None

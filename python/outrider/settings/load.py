@@ -78,9 +78,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         defaults = PROFILES.get(profile, {}) if isinstance(profile, str) else {}
         given = {name: Given(value, f"profile {profile}") for name, value in defaults.items()} | given
         values, errors = read_values(given)
-        warnings = [*warnings, *_take_key_file(values, errors)]
+        origins = {name: one.origin for name, one in given.items()}
+        warnings = [*warnings, *_gather_keys(values, origins, errors)]
         sections: dict[str, Any] = {name: make_section(name, section, values) for name, section in SECTIONS.items()}
-        settings = cls(**sections, origins={name: one.origin for name, one in given.items()})
+        settings = cls(**sections, origins=origins)
         errors += settings._errors()
         if errors:
             raise SettingsError("\n".join(printable(error) for error in errors))
@@ -118,12 +119,14 @@ class Settings(Struct, frozen=True, kw_only=True):
         return lines
 
 
-def _take_key_file(values: dict[str, Any], errors: list[str]) -> list[str]:
+def _gather_keys(values: dict[str, Any], origins: dict[str, str], errors: list[str]) -> list[str]:
     """Read ``link.key_file`` into ``link.key`` and ``link.previous_keys``; returns warnings."""
     path = values.get("link.key_file")
     if path is None:
+        if "link.previous_keys" in values and not {"link.key", "link.key_file"} & origins.keys():
+            errors.append("link.previous_keys: there is no link.key that replaced them; `outrider keygen` makes one")
         return []
-    if "link.key" in values:
+    if "link.key" in origins:
         errors.append(f"link.key_file = {str(path)!r}: link.key is set as well; keep one of them")
         return []
     try:
@@ -132,6 +135,7 @@ def _take_key_file(values: dict[str, Any], errors: list[str]) -> list[str]:
         errors.append(f"link.key_file = {str(path)!r}: {error}")
         return []
     values["link.key"] = first
+    origins["link.key"] = "link.key_file"
     values["link.previous_keys"] = (*older, *values.get("link.previous_keys", ()))
     return [f"link.key_file: every user may read {path}: chmod 600 {path}"] if checks.others_may_read(path) else []
 
