@@ -89,7 +89,8 @@ class _End:
 async def _connected(home: Path, port: int = 0) -> tuple[_End, Any]:
     """A listening end, or one connected to ``port``."""
     end = _End(home)
-    await end.session.known("w")
+    await end.session.open_transfers("w")
+    end.session.worker = "w"
     loop = asyncio.get_running_loop()
     if port:
         await loop.create_connection(lambda: end.session.channel, "127.0.0.1", port)
