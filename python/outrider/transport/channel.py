@@ -22,6 +22,8 @@ from outrider.protocol.faults import Fault, encode_fault, refused
 
 _UNREAD_ANSWERS_BYTES = 32 * 1024 * 1024
 """Reading stops when this much waits to be read by the peer; far above what our own senders queue up."""
+_LINGER_S = 5
+"""A closed stream may take this long to carry what is queued; a peer that is gone would take for ever."""
 
 
 class Reply(NamedTuple):
@@ -62,6 +64,7 @@ class Channel(asyncio.Protocol):
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._linger: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._holds: set[str] = set()
@@ -113,11 +116,12 @@ class Channel(asyncio.Protocol):
             self._transport.resume_reading()
 
     def close(self, reason: str) -> None:
-        """Close the stream after what is queued has left."""
+        """Close the stream after what is queued has left, or soon if the peer does not take it."""
         self._reason = self._reason or reason
         self.connection.close()
-        if self._transport is not None:
+        if self._transport is not None and not self._gone.is_set():
             self._transport.close()
+            self._linger = self._linger or self._loop.call_later(_LINGER_S, self._transport.abort)
 
     async def closed(self) -> str:
         """Wait until the stream is gone; return why."""
@@ -144,8 +148,9 @@ class Channel(asyncio.Protocol):
         """Fail everything that waits, cancel what serves, tell the owner once."""
         self._reason = self._reason or (f"the stream broke: {exc}" if exc else "the peer closed the connection")
         self.connection.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._linger):
+            if timer is not None:
+                timer.cancel()
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(ConnectionLostError(self._reason))

@@ -1,0 +1,77 @@
+"""Two channels with a network between them, and owners that answer from a table and remember what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
+from typing import cast
+
+from outrider.ports import Ports
+from outrider.protocol.commands import Command
+from outrider.protocol.connection import Connection, LinkLimits
+from outrider.protocol.seal import NoSeal, Seal
+from outrider.transport.channel import Channel, Reply
+from tests.support.network import Fabric
+from tests.support.ports import simulated_ports
+
+Serve = Callable[[bytes], Reply | Awaitable[Reply]]
+
+
+class Side:
+    """One end: its channel, and what its owner saw."""
+
+    def __init__(self, ports: Ports, serves: Mapping[Command, Serve], seal: Seal, deadline: float | None) -> None:
+        self.serves = {command.name: serve for command, serve in serves.items()}
+        self.ports = ports
+        self.requests: list[tuple[str, bytes]] = []
+        self.lost_reasons: list[str] = []
+        connection = Connection(
+            seal, ports.random, serves=self.serves, limits=LinkLimits(), handshake_deadline=deadline
+        )
+        self.channel = Channel(connection, self, ports)
+
+    def connected(self, channel: Channel) -> None:
+        assert channel is self.channel
+
+    def process_request(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply]:
+        self.requests.append((str(command), payload))
+        return self.serves[command.name](payload)
+
+    def lost(self, reason: str) -> None:
+        self.lost_reasons.append(reason)
+
+
+class Pair:
+    """A near side that dialled and a far side that listens; both know each other unless ``known`` is False."""
+
+    def __init__(self, fabric: Fabric, near: Side, far: Side) -> None:
+        self.fabric = fabric
+        self.near = near
+        self.far = far
+
+
+async def pair(
+    near: Mapping[Command, Serve] | None = None,
+    far: Mapping[Command, Serve] | None = None,
+    *,
+    known: bool = True,
+    seal: Seal | None = None,
+    deadline: float | None = None,
+) -> Pair:
+    """Connect two sides."""
+    fabric = Fabric(Random(1))
+    sides = [
+        Side(simulated_ports(fabric, "near"), near or {}, seal or NoSeal(), None),
+        Side(simulated_ports(fabric, "far"), far or {}, seal or NoSeal(), deadline),
+    ]
+    await sides[1].ports.network.listen("", 1516, lambda: sides[1].channel)
+    await sides[0].ports.network.dial("far", 1516, lambda: sides[0].channel)
+    if known:
+        for side in sides:
+            side.channel.connection.known()
+    return Pair(fabric, *sides)
+
+
+def stream_of(side: Side) -> object:
+    """The transport under a side, for tests that look at it."""
+    return cast(object, side.channel._transport)
