@@ -45,7 +45,7 @@ class Supervisor:
         self._ports = ports
         self._log = log
         self._retry_cap_s = retry_cap_s
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order in which they were started
 
     def repeat(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run ``work`` until it returns; after an error of ours, again."""
@@ -54,7 +54,7 @@ class Supervisor:
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` once, to its end or until :meth:`stop`."""
         task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
@@ -64,7 +64,8 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._tasks.difference_update(tasks)
+            for task in tasks:
+                self._tasks.pop(task, None)
 
     async def _repeat(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         backoff = Backoff(self._ports.random, base_s=0.5, cap_s=self._retry_cap_s)
@@ -79,9 +80,22 @@ class Supervisor:
             await self._ports.sleep(pause)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("%s ended: %s", task.get_name(), error, exc_info=error)
+
+
+async def until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run ``work`` until it ends or ``stop`` is set: then it is cancelled, and has cleaned up when this returns."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in (task, stopped):
+            one.cancel()
+        await asyncio.gather(task, stopped, return_exceptions=True)
+    if not task.cancelled():
+        task.result()
 
 
 async def within(seconds: float, waiting: Awaitable[Any]) -> bool:

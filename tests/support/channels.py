@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 from typing import cast
 
+from tests.support.network import Fabric
+from tests.support.ports import simulated_ports
+
 from outrider.ports import Ports
 from outrider.protocol.commands import Command
 from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.seal import NoSeal, Seal
 from outrider.transport.channel import Channel, Reply
-from tests.support.network import Fabric
-from tests.support.ports import simulated_ports
 
 Serve = Callable[[bytes], Reply | Awaitable[Reply]]
 

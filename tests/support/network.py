@@ -11,7 +11,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from outrider.errors import SettingsError, TransportError
 from outrider.ports import Listener

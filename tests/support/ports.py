@@ -7,9 +7,10 @@ from collections.abc import Callable
 from random import Random
 from typing import ParamSpec, TypeVar
 
-from outrider.ports import Ports
 from tests.support.loop import EPOCH
 from tests.support.network import Fabric
+
+from outrider.ports import Ports
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +35,7 @@ def simulated_ports(fabric: Fabric, address: str, seed: int | str = 0) -> Ports:
     return Ports(
         monotonic=loop.time,
         wall=lambda: EPOCH + loop.time(),
-        random=Random(f"{seed} {address}"),  # noqa: S311  (a simulation repeats itself)
+        random=Random(f"{seed} {address}"),
         threads=InlineThreads(),
         network=fabric.host(address),
         sleep=asyncio.sleep,

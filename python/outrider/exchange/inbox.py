@@ -7,6 +7,7 @@ we hold; one that sends on regardless is held back at the socket.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -44,11 +45,15 @@ class Inbox:
         self._release = release
         self._inflight = 0
         self._open: dict[bytes, _Lane] = {}
+        self._ending: dict[TransferPath, _Lane] = {}
         self._whole: dict[TransferPath, Path] = {}
+        self._taken: dict[TransferPath, Path] = {}
 
     async def begin(self, payload: bytes, worker: str, folder: Path) -> Reply:
         """``new_file``: open or truncate a file in ``folder``, which belongs to ``worker``."""
         path = TransferPath.decode(payload, worker)
+        if path in self._taken:
+            raise Refusal(faults.INTERNAL, f"{path} came whole and is in use")
         lane = self._open.get(payload)
         if lane is None:
             if len(self._open) >= self._most:
@@ -77,25 +82,38 @@ class Inbox:
         """``file_end``: close a file and compare its SHA-256; one that differs is removed."""
         name, sha256 = split_once(payload)
         lane = self._lane(name)
-        del self._open[name]
-        if not await lane.do(lane.file.finish, sha256):
+        self._ending[lane.path] = self._open.pop(name)
+        whole = await lane.do(lane.file.finish, sha256)
+        del self._ending[lane.path]
+        if not whole:
             return Reply(_BAD_SUM, ERR)
         self._whole[lane.path] = lane.file.path
         return Reply(b"File received correctly")
 
     def take(self, path: TransferPath) -> bool:
-        """Whether a whole file lies at ``path``; from now on it is the taker's to remove."""
-        return self._whole.pop(path, None) is not None
+        """Whether a whole file lies at ``path``; from now on the taker says when it may go (:meth:`remove`)."""
+        file = self._whole.pop(path, None)
+        if file is not None:
+            self._taken[path] = file
+        return file is not None
+
+    async def remove(self, path: TransferPath) -> None:
+        """Remove a file that was taken."""
+        file = self._taken.pop(path, None)
+        if file is not None:
+            await self._threads.run(_unlink, file)
 
     async def abandon(self) -> None:
-        """Remove everything that nobody has taken: the connection is gone."""
-        lanes = list(self._open.values())
-        self._open.clear()
+        """Remove everything that came: the connection is gone."""
+        lanes = [*self._open.values(), *self._ending.values()]
+        files = [*self._whole.values(), *self._taken.values()]
+        for kept in (self._open, self._ending, self._whole, self._taken):
+            kept.clear()
         for lane in lanes:
             await lane.do(lane.file.discard)
-        left, self._whole = self._whole, {}
-        for file in left.values():
-            await self._threads.run(file.unlink, missing_ok=True)
+            files.append(lane.file.path)
+        for file in files:
+            await self._threads.run(_unlink, file)
 
     def _lane(self, name: bytes) -> _Lane:
         lane = self._open.get(name)
@@ -136,6 +154,11 @@ class _Lane:
                         done.set_result(outcome)
         finally:
             self._worker = None
+
+
+def _unlink(file: Path) -> None:
+    with contextlib.suppress(OSError):  # the next start empties the folder
+        file.unlink()
 
 
 def _run_all(works: list[Callable[[], Any]]) -> list[Any]:

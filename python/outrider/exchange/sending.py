@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from outrider.errors import OutriderError, RefusedByPeer
 from outrider.exchange.tasks import Tasks
@@ -64,7 +64,7 @@ class Sender:
         self._timeout_s = timeout_s
 
     async def container(self, source: Source, opening: Opening, path: TransferPath) -> Sent:
-        """Announce a file, send it, say that it is there; on failure say that instead and raise."""
+        """Announce a file, send it, say that it is there; on failure, or when cancelled, say that instead and raise."""
         started = self._ports.monotonic()
         task: bytes | None = None
         try:
@@ -72,6 +72,11 @@ class Sender:
             outgoing = self._tasks.sending(task)
             size = await self._file(source, path, lambda: outgoing.cancelled)
             await self._end(opening, task, path, cancelled=outgoing.cancelled)
+        except asyncio.CancelledError:
+            if task is not None:
+                stopping = TaskFault(task, Fault(faults.FILE_ERROR, "the sender is stopping"))
+                self._channel.tell(opening.error, stopping.encode(), self._timeout_s)
+            raise
         except OutriderError as error:
             await self._give_up(opening, task, error)
             raise
@@ -84,15 +89,13 @@ class Sender:
     async def string(self, data: bytes) -> bytes:
         """Send a string; the id under which the peer keeps it."""
         name = await self._ask(NEW_STR, str(len(data)).encode())
-        window = _Window(self._channel)
-        for start in range(0, len(data), PART_BYTES):
-            await window.put(self._ask(STR_UPD, name + b" " + data[start : start + PART_BYTES]))
-        await window.close()
+        async with _Window(self._channel) as window:
+            for start in range(0, len(data), PART_BYTES):
+                await window.put(self._ask(STR_UPD, name + b" " + data[start : start + PART_BYTES]))
         return name
 
     async def _file(self, source: Source, path: TransferPath, cancelled: Callable[[], bool]) -> int:
         await self._ask(NEW_FILE, path.rooted)
-        window = _Window(self._channel)
         sha256 = hashlib.sha256()
         size = 0
 
@@ -101,14 +104,10 @@ class Sender:
             sha256.update(part)
             return part
 
-        try:
+        async with _Window(self._channel) as window:
             while not cancelled() and (part := await self._ports.threads.run(read)):
                 size += len(part)
                 await window.put(self._ask(FILE_UPD, path.rooted + b" " + part))
-        except BaseException:
-            window.cancel()
-            raise
-        await window.close()
         await self._ask(FILE_END, path.rooted + b" " + sha256.digest())
         return size
 
@@ -133,11 +132,23 @@ class Sender:
 
 
 class _Window:
-    """At most ``_WINDOW`` requests under way; the first that fails ends them all."""
+    """At most ``_WINDOW`` requests under way; the first that fails ends them all. Leaving it waits for all."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._under_way: set[asyncio.Task[bytes]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            while kind is None and self._under_way:
+                await self._collect(asyncio.FIRST_EXCEPTION)
+        finally:
+            for request in self._under_way:
+                request.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def put(self, request: Coroutine[Any, Any, bytes]) -> None:
         """Start a request; wait while the window or the stream is full. Raises what an earlier request raised."""
@@ -146,19 +157,8 @@ class _Window:
         while len(self._under_way) >= _WINDOW:
             await self._collect(asyncio.FIRST_COMPLETED)
 
-    async def close(self) -> None:
-        """Wait for all."""
-        while self._under_way:
-            await self._collect(asyncio.FIRST_EXCEPTION)
-
-    def cancel(self) -> None:
-        """Wait for none."""
-        for request in self._under_way:
-            request.cancel()
-
     async def _collect(self, when: str) -> None:
         done, self._under_way = await asyncio.wait(self._under_way, return_when=when)
         failed = [error for request in done if (error := request.exception())]
         if failed:
-            self.cancel()
             raise failed[0]

@@ -109,6 +109,10 @@ class Session:
         """Ask the peer; see :meth:`Channel.request`."""
         return await self.channel.request(command, payload, self._timeout_s)
 
+    def tell(self, command: Command, fault: TaskFault) -> None:
+        """Tell the peer that something failed, without waiting to hear that it heard."""
+        self.channel.tell(command, fault.encode(), self._timeout_s)
+
     async def report(self, command: Command, fault: TaskFault) -> None:
         """Tell the peer that something failed, if it can still be told."""
         if self.channel.is_open:
@@ -139,11 +143,12 @@ class Session:
 
     def remove_later(self, path: TransferPath) -> None:
         """Remove a transferred file, off the loop."""
-        self._removals.add(task := asyncio.ensure_future(self._ports.threads.run(_unlink, self.path_of(path))))
+        self._removals.add(task := asyncio.ensure_future(self._inbox.remove(path)))
         task.add_done_callback(self._removals.discard)
 
     async def close(self) -> None:
         """The channel is gone: nothing of its transfers stays."""
+        await asyncio.gather(*self._removals, return_exceptions=True)
         await self._inbox.abandon()
 
     def _common(self) -> dict[Command, Serve]:
@@ -168,7 +173,3 @@ class Session:
     def _cancel(self, payload: bytes) -> Reply:
         self.tasks.cancel(TaskFault.decode(payload).task)
         return Reply(b"Request received correctly")
-
-
-def _unlink(path: Path) -> None:
-    path.unlink(missing_ok=True)

@@ -32,6 +32,8 @@ class Tasks:
         if len(self._waiting) >= self._most:
             raise Refusal(faults.INTERNAL, f"{self._most} tasks are open already, which is the limit (limits.tasks)")
         name = given or task_id(self._random.getrandbits(128))
+        if name in self._waiting:
+            raise Refusal(faults.INTERNAL, f"the task {name[:64]!r} is open already")
         arrival: asyncio.Future[TransferPath] = asyncio.get_running_loop().create_future()
         self._waiting[name] = arrival
         arrival.add_done_callback(lambda _: self._waiting.pop(name, None))

@@ -96,6 +96,10 @@ class WorkerIntegrity:
             else:
                 await self._session.request(IN_STEP)
                 detail = "in step"
+        except asyncio.CancelledError:
+            if not arrival.done():
+                self._session.tell(CANCEL_TASK, TaskFault(task, Fault(faults.FILE_ERROR, "the master is stopping")))
+            raise
         except TimeoutError:
             log.warning("the worker's metadata did not come in time")
         except OutriderError as error:

@@ -19,7 +19,7 @@ from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.home import Home
 from outrider.store.tree import FileTree
-from outrider.supervise import Supervisor
+from outrider.supervise import Supervisor, until
 from outrider.transport.channel import Channel
 from outrider.world import real_ports
 
@@ -44,7 +44,7 @@ class Master:
         self._home = Home(settings.node.home)
         self._supervisor = Supervisor(self._ports, self._log)
         self._stopping = asyncio.Event()
-        self._handlers: set[MasterHandler] = set()
+        self._handlers: dict[MasterHandler, None] = {}  # in the order in which they came
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -61,23 +61,32 @@ class Master:
         await threads.run(self._home.open)
         try:
             tree = FileTree(self.settings, threads)
-            if mended := await tree.recover():
-                self._log.warning("an apply that was cut short has been %s", mended)
-            source = Source(tree, self.settings, self._ports, self.status)
-            await source.look()
-            for name, work in self.add_tasks(source):
-                self._supervisor.repeat(name, work)
-            listener = await self._listen(tree, source)
-            await self._stopping.wait()
-            listener.close()
-            await asyncio.gather(*(handler.close("the master is stopping") for handler in list(self._handlers)))
+            try:
+                await until(self._stopping, self._live(tree))
+            finally:
+                await tree.settled()
         finally:
-            await self._supervisor.stop()
             await threads.run(self._home.close)
 
     async def stop(self) -> None:
         """End the tasks, tell the workers, close the connections; then ``run`` returns."""
         self._stopping.set()
+
+    async def _live(self, tree: FileTree) -> None:
+        """Until cancelled; a worker is told before its connection closes."""
+        if mended := await tree.recover():
+            self._log.warning("an apply that was cut short has been %s", mended)
+        source = Source(tree, self.settings, self._ports, self.status)
+        await source.look()
+        listener = await self._listen(tree, source)
+        try:
+            for name, work in self.add_tasks(source):
+                self._supervisor.repeat(name, work)
+            await asyncio.Event().wait()
+        finally:
+            listener.close()
+            await asyncio.gather(*(handler.close("the master is stopping") for handler in list(self._handlers)))
+            await self._supervisor.stop()
 
     async def _listen(self, tree: FileTree, source: Source) -> Listener:
         link = self.settings.link
@@ -99,7 +108,7 @@ class Master:
         limits = self.settings.limits
         address = handler.session.channel.address
         here = sum(other.session.channel.address == address for other in self._handlers)
-        self._handlers.add(handler)
+        self._handlers[handler] = None
         if len(self._handlers) > limits.connections:
             self.status.limit_hit("limits.connections")
             return f"there are {limits.connections} connections already (limits.connections)"
@@ -115,7 +124,7 @@ class Master:
 
     async def _clean_up(self, handler: MasterHandler) -> None:
         await handler.close("its stream is gone")
-        self._handlers.discard(handler)
+        self._handlers.pop(handler, None)
 
     async def _check_keep_alives(self) -> None:
         """Close connections whose last sign of life is too old (5.2)."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import pwd
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from outrider._native import Applied, FileRule, FilesTable, Manifest, Packer, Plan, Scan, Tree, pack_manifest
 from outrider._native import read_manifest as read_manifest_file
@@ -13,6 +16,9 @@ from outrider.ports import Threads
 from outrider.settings import Settings
 
 __all__ = ["Applied", "FileTree", "files_table", "open_tree", "owner_ids"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class FileTree:
@@ -23,14 +29,20 @@ class FileTree:
         self._threads = threads
         self._home = str(settings.node.home.resolve())
         self._tree = open_tree(settings)
+        self._running: set[asyncio.Future[Any]] = set()
+
+    async def settled(self) -> None:
+        """Wait for work that goes on although its caller was cancelled: a thread cannot be stopped."""
+        while self._running:
+            await asyncio.wait(self._running)
 
     async def recover(self) -> str | None:
         """Finish or undo what a crash cut short; before anything else."""
-        return await self._threads.run(self._tree.recover)
+        return await self._run(self._tree.recover)
 
     async def scan(self, *, rehash: bool = False) -> Scan:
         """What the tree holds now."""
-        return await self._threads.run(self._tree.scan, rehash=rehash)
+        return await self._run(self._tree.scan, rehash=rehash)
 
     async def pack(self, plan: Plan, limit: int) -> Packer:
         """The container that carries ``plan`` to a worker, ``limit`` bytes at most."""
@@ -46,11 +58,17 @@ class FileTree:
 
     async def apply(self, container: Path) -> Applied:
         """Make the tree what the container says, or change nothing and raise."""
-        return await self._threads.run(self._tree.apply, str(container))
+        return await self._run(self._tree.apply, str(container))
 
     async def sweep(self) -> int:
         """Remove old versions; slow and harmless, so it comes after everything that waits."""
-        return await self._threads.run(self._tree.sweep)
+        return await self._run(self._tree.sweep)
+
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        running = asyncio.ensure_future(self._threads.run(work, *args, **kwargs))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        return await asyncio.shield(running)
 
 
 def files_table(settings: Settings) -> FilesTable:

@@ -62,7 +62,7 @@ class Channel(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._answers: dict[int, asyncio.Future[bytes]] = {}
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[asyncio.Task[None], None] = {}  # in the order in which they came
         self._timer: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
@@ -88,6 +88,12 @@ class Channel(asyncio.Protocol):
             return await answer
         finally:
             self._answers.pop(counter, None)
+
+    def tell(self, command: Command, payload: bytes, timeout_s: float) -> None:
+        """Ask the peer and let its answer go: for those who have no time left. Nothing if the link is closed."""
+        if self.is_open:
+            self.connection.request(command, payload, self._ports.now(), timeout_s)
+            self._flush()
 
     @property
     def is_open(self) -> bool:
@@ -119,12 +125,14 @@ class Channel(asyncio.Protocol):
         """Close the stream after what is queued has left, or soon if the peer does not take it."""
         self._reason = self._reason or reason
         self.connection.close()
-        if self._transport is not None and not self._gone.is_set():
+        if self._transport is None:
+            self._gone.set()
+        elif not self._gone.is_set():
             self._transport.close()
             self._linger = self._linger or self._loop.call_later(_LINGER_S, self._transport.abort)
 
     async def closed(self) -> str:
-        """Wait until the stream is gone; return why."""
+        """Wait until the stream is gone, which it is at once if it never opened; return why."""
         await self._gone.wait()
         return self._reason
 
@@ -134,6 +142,9 @@ class Channel(asyncio.Protocol):
         """Keep the stream and tell the owner."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  (only streams are dialled and listened for)
         self._transport = transport
+        if self.connection.state is State.CLOSED:
+            transport.abort()
+            return
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
         self._arm()
@@ -195,8 +206,8 @@ class Channel(asyncio.Protocol):
             self._reply(event.counter, reply)
         else:
             task = self._loop.create_task(self._serve_later(event.counter, reply))
-            self._serving.add(task)
-            task.add_done_callback(self._serving.discard)
+            self._serving[task] = None
+            task.add_done_callback(lambda task: self._serving.pop(task, None))
 
     async def _serve_later(self, counter: int, work: Awaitable[Reply]) -> None:
         try:

@@ -87,10 +87,10 @@ class WorkerHandler:
         """Apply a received container, all or nothing."""
         await self.integrity.process_files_from_master(path)
 
-    async def close(self) -> None:
+    async def close(self, reason: str) -> None:
         """End all tasks of this connection, telling the master what is given up, then the connection."""
         await self.supervisor.stop()
-        self.session.channel.close("this node is stopping")
+        self.session.channel.close(reason)
         await within(1, self.session.channel.closed())
         await self.session.close()
 

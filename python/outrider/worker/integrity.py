@@ -191,7 +191,7 @@ class ReceiveIntegrityTask:
             applied = await self._integrity.process_files_from_master(path)
         except asyncio.CancelledError:
             self._arrival.cancel()
-            await self._session.report(CANCEL_TASK, TaskFault(self._task, Fault(faults.FILE_ERROR, "shutting down")))
+            self._session.tell(CANCEL_TASK, TaskFault(self._task, Fault(faults.FILE_ERROR, "the node is stopping")))
             raise
         except OutriderError as error:
             await self._failed(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -18,7 +17,7 @@ from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.home import Home
 from outrider.store.tree import FileTree
-from outrider.supervise import Backoff, within
+from outrider.supervise import Backoff, until
 from outrider.worker.handler import WorkerHandler
 from outrider.world import real_ports
 
@@ -74,11 +73,10 @@ class Worker:
         await threads.run(self._home.open)
         try:
             tree = FileTree(self.settings, threads)
-            if mended := await tree.recover():
-                self._log.warning("an apply that was cut short has been %s", mended)
-            ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
-            ground = Ground(self.settings, self._ports, self._home, ring)
-            await self._stay_connected(ground, tree)
+            try:
+                await until(self._stopping, self._live(tree))
+            finally:
+                await tree.settled()
         finally:
             await threads.run(self._home.close)
 
@@ -86,55 +84,60 @@ class Worker:
         """End the tasks, tell the master, close the connection; then ``run`` returns."""
         self._stopping.set()
 
+    async def _live(self, tree: FileTree) -> None:
+        if mended := await tree.recover():
+            self._log.warning("an apply that was cut short has been %s", mended)
+        ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
+        await self._stay_connected(Ground(self.settings, self._ports, self._home, ring), tree)
+
     async def _stay_connected(self, ground: Ground, tree: FileTree) -> None:
         cap = self.settings.intervals.worker.connection_retry
         backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)
-        while not self._stopping.is_set():
+        while True:
             started = self._ports.monotonic()
             permanent = await self._connection(WorkerHandler(ground, tree, self.status))
             if self._ports.monotonic() - started >= _STABLE_S:
                 backoff.reset()
-            pause = _PERMANENT_PAUSE_S if permanent else backoff.next_pause()
-            await within(pause, self._stopping.wait())
+            await self._ports.sleep(_PERMANENT_PAUSE_S if permanent else backoff.next_pause())
 
     async def _connection(self, handler: WorkerHandler) -> bool:
         """One connection, from dialling to its end; whether the master's refusal is one that only a person mends."""
+        reason = "this node is stopping"
+        try:
+            await self._greet(handler)
+            await self._work(handler)
+        except RefusedByPeer as refusal:
+            reason = str(refusal)
+            return self._refused(refusal)
+        except OutriderError as error:
+            reason = str(error)
+            self._log.warning("%s", error)
+        finally:
+            await handler.close(reason)
+            self.status.disconnected(handler.session.channel.reason, self._ports.wall())
+        return False
+
+    async def _greet(self, handler: WorkerHandler) -> None:
+        """Dial and say hello."""
         link = self.settings.link
         channel = handler.session.channel
         try:
             await self._ports.network.dial(link.nodes[0], link.port, lambda: channel)
         except TransportError as error:
-            self._log.warning("cannot reach the master at %s:%d: %s", link.nodes[0], link.port, error)
-            return False
+            raise TransportError(f"cannot reach the master at {link.nodes[0]}:{link.port}: {error}") from error
         try:
             await handler.hello()
-        except RefusedByPeer as refusal:
-            return self._refused(refusal)
-        except OutriderError as error:
-            hint = "" if handler.session.channel.bytes_in else "; does the cluster key differ from the master's?"
-            self._log.warning("no answer to hello: %s%s", error, hint)
-            return False
-        else:
-            self._told = None
-            await self._work(handler)
-            return False
-        finally:
-            await handler.close()
-            self.status.disconnected(handler.session.channel.reason, self._ports.wall())
+        except TransportError as error:
+            hint = "" if channel.bytes_in else "; does the cluster key differ from the master's?"
+            raise TransportError(f"no answer to hello: {error}{hint}") from error
 
     async def _work(self, handler: WorkerHandler) -> None:
-        """Run the tasks until the link is lost or the node stops."""
+        """Run the tasks until the link is lost."""
+        self._told = None
         self.status.connected(handler.session.channel.address, self._ports.wall())
         for name, work in self.add_tasks(handler):
             handler.supervisor.repeat(name, work)
-        ends = [asyncio.ensure_future(self._stopping.wait()), asyncio.ensure_future(handler.session.channel.closed())]
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for end in ends:
-                end.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await end
+        await handler.session.channel.closed()
 
     def _refused(self, refusal: RefusedByPeer) -> bool:
         remedy = _REMEDIES.get(refusal.code)

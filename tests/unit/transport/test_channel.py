@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable
 
 import pytest
+from tests.support.channels import Pair, pair
+from tests.support.loop import run
 
 from outrider.errors import (
     ConnectionLostError,
@@ -17,8 +19,6 @@ from outrider.errors import (
 )
 from outrider.protocol.commands import ECHO, ERR, FILE_UPD, NEW_STR, OK_ECHO_MASTER
 from outrider.transport.channel import Reply, reply_to
-from tests.support.channels import Pair, pair
-from tests.support.loop import run
 
 MIB = 1024 * 1024
 
