@@ -192,7 +192,7 @@ class Stream(asyncio.Transport):
 
     # asyncio.Transport
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:  # type: ignore[override]
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closing or self._lost or not data:
             return
         self._fabric.show(f"{self.here}:{self.sockname[1]}", f"{self.there}:{self.peername[1]}", bytes(data))

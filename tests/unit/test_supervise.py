@@ -1,0 +1,150 @@
+"""Tasks that are tried again, pauses that grow and are spread by chance, a stop that waits for cleaning up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from random import Random
+from typing import NoReturn
+
+import pytest
+from tests.support.loop import run
+from tests.support.network import Fabric
+from tests.support.ports import simulated_ports
+
+from outrider.errors import SettingsError, TransportError
+from outrider.logs import Tag, task_logger
+from outrider.ports import Ports
+from outrider.supervise import Backoff, Supervisor, until, within
+
+LOG = task_logger(Tag.CLUSTER, "node01")
+
+
+def ports() -> Ports:
+    return simulated_ports(Fabric(Random(1)), "node01")
+
+
+class Highest(Random):
+    """Chance that always takes the upper end."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return max(a, b)
+
+
+def test_pauses_double_up_to_the_cap_and_start_again_after_a_reset() -> None:
+    backoff = Backoff(Highest(), base_s=0.5, cap_s=10)
+    assert [backoff.next_pause() for _ in range(7)] == [0.5, 1, 2, 4, 8, 10, 10]
+    backoff.reset()
+    assert backoff.next_pause() == 0.5
+
+
+def test_a_million_tries_do_not_overflow() -> None:
+    backoff = Backoff(Highest(), base_s=0.5, cap_s=10)
+    backoff._tries = 10**6
+    assert backoff.next_pause() == 10
+
+
+def test_pauses_are_spread_from_zero_to_the_longest() -> None:
+    random = Random(7)
+    pauses = [Backoff(random, base_s=8, cap_s=10).next_pause() for _ in range(1000)]
+    assert 0 <= min(pauses) < 0.1
+    assert 7.9 < max(pauses) <= 8
+    assert 3.5 < sum(pauses) / 1000 < 4.5
+
+
+def test_what_fails_is_tried_again_until_it_returns() -> None:
+    async def story() -> None:
+        tries: list[float] = []
+
+        async def work() -> None:
+            tries.append(asyncio.get_running_loop().time())
+            if len(tries) < 4:
+                raise TransportError("not yet")
+
+        supervisor = Supervisor(ports(), LOG)
+        supervisor.repeat("work", work)
+        await asyncio.sleep(100)
+        assert len(tries) == 4
+        await supervisor.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("error", [SettingsError("ours"), RuntimeError("a defect")])
+def test_what_trying_again_does_not_mend_ends_and_is_logged(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        tries = 0
+
+        async def work() -> None:
+            nonlocal tries
+            tries += 1
+            raise error
+
+        supervisor = Supervisor(ports(), LOG)
+        supervisor.repeat("the work", work)
+        await asyncio.sleep(1000)
+        assert tries == 1
+
+    with caplog.at_level(logging.ERROR, "outrider"):
+        run(story())
+    assert [record.getMessage() for record in caplog.records] == [f"the work ended: {error}"]
+
+
+def test_stopping_waits_until_every_task_has_cleaned_up_even_those_started_meanwhile() -> None:
+    async def story() -> None:
+        cleaned: list[str] = []
+        supervisor = Supervisor(ports(), LOG)
+
+        async def work(name: str) -> None:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                if name == "first":
+                    supervisor.start("second", work("second"))
+                await asyncio.sleep(1)
+                cleaned.append(name)
+
+        supervisor.start("first", work("first"))
+        await asyncio.sleep(0)
+        await supervisor.stop()
+        assert cleaned[0] == "first"
+        assert not supervisor._tasks
+
+    run(story())
+
+
+def test_within_says_whether_it_came() -> None:
+    async def story() -> None:
+        assert await within(2, asyncio.sleep(1))
+        assert not await within(1, asyncio.sleep(2))
+
+    run(story())
+
+
+def test_until_ends_with_the_work_or_with_the_event_and_passes_an_error_on() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        await until(stop, asyncio.sleep(5))
+        assert loop.time() == 5
+        loop.call_later(2, stop.set)
+        cleaned = False
+
+        async def work() -> None:
+            nonlocal cleaned
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                await asyncio.sleep(1)
+                cleaned = True
+
+        await until(stop, work())
+        assert (loop.time(), cleaned) == (8, True)
+
+        async def fail() -> NoReturn:
+            raise SettingsError("a port is taken")
+
+        with pytest.raises(SettingsError):
+            await until(asyncio.Event(), fail())
+
+    run(story())
