@@ -95,7 +95,7 @@ class Integrity:
             self._verdict.set_result(verdict)
 
     def receive(self, task: bytes, arrival: asyncio.Future[TransferPath]) -> ReceiveIntegrityTask:
-        """The master announces files: the task that takes them. It has a limit of its own; the round waits for its end."""
+        """The master announces files: the task that takes them. Its own limit replaces the round's."""
         self._receiving = True
         if self._patience is not None:
             self._patience.reschedule(None)
