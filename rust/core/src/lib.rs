@@ -21,7 +21,7 @@ mod wire;
 
 pub use container::{Budget, Packed, Packer, read_manifest};
 pub use diff::diff;
-pub use digest::{Digest, Hasher};
+pub use digest::{Digest, Hasher, Lanes};
 pub use error::{Error, Result};
 pub use manifest::{Entry, Manifest};
 pub use plan::Plan;
