@@ -38,12 +38,12 @@ def test_no_order_of_steps_passes_a_limit(steps: list[tuple[str, int | bytes]], 
         name = chance.choice(names)
         try:
             if what == "begin":
-                names.append(strings.begin(b"%d" % value))
+                names.append(strings.begin(str(value).encode()))
             elif what == "extend":
                 assert isinstance(value, bytes)
                 strings.extend(name, value)
             elif what == "drop":
-                strings.drop_unused(b"%d" % value)
+                strings.drop_unused(str(value).encode())
             else:
                 taken = strings.take(name)
                 assert taken is None or len(taken) <= 100
