@@ -38,7 +38,7 @@ def settings(home: Path, name: str, **more: Any) -> Settings:
         target = mapping[section]
         *path, last = key.split("__")
         for step in path:
-            target = target.setdefault(step, {})  # type: ignore[attr-defined]
+            target = target.setdefault(step, {})
         target[last] = value
     return Settings.from_mapping(mapping)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 from tests.recordings.vectors import KEY, VECTORS
@@ -39,7 +40,7 @@ def recorded_requests(direction: str) -> Iterator[Event]:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['dir']} {row['command']}")
-def test_every_frame_opens_and_our_own_has_the_same_header(row: dict[str, str]) -> None:
+def test_every_frame_opens_and_our_own_has_the_same_header(row: dict[str, Any]) -> None:
     recorded = bytes.fromhex(row["wire_hex"])
     (frame,) = FrameReader(10_000).feed(recorded)
     plain = bytes.fromhex(row["payload_hex"])
