@@ -34,6 +34,7 @@ class Fabric:
         self.loss = 0.0
         self.bytes_per_second = 100e6
         self.streams: list[Stream] = []
+        self.dialled: list[tuple[float, str]] = []
         self._random = random
         self._doors: dict[tuple[str, int], Door] = {}
         self._taps: list[Tap] = []
@@ -127,6 +128,7 @@ class Host:
         self.address = address
 
     async def dial(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+        self._fabric.dialled.append((asyncio.get_running_loop().time(), self.address))
         if not self._fabric.reachable(self.address, host):
             await asyncio.sleep(_DIAL_TIMEOUT_S)
             raise TransportError("no answer")

@@ -29,13 +29,20 @@ class InlineThreads:
         return work(*args, **kwargs)
 
 
-def simulated_ports(fabric: Fabric, address: str, seed: int | str = 0) -> Ports:
+class Highest(Random):
+    """Chance that always takes the upper end, so that a pause is as long as it may be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return max(a, b)
+
+
+def simulated_ports(fabric: Fabric, address: str, seed: int = 0, *, random: Random | None = None) -> Ports:
     """The world of the node at ``address``; call it inside a running :class:`tests.support.loop.VirtualLoop`."""
     loop = asyncio.get_running_loop()
     return Ports(
         monotonic=loop.time,
         wall=lambda: EPOCH + loop.time(),
-        random=Random(f"{seed} {address}"),
+        random=random or Random(f"{seed} {address}"),
         threads=InlineThreads(),
         network=fabric.host(address),
         sleep=asyncio.sleep,

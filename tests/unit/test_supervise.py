@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 from tests.support.loop import run
 from tests.support.network import Fabric
-from tests.support.ports import simulated_ports
+from tests.support.ports import Highest, simulated_ports
 
 from outrider.errors import SettingsError, TransportError
 from outrider.logs import Tag, task_logger
@@ -22,13 +22,6 @@ LOG = task_logger(Tag.CLUSTER, "node01")
 
 def ports() -> Ports:
     return simulated_ports(Fabric(Random(1)), "node01")
-
-
-class Highest(Random):
-    """Chance that always takes the upper end."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return max(a, b)
 
 
 def test_pauses_double_up_to_the_cap_and_start_again_after_a_reset() -> None:

@@ -22,8 +22,11 @@ from outrider.protocol.faults import Fault
 from outrider.protocol.transfer import PART_BYTES
 from outrider.transport.channel import Channel
 
-_WINDOW = 16
-"""Parts under way: 4 MiB, enough for 40 MB/s over 100 ms, little enough that a keep-alive is not starved."""
+_FIRST_WINDOW, _WINDOW = 2, 16
+"""Parts under way, at first and at most: 4 MiB, enough for 40 MB/s over 100 ms."""
+_QUICK_S, _SLOW_S = 1, 5
+"""The window grows while answers are quick and halves when one is slow: no answer may take so long that it counts
+as lost, and no keep-alive may wait behind more than seconds of files, however thin the link."""
 
 
 class Source(Protocol):
@@ -89,7 +92,7 @@ class Sender:
     async def string(self, data: bytes) -> bytes:
         """Send a string; the id under which the peer keeps it."""
         name = await self._ask(NEW_STR, str(len(data)).encode())
-        async with _Window(self._channel) as window:
+        async with _Window(self._channel, self._ports) as window:
             for start in range(0, len(data), PART_BYTES):
                 await window.put(self._ask(STR_UPD, name + b" " + data[start : start + PART_BYTES]))
         return name
@@ -104,7 +107,7 @@ class Sender:
             sha256.update(part)
             return part
 
-        async with _Window(self._channel) as window:
+        async with _Window(self._channel, self._ports) as window:
             while not cancelled() and (part := await self._ports.threads.run(read)):
                 size += len(part)
                 await window.put(self._ask(FILE_UPD, path.rooted + b" " + part))
@@ -132,10 +135,12 @@ class Sender:
 
 
 class _Window:
-    """At most ``_WINDOW`` requests under way; the first that fails ends them all. Leaving it waits for all."""
+    """As many requests under way as the link bears; the first that fails ends them all. Leaving it waits for all."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, ports: Ports) -> None:
         self._channel = channel
+        self._now = ports.monotonic
+        self._size = _FIRST_WINDOW
         self._under_way: set[asyncio.Task[bytes]] = set()
 
     async def __aenter__(self) -> Self:
@@ -152,10 +157,20 @@ class _Window:
 
     async def put(self, request: Coroutine[Any, Any, bytes]) -> None:
         """Start a request; wait while the window or the stream is full. Raises what an earlier request raised."""
-        self._under_way.add(asyncio.ensure_future(request))
+        self._under_way.add(asyncio.ensure_future(self._learn(request)))
         await self._channel.drain()
-        while len(self._under_way) >= _WINDOW:
+        while len(self._under_way) >= self._size:
             await self._collect(asyncio.FIRST_COMPLETED)
+
+    async def _learn(self, request: Coroutine[Any, Any, bytes]) -> bytes:
+        started = self._now()
+        answer = await request
+        seconds = self._now() - started
+        if seconds < _QUICK_S:
+            self._size = min(self._size + 1, _WINDOW)
+        elif seconds > _SLOW_S:
+            self._size = max(self._size // 2, 1)
+        return answer
 
     async def _collect(self, when: str) -> None:
         done, self._under_way = await asyncio.wait(self._under_way, return_when=when)

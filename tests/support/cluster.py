@@ -1,0 +1,145 @@
+"""A whole cluster in one process: a master and workers on folders of their own, in virtual time, from one seed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.support.loop import EPOCH, run
+from tests.support.network import Fabric
+from tests.support.ports import simulated_ports
+from tests.support.trace import Trace
+
+from outrider.master import Master
+from outrider.settings import Settings
+from outrider.worker import Worker
+
+KEY = "0123456789abcdefghijklmnopqrstuv"
+MASTER = "10.0.0.1"
+PORT = 1516
+TREE = {"tree/a.conf": b"a\n", "tree/sub/b.conf": b"b\n" * 100, "tree/sub/deep/c.bin": bytes(range(256)) * 512}
+
+
+class Cluster:
+    """See the module. Nodes run as tasks; :meth:`close` stops what still runs."""
+
+    def __init__(self, folder: Path, seed: int = 1) -> None:
+        self.folder = folder
+        self.seed = seed
+        self.fabric = Fabric(Random(seed))
+        self.trace = Trace(KEY.encode())
+        self.fabric.tap(self.trace.see)
+        self._running: dict[Master | Worker, asyncio.Task[None]] = {}
+        self._addresses: dict[str, str] = {}
+
+    # nodes
+
+    def settings(self, name: str, changes: Mapping[str, Any] | None = None) -> Settings:
+        """Settings of a node on the home ``name``, which is made if need be."""
+        home = self.home(name)
+        (home / "tree").mkdir(parents=True, exist_ok=True)
+        plain = {
+            "node.home": str(home),
+            "node.name": "master-node" if name == "master" else name,
+            "link.nodes": [MASTER],
+            "link.key": KEY,
+            "tree.files": [{"folder": "tree/", "remove_subdirs_if_empty": True}],
+        }
+        return Settings.from_mapping({**plain, **(changes or {})})
+
+    def home(self, name: str) -> Path:
+        return self.folder / name
+
+    def address(self, name: str) -> str:
+        """Each name's own: the master's is known to all, the others follow in the order of their first use."""
+        return self._addresses.setdefault(name, MASTER if name == "master" else f"10.0.1.{len(self._addresses) + 1}")
+
+    async def master(self, changes: Mapping[str, Any] | None = None) -> Master:
+        """Start a master; it listens when this returns."""
+        master = Master(self.settings("master", changes), simulated_ports(self.fabric, MASTER, self.seed))
+        self._start(master)
+        await self.until(master.started.is_set)
+        return master
+
+    def worker(
+        self, name: str = "worker1", changes: Mapping[str, Any] | None = None, *, random: Random | None = None
+    ) -> Worker:
+        """Start a worker."""
+        ports = simulated_ports(self.fabric, self.address(name), self.seed, random=random)
+        worker = Worker(self.settings(name, changes), ports)
+        self._start(worker)
+        return worker
+
+    async def stop(self, node: Master | Worker) -> None:
+        """Stop a node as SIGTERM does; its error is raised here."""
+        await node.stop()
+        await self._running.pop(node)
+
+    async def close(self) -> None:
+        for node in reversed(list(self._running)):
+            await self.stop(node)
+
+    def _start(self, node: Master | Worker) -> None:
+        self._running[node] = asyncio.create_task(node.run(), name=node.settings.node.name)
+
+    # files and facts
+
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Write files below a home, with times that are the same in every run."""
+        for path, content in files.items():
+            file = self.home(name) / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+            os.utime(file, (EPOCH, EPOCH + len(content)))
+
+    def random_bytes(self, size: int) -> bytes:
+        """What no compression makes smaller."""
+        return Random(self.seed).randbytes(size)
+
+    def tree(self, name: str) -> dict[str, bytes]:
+        """Every file of a node's tree."""
+        top = self.home(name) / "tree"
+        return {
+            str(file.relative_to(self.home(name))): file.read_bytes()
+            for file in sorted(top.rglob("*"))
+            if file.is_file() and ".outrider" not in file.parts
+        }
+
+    def transfers(self, name: str) -> list[Path]:
+        """Files that transfers left on a node."""
+        return [path for path in (self.home(name) / "queue" / "cluster").rglob("*") if not path.is_dir()]
+
+    def in_step(self, *names: str) -> bool:
+        """Whether these workers hold what the master holds."""
+        wanted = self.tree("master")
+        return all(self.tree(name) == wanted for name in names)
+
+    async def until(self, true: Callable[[], bool], within_s: float = 600, step_s: float = 0.25) -> float:
+        """Let virtual time pass until something is true; how long that took."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while not true():
+            if loop.time() - started > within_s:
+                raise AssertionError(f"not true within {within_s} s")
+            await asyncio.sleep(step_s)
+        return loop.time() - started
+
+
+def simulate(folder: Path, story: Callable[[Cluster], Coroutine[Any, Any, None]], seed: int = 1) -> Cluster:
+    """Run ``story`` with a cluster below ``folder``, then stop every node."""
+    clusters: list[Cluster] = []
+
+    async def whole() -> None:
+        cluster = Cluster(folder, seed)
+        clusters.append(cluster)
+        try:
+            await story(cluster)
+        finally:
+            await cluster.close()
+
+    run(whole())
+    return clusters[0]

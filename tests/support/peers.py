@@ -1,0 +1,84 @@
+"""The far end played by hand: a master or a worker that says what a test tells it to say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from tests.support.channels import Serve, Side
+from tests.support.cluster import KEY, MASTER, PORT, Cluster
+from tests.support.ports import simulated_ports
+
+from outrider.errors import Refusal
+from outrider.protocol import commands as c
+from outrider.protocol.commands import Command
+from outrider.protocol.seal import KeyRing
+from outrider.transport.channel import Reply
+
+_RING = KeyRing([KEY.encode()])
+
+
+async def never(_: bytes) -> Reply:
+    """Serve a request for ever."""
+    await asyncio.sleep(10**9)
+    raise AssertionError
+
+
+def refuse(code: int) -> Serve:
+    """Answer every request with an error."""
+
+    def serve(_: bytes) -> Reply:
+        raise Refusal(code, "no")
+
+    return serve
+
+
+def say(text: bytes, name: bytes = c.OK) -> Serve:
+    """Answer every request with the same words."""
+    return lambda _: Reply(text, name)
+
+
+class PlayedMaster:
+    """A master without files: it lets everybody in and permits nothing, unless ``serves`` says otherwise."""
+
+    def __init__(self, cluster: Cluster, serves: Mapping[Command, Serve] | None = None) -> None:
+        self.sides: list[Side] = []
+        self.times: list[float] = []
+        self.serves: dict[Command, Serve] = {
+            c.ECHO: Reply,
+            c.HELLO: say(b"Client added"),
+            c.KEEP_ALIVE: lambda payload: Reply(payload, c.OK_KEEP_ALIVE),
+            c.INTEGRITY_PERMISSION: say(b"False"),
+            c.AGENT_INFO_PERMISSION: say(b"False"),
+            **(serves or {}),
+        }
+        self._ports = simulated_ports(cluster.fabric, MASTER)
+
+    async def listen(self) -> PlayedMaster:
+        await self._ports.network.listen("", PORT, self._accept)
+        return self
+
+    def _accept(self) -> asyncio.Protocol:
+        side = Side(self._ports, self.serves, _RING, None)
+        side.channel.connection.known()
+        self.sides.append(side)
+        self.times.append(self._ports.monotonic())
+        return side.channel
+
+    @property
+    def side(self) -> Side:
+        """The last connection."""
+        return self.sides[-1]
+
+
+async def played_worker(
+    cluster: Cluster, name: str = "worker1", serves: Mapping[Command, Serve] | None = None, *, hello: bool = True
+) -> Side:
+    """Connect to the master as a worker; say hello unless told otherwise."""
+    ports = simulated_ports(cluster.fabric, cluster.address(name))
+    side = Side(ports, {c.ECHO: Reply, **(serves or {})}, _RING, None)
+    await ports.network.dial(MASTER, PORT, lambda: side.channel)
+    if hello:
+        side.channel.connection.known()
+        await side.channel.request(c.HELLO, f"{name} wazuh worker 4.9.2".encode(), 20)
+    return side
