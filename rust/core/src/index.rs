@@ -114,7 +114,7 @@ pub fn update(home: &Path, written: Vec<Record>, removed: &[RelPath]) -> Result<
         all.remove(path);
     }
     all.extend(written.into_iter().map(|record| (record.path.clone(), record)));
-    save(&home, all.values().collect())
+    save(&home, all.values())
 }
 
 /// The index in memory: the file's bytes, and where each folder begins.
@@ -211,13 +211,22 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     Some(*first)
 }
 
+/// A record with its path taken apart once, since sorting asks often.
+struct Named<'a> {
+    folder: &'a str,
+    name: &'a str,
+    record: &'a Record,
+}
+
 /// Replaces the index of this home by these records.
-pub(crate) fn save(home: &Home, mut records: Vec<&Record>) -> Result<()> {
-    records.sort_by(|a, b| (a.path.folder(), a.path.name()).cmp(&(b.path.folder(), b.path.name())));
+pub(crate) fn save<'a>(home: &Home, records: impl Iterator<Item = &'a Record>) -> Result<()> {
+    let mut records: Vec<Named<'a>> =
+        records.map(|record| Named { folder: record.path.folder(), name: record.path.name(), record }).collect();
+    records.sort_by(|a, b| (a.folder, a.name).cmp(&(b.folder, b.name)));
     replace(home, &records).map_err(Error::io("write", home.join(".outrider/index")))
 }
 
-fn replace(home: &Home, records: &[&Record]) -> io::Result<()> {
+fn replace(home: &Home, records: &[Named<'_>]) -> io::Result<()> {
     match mkdirat(home, OWN_FOLDER, Mode::RWXU) {
         Err(error) if error != rustix::io::Errno::EXIST => return Err(error.into()),
         _ => {}
@@ -234,20 +243,20 @@ fn replace(home: &Home, records: &[&Record]) -> io::Result<()> {
     written
 }
 
-fn write(mut out: Summed<impl Write>, records: &[&Record]) -> io::Result<()> {
+fn write(mut out: Summed<impl Write>, records: &[Named<'_>]) -> io::Result<()> {
     let too_long = |_| io::Error::other("a name is too long for the index");
-    let folders = || records.chunk_by(|a, b| a.path.folder() == b.path.folder());
+    let folders = || records.chunk_by(|a, b| a.folder == b.folder);
     out.put(MAGIC)?;
     out.put(&u32::try_from(folders().count()).map_err(too_long)?.to_le_bytes())?;
     for folder in folders() {
-        let path = folder.first().map_or("", |record| record.path.folder());
+        let path = folder.first().map_or("", |first| first.folder);
         out.put(&u16::try_from(path.len()).map_err(too_long)?.to_le_bytes())?;
         out.put(path.as_bytes())?;
-        let length: usize = folder.iter().map(|record| 1 + record.path.name().len() + FIXED).sum();
+        let length: usize = folder.iter().map(|file| 1 + file.name.len() + FIXED).sum();
         out.put(&u32::try_from(length).map_err(too_long)?.to_le_bytes())?;
-        for Record { path, stat, digest } in folder {
-            out.put(&[u8::try_from(path.name().len()).map_err(too_long)?])?;
-            out.put(path.name().as_bytes())?;
+        for Named { name, record: Record { stat, digest, .. }, .. } in folder {
+            out.put(&[u8::try_from(name.len()).map_err(too_long)?])?;
+            out.put(name.as_bytes())?;
             out.put(&stat.ino.to_le_bytes())?;
             out.put(&stat.size.to_le_bytes())?;
             out.put(&stat.mtime_ns.to_le_bytes())?;

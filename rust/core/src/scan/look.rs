@@ -124,10 +124,12 @@ impl<'a> Looker<'a> {
 
     fn read_once(&mut self, folder: &OwnedFd, file: &Candidate, rule: usize) -> Result<Look, Refused> {
         let opened = self.open(folder, file, rule)?;
-        if let Some(why) = self.shared.why_not(&fstat(&opened)?) {
+        let seen = SystemTime::now();
+        let stat = fstat(&opened)?;
+        if let Some(why) = self.shared.why_not(&stat) {
             return Err(Refused::Left(why));
         }
-        let (before, seen) = rested(&opened)?;
+        let (before, seen) = rested(&opened, Stat::from(&stat), seen)?;
         let small = usize::try_from(before.size).ok().filter(|size| *size <= ARENA);
         let (digest, length) = match small {
             Some(size) => (None, self.fill(&opened, size)?),
@@ -182,17 +184,13 @@ impl<'a> Looker<'a> {
 ///
 /// A change within that tick would leave no trace. Few files are that fresh, and one wait serves all of
 /// them; where a wait would not help (whole seconds, a clock that went back) there is none.
-fn rested(opened: &OwnedFd) -> Result<(Stat, SystemTime), Refused> {
-    let look = || -> Result<_, Refused> {
-        let seen = SystemTime::now();
-        Ok((Stat::from(&fstat(opened)?), seen))
-    };
-    let (stat, seen) = look()?;
+fn rested(opened: &OwnedFd, stat: Stat, seen: SystemTime) -> Result<(Stat, SystemTime), Refused> {
     if stat.settled(seen) || !stat.settled(seen + SETTLE) {
         return Ok((stat, seen));
     }
     std::thread::sleep(SETTLE);
-    look()
+    let seen = SystemTime::now();
+    Ok((Stat::from(&fstat(opened)?), seen))
 }
 
 fn stream(opened: &OwnedFd) -> Result<(Option<Digest>, u64), Refused> {

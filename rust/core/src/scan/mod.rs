@@ -197,7 +197,7 @@ fn keep(home: &Home, index: &Index, found: &[Found], outcome: &mut Scan) {
     if outcome.hashed == 0 && settled().count() == index.len() {
         return;
     }
-    if let Err(error) = index::save(home, settled().collect()) {
+    if let Err(error) = index::save(home, settled()) {
         outcome.problems.push(Problem::new(".outrider/index", format!("{error}; each scan will read every file")));
     }
 }

@@ -1,0 +1,95 @@
+//! The index as an apply uses it: what it was told, the next scan believes; no more than that.
+
+use std::fs;
+use std::path::Path;
+
+use outrider_core::index::{Record, SETTLE, Stat, update};
+use outrider_core::{Digest, FileRule, FilesTable, RelPath, Scan, ScanOptions, scan};
+use tempfile::TempDir;
+
+fn look(home: &Path) -> Scan {
+    let rule = FileRule {
+        folder: "a/".into(),
+        names: None,
+        recursive: true,
+        permissions: 0o660,
+        remove_subdirs_if_empty: false,
+        extra_valid: false,
+    };
+    let table = FilesTable { rules: vec![rule], ..FilesTable::default() };
+    scan(home, &table, ScanOptions::default()).unwrap()
+}
+
+fn record(home: &Path, path: &str) -> Record {
+    let stat = rustix::fs::stat(home.join(path)).unwrap();
+    let digest = Digest::of(&fs::read(home.join(path)).unwrap());
+    Record { path: RelPath::new(path).unwrap(), stat: Stat::from(&stat), digest }
+}
+
+fn tree(files: &[&str]) -> TempDir {
+    let home = TempDir::new().unwrap();
+    for path in files {
+        fs::create_dir_all(home.path().join(path).parent().unwrap()).unwrap();
+        fs::write(home.path().join(path), path).unwrap();
+    }
+    home
+}
+
+#[test]
+fn after_an_update_the_next_scan_only_stats() {
+    let home = tree(&["a/old", "a/b/old", "a/gone"]);
+    look(home.path());
+    for path in ["a/old", "a/b/new"] {
+        fs::write(home.path().join(path), "applied").unwrap();
+    }
+    fs::remove_file(home.path().join("a/gone")).unwrap();
+    std::thread::sleep(SETTLE);
+    let written = ["a/old", "a/b/new"].map(|path| record(home.path(), path)).to_vec();
+    update(home.path(), written, &[RelPath::new("a/gone").unwrap()]).unwrap();
+    let index = fs::read(home.path().join(".outrider/index")).unwrap();
+    let scan = look(home.path());
+    assert_eq!(scan.hashed, 0);
+    assert_eq!(scan.manifest.get("a/b/new").unwrap().digest, Digest::of(b"applied"));
+    assert_eq!(scan.manifest.entries().len(), 3);
+    assert_eq!(fs::read(home.path().join(".outrider/index")).unwrap(), index, "there was nothing to add or forget");
+}
+
+#[test]
+fn an_update_makes_the_first_index_of_a_home() {
+    let home = tree(&["a/x"]);
+    std::thread::sleep(SETTLE);
+    update(home.path(), vec![record(home.path(), "a/x")], &[]).unwrap();
+    assert_eq!(look(home.path()).hashed, 0);
+}
+
+#[test]
+fn a_record_that_no_longer_fits_its_file_is_not_believed() {
+    let home = tree(&["a/x"]);
+    update(home.path(), vec![record(home.path(), "a/x")], &[]).unwrap();
+    fs::write(home.path().join("a/x"), "other").unwrap();
+    let scan = look(home.path());
+    assert_eq!((scan.hashed, scan.manifest.get("a/x").unwrap().digest), (1, Digest::of(b"other")));
+}
+
+#[test]
+fn threat_25_the_index_is_not_written_through_a_link() {
+    let home = tree(&["a/x", "elsewhere/x"]);
+    std::os::unix::fs::symlink("elsewhere", home.path().join(".outrider")).unwrap();
+    assert!(update(home.path(), vec![], &[]).is_err());
+    let scan = look(home.path());
+    assert_eq!(scan.manifest.entries().len(), 1);
+    assert_eq!(scan.problems[0].path, ".outrider/index");
+    assert_eq!(fs::read_dir(home.path().join("elsewhere")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_look_is_late_enough_a_tick_after_the_last_change() {
+    let stat = |ctime_ns| Stat { ino: 1, size: 1, mtime_ns: 0, ctime_ns };
+    let at = |ns: i64| std::time::UNIX_EPOCH + std::time::Duration::from_nanos(ns.unsigned_abs());
+    let change = 1_700_000_000_123_456_789;
+    assert!(!stat(change).settled(at(change)));
+    assert!(stat(change).settled(at(change + 25_000_000)));
+    let whole = 1_700_000_000_000_000_000;
+    assert!(!stat(whole).settled(at(whole + 1_500_000_000)), "a file system that counts seconds ticks slowly");
+    assert!(stat(whole).settled(at(whole + 2_500_000_000)));
+}
