@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.support.loop import EPOCH, run
 from tests.support.network import Fabric
-from tests.support.ports import simulated_ports
+from tests.support.ports import InlineThreads, simulated_ports
 from tests.support.trace import Trace
 
 from outrider.master import Master
@@ -78,6 +78,12 @@ class Cluster:
         """Stop a node as SIGTERM does; its error is raised here."""
         await node.stop()
         await self._running.pop(node)
+
+    def slow_threads(self, node: Master | Worker, seconds: float) -> None:
+        """From now on each piece of work that ``node`` hands to a thread takes this long."""
+        threads = node._ports.threads
+        assert isinstance(threads, InlineThreads)
+        threads.seconds = seconds
 
     async def close(self) -> None:
         for node in reversed(list(self._running)):

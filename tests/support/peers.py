@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 
 from tests.support.channels import Serve, Side
@@ -11,6 +12,7 @@ from tests.support.ports import simulated_ports
 
 from outrider.errors import Refusal
 from outrider.protocol import commands as c
+from outrider.protocol.bodies import TransferPath
 from outrider.protocol.commands import Command
 from outrider.protocol.seal import KeyRing
 from outrider.transport.channel import Reply
@@ -82,3 +84,13 @@ async def played_worker(
         side.channel.connection.known()
         await side.channel.request(c.HELLO, f"{name} wazuh worker 4.9.2".encode(), 20)
     return side
+
+
+async def send_file(side: Side, worker: str, data: bytes, *, whole: bool = True) -> TransferPath:
+    """Send ``data`` as a file of ``worker``'s, by hand; without its end unless ``whole``."""
+    path = TransferPath(worker, f"{worker}-1700000000.5-{len(data):032x}.zip")
+    await side.channel.request(c.NEW_FILE, path.rooted, 20)
+    await side.channel.request(c.FILE_UPD, path.rooted + b" " + data, 20)
+    if whole:
+        await side.channel.request(c.FILE_END, path.rooted + b" " + hashlib.sha256(data).digest(), 20)
+    return path

@@ -120,7 +120,7 @@ class WorkerIntegrity:
         try:
             return await self._tree.read_manifest(self._session.path_of(path))
         except OutriderError as error:
-            await self._session.report(INTEGRITY_SYNC_ERROR, TaskFault(None, Fault(faults.INTERNAL, str(error))))
+            await self._no_files(error)
             raise
         finally:
             self._session.remove_later(path)
@@ -128,7 +128,11 @@ class WorkerIntegrity:
     async def _sync(self, plan: Plan, log: TaskLogger) -> None:
         """Pack what differs and send it while it is packed."""
         log.info("%d files missing, %d differ, %d too many", *plan.counts)
-        packer = await self._tree.pack(plan, self._limit.bytes)
+        try:
+            packer = await self._tree.pack(plan, self._limit.bytes)
+        except OutriderError as error:
+            await self._no_files(error)
+            raise
         path = container_path(self._session.worker, self._ports.wall(), self._ports.random.getrandbits(128))
         sent = await self._session.sender.container(packer, _SYNC, path)
         self._limit.sent(sent.size, sent.seconds, cancelled=sent.cancelled)
@@ -137,6 +141,10 @@ class WorkerIntegrity:
         for left, reason in packer.packed().left_out:
             log.warning("left out %s: %s", left, reason)
         log.info("sent %d bytes in %.3f s", sent.size, sent.seconds)
+
+    async def _no_files(self, error: OutriderError) -> None:
+        """Tell the worker that its round ends here; it waits for our word."""
+        await self._session.report(INTEGRITY_SYNC_ERROR, TaskFault(None, Fault(faults.INTERNAL, str(error))))
 
     def _record(self, log: TaskLogger, detail: str, seconds: float) -> None:
         log.info("%s, after %.3f s", detail, seconds)
