@@ -21,7 +21,7 @@ mod _native {
     #[pymodule_export]
     use crate::table::{FileRule, FilesTable};
     #[pymodule_export]
-    use crate::tree::{Scan, Tree};
+    use crate::tree::{Applied, Scan, Tree};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,13 +1,15 @@
 //! A home and its files table, as Python scans and changes it.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outrider_core as core;
 use pyo3::prelude::*;
 
+use crate::container::Packer;
 use crate::error::raised;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Plan};
 use crate::table::FilesTable;
 
 #[pyclass(frozen, module = "outrider._native")]
@@ -42,25 +44,99 @@ impl Scan {
 }
 
 #[pyclass(frozen, module = "outrider._native")]
+pub struct Applied(core::Applied);
+
+#[pymethods]
+impl Applied {
+    #[getter]
+    fn plan(&self) -> Plan {
+        Plan(Arc::clone(&self.0.plan))
+    }
+
+    #[getter]
+    fn written(&self) -> usize {
+        self.0.written
+    }
+
+    #[getter]
+    fn deleted(&self) -> usize {
+        self.0.deleted
+    }
+
+    #[getter]
+    fn folders_removed(&self) -> usize {
+        self.0.folders_removed
+    }
+
+    #[getter]
+    fn bytes_written(&self) -> u64 {
+        self.0.bytes_written
+    }
+
+    #[getter]
+    fn seconds(&self) -> HashMap<&'static str, f64> {
+        let core::Times { unpack, sync, exchange, commit } = self.0.times;
+        let phases = [("unpack", unpack), ("sync", sync), ("exchange", exchange), ("commit", commit)];
+        phases.into_iter().map(|(phase, time)| (phase, time.as_secs_f64())).collect()
+    }
+}
+
+#[pyclass(frozen, module = "outrider._native")]
 pub struct Tree {
-    home: PathBuf,
-    table: Arc<core::FilesTable>,
+    applier: core::Applier,
     threads: usize,
 }
 
 #[pymethods]
 impl Tree {
     #[new]
-    #[pyo3(signature = (home, table, *, threads=0))]
-    fn new(home: PathBuf, table: &FilesTable, threads: usize) -> Self {
-        Self { home, table: Arc::clone(&table.0), threads }
+    #[pyo3(signature = (home, table, *, owner=None, keep_previous=1, threads=0, max_file_bytes=None,
+                        max_total_bytes=None))]
+    fn new(
+        home: PathBuf,
+        table: &FilesTable,
+        owner: Option<(u32, u32)>,
+        keep_previous: usize,
+        threads: usize,
+        max_file_bytes: Option<u64>,
+        max_total_bytes: Option<u64>,
+    ) -> Self {
+        let mut budget = core::Budget::default();
+        budget.file_bytes = max_file_bytes.unwrap_or(budget.file_bytes);
+        budget.total_bytes = max_total_bytes.unwrap_or(budget.total_bytes);
+        let table = Arc::clone(&table.0);
+        Self { applier: core::Applier { home, table, owner, keep_previous, budget }, threads }
     }
 
     #[pyo3(signature = (*, rehash=false))]
     fn scan(&self, py: Python<'_>, rehash: bool) -> PyResult<Scan> {
         let options = core::ScanOptions { threads: self.threads, rehash };
-        let scan = py.detach(|| core::scan(&self.home, &self.table, options)).map_err(raised)?;
+        let core::Applier { home, table, .. } = &self.applier;
+        let scan = py.detach(|| core::scan(home, table, options)).map_err(raised)?;
         let core::Scan { manifest, problems, hashed, bytes_hashed } = scan;
         Ok(Scan { manifest: Arc::new(manifest), problems, hashed, bytes_hashed })
+    }
+
+    fn recover(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
+        let recovered = py.detach(|| self.applier.recover()).map_err(raised)?;
+        Ok(recovered.map(|recovered| match recovered {
+            core::Recovered::Finished => "finished",
+            core::Recovered::Undone => "undone",
+        }))
+    }
+
+    #[pyo3(signature = (plan, *, limit=core::Packer::LIMIT))]
+    fn pack(&self, py: Python<'_>, plan: &Plan, limit: u64) -> PyResult<Packer> {
+        let core::Applier { home, table, .. } = &self.applier;
+        let packer = py.detach(|| core::Packer::of_plan(home, table, &plan.0, limit, self.threads));
+        packer.map(Packer::from).map_err(raised)
+    }
+
+    fn apply(&self, py: Python<'_>, container: &str) -> PyResult<Applied> {
+        py.detach(|| self.applier.apply(Path::new(container))).map(Applied).map_err(raised)
+    }
+
+    fn sweep(&self, py: Python<'_>) -> PyResult<usize> {
+        py.detach(|| self.applier.sweep()).map_err(raised)
     }
 }

@@ -4,9 +4,8 @@
 //! the bottom: a scan makes a manifest, two manifests make a plan, a plan makes a container, and
 //! a container is applied to a tree as one transaction.
 
-#[allow(dead_code, reason = "apply, the other user, lands next")]
+mod apply;
 mod beneath;
-#[allow(dead_code, reason = "apply, the other user, lands next")]
 mod container;
 mod diff;
 mod digest;
@@ -19,6 +18,7 @@ mod scan;
 mod table;
 mod wire;
 
+pub use apply::{Applied, Applier, Recovered, Times};
 pub use container::{Budget, Packed, Packer, read_manifest};
 pub use diff::diff;
 pub use digest::{Digest, Hasher, Lanes};

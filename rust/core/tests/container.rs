@@ -52,7 +52,7 @@ fn drain(mut packer: Packer, step: usize) -> (Vec<u8>, Packed) {
     (container, outcome)
 }
 
-fn pack(home: &Path, plan: Plan, limit: u64) -> (BTreeMap<String, Vec<u8>>, Packed) {
+fn pack(home: &Path, plan: &Plan, limit: u64) -> (BTreeMap<String, Vec<u8>>, Packed) {
     let (container, packed) = drain(Packer::of_plan(home, &table(), plan, limit, 2).unwrap(), 10_000);
     let mut members = cut_at_marks(&container);
     let metadata = members.remove("files_metadata.json").unwrap();
@@ -107,7 +107,7 @@ fn files_of_every_size_arrive_with_their_entries() {
     let files: Vec<_> = sizes.iter().map(|size| (format!("etc/f{size}"), noise(*size))).collect();
     let missing = files.iter().map(|(path, content)| write(home.path(), path, content)).collect();
     let plan = Plan { missing, extra: vec![entry("etc/gone", b"")], ..Plan::default() };
-    let (members, packed) = pack(home.path(), plan.clone(), NO_LIMIT);
+    let (members, packed) = pack(home.path(), &plan, NO_LIMIT);
     assert_eq!(packed.plan.written().count(), sizes.len());
     assert_eq!(packed.plan.extra, plan.extra);
     assert_eq!(members, files.into_iter().collect());
@@ -120,7 +120,7 @@ fn the_size_rules_drop_what_is_too_large_and_all_that_follows_the_limit() {
     let small = noise(3_000);
     let missing = ["etc/a", "etc/b", "etc/d", "etc/e"].map(|path| write(home.path(), path, &small)).to_vec();
     let shared = vec![write(home.path(), "etc/c", &noise(7_001))];
-    let (_, packed) = pack(home.path(), Plan { missing, shared, ..Plan::default() }, 7_000);
+    let (_, packed) = pack(home.path(), &Plan { missing, shared, ..Plan::default() }, 7_000);
     let kept: Vec<_> = packed.plan.written().map(|entry| entry.path.as_str()).collect();
     assert_eq!(kept, ["etc/a", "etc/b"]);
     let left_out: Vec<_> = packed.left_out.iter().map(|(path, _)| path.as_str()).collect();
@@ -134,7 +134,7 @@ fn a_large_file_near_the_limit_is_measured_before_it_is_sent() {
     let blank = write(home.path(), "etc/a", &vec![b' '; 3 << 20]);
     let dense = write(home.path(), "etc/b", &noise(3 << 20));
     let plan = Plan { missing: vec![blank, dense], ..Plan::default() };
-    let (members, packed) = pack(home.path(), plan, (3 << 20) + 100);
+    let (members, packed) = pack(home.path(), &plan, (3 << 20) + 100);
     assert_eq!(members.keys().collect::<Vec<_>>(), ["etc/a"]);
     assert_eq!(packed.left_out.len(), 1);
 }
@@ -146,7 +146,7 @@ fn what_vanished_is_dropped_or_becomes_extra_and_what_is_unreadable_waits() {
     std::os::unix::fs::symlink("/etc/passwd", home.path().join("etc/link")).unwrap();
     let missing = vec![entry("etc/gone", b"")];
     let shared = ["etc/gone2", "etc/folder", "etc/link"].map(|path| entry(path, b"")).to_vec();
-    let (members, packed) = pack(home.path(), Plan { missing, shared, ..Plan::default() }, NO_LIMIT);
+    let (members, packed) = pack(home.path(), &Plan { missing, shared, ..Plan::default() }, NO_LIMIT);
     assert!(members.is_empty());
     assert_eq!(*packed.plan, Plan { extra: vec![entry("etc/gone2", b"")], ..Plan::default() });
     assert_eq!(packed.left_out.len(), 4, "{:?}", packed.left_out);
@@ -158,7 +158,7 @@ fn threat_36_what_is_packed_is_what_lies_there_with_its_own_digest() {
     write(home.path(), "etc/a", b"new");
     write(home.path(), "etc/b", b"same");
     let missing = vec![entry("etc/a", b"old"), entry("etc/b", b"same")];
-    let (_, packed) = pack(home.path(), Plan { missing, ..Plan::default() }, NO_LIMIT);
+    let (_, packed) = pack(home.path(), &Plan { missing, ..Plan::default() }, NO_LIMIT);
     let [a, b] = packed.plan.missing.as_slice() else { panic!("two files") };
     assert_eq!(a.digest, Digest::of(b"new"));
     assert!(a.mod_time > 1.5e9);
@@ -179,7 +179,7 @@ fn a_packer_can_be_left_at_any_moment() {
     let missing: Vec<_> = (0..30).map(|i| write(home.path(), &format!("etc/{i}"), &noise(1_500_000))).collect();
     for step in [0, 1, 5_000_000, 20_000_000] {
         let plan = Plan { missing: missing.clone(), ..Plan::default() };
-        let mut packer = Packer::of_plan(home.path(), &table(), plan, NO_LIMIT, 2).unwrap();
+        let mut packer = Packer::of_plan(home.path(), &table(), &plan, NO_LIMIT, 2).unwrap();
         assert_eq!(packer.read(step).unwrap().len(), step);
         assert!(packer.packed().is_none());
     }
@@ -203,13 +203,13 @@ fn the_recorded_container_under_a_limit_keeps_the_same_files() {
     let plan = |files: &[Entry]| Plan { missing: files.to_vec(), ..Plan::default() };
     let kept: Vec<_> = files.iter().filter(|file| names("kept").contains(&file.path.to_string())).cloned().collect();
     assert_eq!(kept.len(), names("kept").len());
-    let of = |plan| Packer::of_plan(home.path(), &table(), plan, NO_LIMIT, 1).unwrap();
+    let of = |plan| Packer::of_plan(home.path(), &table(), &plan, NO_LIMIT, 1).unwrap();
     let (container, _) = drain(of(plan(&kept)), 1 << 20);
     let ours = container.windows(8).rposition(|bytes| bytes == FILE_SEP).unwrap() + 8;
     let recorded = fs::read(vectors.join("container-3-limited.bin")).unwrap();
     let theirs = recorded.windows(8).rposition(|bytes| bytes == FILE_SEP).unwrap() + 8;
     let limit = given["max_zip_size"].as_u64().unwrap() + ours as u64 - theirs as u64;
-    let (_, packed) = pack(home.path(), plan(&files), limit);
+    let (_, packed) = pack(home.path(), &plan(&files), limit);
     let listed: Vec<_> = packed.plan.missing.iter().map(|entry| entry.path.to_string()).collect();
     assert_eq!(listed, names("kept"));
 }
@@ -227,11 +227,11 @@ proptest! {
             contents.iter().enumerate().map(|(i, parts)| (format!("etc/{i:03}"), parts.concat())).collect();
         let missing = files.iter().map(|(path, content)| write(home.path(), path, content)).collect();
         let plan = Plan { missing, ..Plan::default() };
-        let (container, _) = drain(Packer::of_plan(home.path(), &table(), plan.clone(), NO_LIMIT, 2).unwrap(), step);
+        let (container, _) = drain(Packer::of_plan(home.path(), &table(), &plan, NO_LIMIT, 2).unwrap(), step);
         let mut members = cut_at_marks(&container);
         members.remove("files_metadata.json");
         prop_assert_eq!(&members, &files);
-        let (some, packed) = pack(home.path(), plan, limit);
+        let (some, packed) = pack(home.path(), &plan, limit);
         prop_assert!(some.iter().all(|(path, content)| &files[path] == content));
         prop_assert_eq!(some.len() + packed.left_out.len(), files.len());
     }

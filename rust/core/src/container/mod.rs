@@ -19,6 +19,7 @@ mod trailer;
 
 pub use packer::{Packed, Packer};
 pub use reader::{Budget, read_manifest};
+pub(crate) use reader::{Content, Reader, no_metadata, twice};
 
 /// Ends a path.
 pub(crate) const PATH_SEP: &[u8; 8] = b"|//@@//|";

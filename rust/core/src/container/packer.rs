@@ -4,6 +4,7 @@
 //! what lies there now, with its own digest and time in the metadata: entry and content agree even
 //! if the file changed since the scan, and everything listed is present.
 
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -64,19 +65,27 @@ pub struct Packer {
 }
 
 impl Packer {
+    /// The limit where none is set, in bytes (specification 4.3).
+    pub const LIMIT: u64 = 1 << 30;
+
     /// A master's container: the files of `missing` and `shared` in the order of their paths, then the three groups.
+    ///
+    /// `threads` compress; 0 means one for each core.
     ///
     /// # Errors
     /// [`Error::Io`] if the home cannot be opened or no thread can be started.
-    pub fn of_plan(home: &Path, table: &FilesTable, plan: Plan, limit: u64, threads: usize) -> Result<Self> {
+    pub fn of_plan(home: &Path, table: &FilesTable, plan: &Plan, limit: u64, threads: usize) -> Result<Self> {
         let source = Arc::new(Source { home: Home::open(home)?, table: table.clone() });
-        let missing = plan.missing.into_iter().map(|entry| (entry, false));
-        let mut files: Vec<_> = missing.chain(plan.shared.into_iter().map(|entry| (entry, true))).collect();
+        let missing = plan.missing.iter().map(|entry| (entry, false));
+        let mut files: Vec<_> = missing.chain(plan.shared.iter().map(|entry| (entry, true))).collect();
         files.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
-        let (files, shared): (Vec<_>, Vec<_>) = files.into_iter().unzip();
-        let mut packer = Self::new(files, shared, plan.extra, limit);
+        let (files, shared): (Vec<_>, Vec<_>) =
+            files.into_iter().map(|(entry, shared)| (entry.clone(), shared)).unzip();
+        let mut packer = Self::new(files, shared, plan.extra.clone(), limit);
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = if threads == 0 { cores } else { threads };
         packer.source = Some(Arc::clone(&source));
-        for _ in 0..threads.max(1).min(packer.files.len().div_ceil(BATCH)) {
+        for _ in 0..threads.min(packer.files.len().div_ceil(BATCH)) {
             let (source, files, queue) = (Arc::clone(&source), Arc::clone(&packer.files), Arc::clone(&packer.queue));
             packer.start(move || Producer::new(&source, &files, &queue, limit).run())?;
         }

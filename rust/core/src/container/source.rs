@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use rustix::fs::{FileType, Stat, fstat};
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 
 use crate::beneath::Home;
+use crate::index::Stat;
 use crate::{FilesTable, RelPath};
 
 /// How often a file that changes while it is read is read again (threat 36).
@@ -46,7 +47,7 @@ impl Source {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Refusal::Kept("it is not a regular file".to_owned()));
         }
-        Ok(Opened { file, stat })
+        Ok(Opened { file, stat: Stat::from(&stat) })
     }
 
     /// Appends the content of a small file, and returns the file's time; reads again if it changes meanwhile.
@@ -71,19 +72,16 @@ impl Source {
 
 impl Opened {
     pub(super) fn size(&self) -> u64 {
-        self.stat.st_size.cast_unsigned()
+        self.stat.size
     }
 
-    /// As Python prints it: seconds with a fraction.
-    #[allow(clippy::cast_precision_loss, reason = "the wire's mod_time is a float")]
     pub(super) fn mod_time(&self) -> f64 {
-        self.stat.st_mtime as f64 + self.stat.st_mtime_nsec as f64 * 1e-9
+        self.stat.mod_time()
     }
 
     /// Whether the file is still what was opened.
     pub(super) fn unchanged(&self) -> io::Result<bool> {
-        let facts = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
-        Ok(facts(&fstat(&self.file)?) == facts(&self.stat))
+        Ok(Stat::from(&fstat(&self.file)?) == self.stat)
     }
 }
 

@@ -1,0 +1,190 @@
+//! What a transaction is about to do, on disk before it does it.
+//!
+//! The file is a digest and a JSON line. It is written aside, made durable with everything staged,
+//! and then becomes the journal by a rename; from here on a crash finishes the transaction. Another
+//! rename commits it, a third marks it as one to take back: each is one atomic decision.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::stage::Stages;
+use super::steps::{Kind, Step};
+use super::workspace::{HIDDEN, JOURNAL, UNDO, Workspace, failed};
+use crate::{Digest, Error, RelPath, Result};
+
+/// Its name in the stage while it is written.
+const PLAN: &str = "plan";
+
+/// The steps of one transaction, in order.
+#[derive(Debug, PartialEq)]
+pub(super) struct Journal {
+    pub(super) number: u64,
+    pub(super) mounts: Vec<String>,
+    pub(super) steps: Vec<Step>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Text<S> {
+    number: u64,
+    mounts: Vec<String>,
+    /// Kind, inode number, path, mount, item.
+    steps: Vec<(char, u64, S, usize, u64)>,
+}
+
+impl Journal {
+    /// Writes it aside; [`activate`] makes it count.
+    pub(super) fn write(&self, workspace: &Workspace<'_>, stages: &mut Stages<'_>) -> Result<()> {
+        let json = self.to_json()?;
+        let path = workspace.stage_path("", self.number).join(PLAN);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(stages.stage(0)?, PLAN, flags, Mode::RUSR | Mode::WUSR).map_err(failed("make", &path))?;
+        let text = [Digest::of(&json).to_string().as_bytes(), b"\n", &json].concat();
+        File::from(file).write_all(&text).map_err(Error::io("write", path))
+    }
+
+    /// The journal of this name, if there is one.
+    pub(super) fn read(workspace: &Workspace<'_>, name: &str) -> Result<Option<Self>> {
+        let path = workspace.home.join(HIDDEN).join(name);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match openat(&workspace.root, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened.map_err(failed("open", &path))?,
+        };
+        let mut text = Vec::new();
+        File::from(file).read_to_end(&mut text).map_err(Error::io("read", path))?;
+        Self::parse(&text).map(Some)
+    }
+
+    fn to_json(&self) -> Result<Vec<u8>> {
+        let steps = self.steps.iter().map(|step| {
+            let (kind, ino) = match step.kind {
+                Kind::Put(ino) => ('p', ino),
+                Kind::PutFolder => ('f', 0),
+                Kind::Swap(ino) => ('s', ino),
+                Kind::Take => ('t', 0),
+            };
+            (kind, ino, step.path.as_str(), step.mount, step.item)
+        });
+        let text = Text { number: self.number, mounts: self.mounts.clone(), steps: steps.collect() };
+        serde_json::to_vec(&text).map_err(|error| damaged(&error.to_string()))
+    }
+
+    fn parse(text: &[u8]) -> Result<Self> {
+        let (digest, json) = text.split_at_checked(129).ok_or_else(|| damaged("it is cut short"))?;
+        // Threat 40: what the disk gives back is not believed.
+        if digest != format!("{}\n", Digest::of(json)).as_bytes() {
+            return Err(damaged("its digest does not match"));
+        }
+        let text: Text<String> = serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))?;
+        let step = |(kind, ino, path, mount, item): (char, u64, String, usize, u64)| {
+            let kind = match kind {
+                'p' => Kind::Put(ino),
+                'f' => Kind::PutFolder,
+                's' => Kind::Swap(ino),
+                't' => Kind::Take,
+                _ => return Err(damaged("it holds a step that this version does not know")),
+            };
+            if mount >= text.mounts.len() {
+                return Err(damaged("it names a mount that it does not list"));
+            }
+            Ok(Step { kind, path: RelPath::new(&path)?, mount, item })
+        };
+        let steps = text.steps.into_iter().map(step).collect::<Result<_>>()?;
+        Ok(Self { number: text.number, mounts: text.mounts, steps })
+    }
+}
+
+/// From here on the transaction is finished even if the machine stops.
+pub(super) fn activate(workspace: &Workspace<'_>, number: u64) -> Result<()> {
+    rename(workspace, &in_stage(number, PLAN), JOURNAL)?;
+    sync(workspace)
+}
+
+/// From here on it is done.
+pub(super) fn commit(workspace: &Workspace<'_>, number: u64) -> Result<()> {
+    rename(workspace, JOURNAL, &in_stage(number, JOURNAL))?;
+    sync(workspace)
+}
+
+/// From here on the transaction is taken back even if the machine stops; wherever its journal stands.
+pub(super) fn mark_undo(workspace: &Workspace<'_>, number: u64) -> Result<()> {
+    let moved = |from: &str| renameat(&workspace.root, from, &workspace.root, UNDO);
+    match moved(JOURNAL).or_else(|_| moved(&in_stage(number, JOURNAL))) {
+        Ok(()) => sync(workspace),
+        Err(error) => Err(failed("mark", workspace.home.join(HIDDEN).join(UNDO))(error)),
+    }
+}
+
+/// The transaction is taken back; its journal goes.
+pub(super) fn forget(workspace: &Workspace<'_>) -> Result<()> {
+    for name in [UNDO, JOURNAL] {
+        match unlinkat(&workspace.root, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(failed("remove", workspace.home.join(HIDDEN).join(name))(error)),
+        }
+    }
+    Ok(())
+}
+
+fn in_stage(number: u64, name: &str) -> String {
+    format!("stage/{number}/{name}")
+}
+
+fn rename(workspace: &Workspace<'_>, from: &str, to: &str) -> Result<()> {
+    let renamed = renameat(&workspace.root, from, &workspace.root, to);
+    renamed.map_err(failed("rename", workspace.home.join(HIDDEN).join(from)))
+}
+
+fn sync(workspace: &Workspace<'_>) -> Result<()> {
+    fsync(workspace.root.as_fd()).map_err(failed("sync", workspace.home.join(HIDDEN)))
+}
+
+fn damaged(why: &str) -> Error {
+    let remedy = "the tree may be half changed: remove the journal, then let the next round bring it in step";
+    Error::BadData { what: "the journal in .outrider", why: format!("{why}; {remedy}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal() -> Journal {
+        let step = |kind, path: &str, item| Step { kind, path: RelPath::new(path).unwrap(), mount: 1, item };
+        Journal {
+            number: 7,
+            mounts: vec![String::new(), "etc/ü".to_owned()],
+            steps: vec![
+                step(Kind::Take, "etc/a", 3),
+                step(Kind::PutFolder, "etc/ü", 2),
+                step(Kind::Put(u64::MAX), "etc/ü/b", 0),
+                step(Kind::Swap(5), "etc/c", 1),
+            ],
+        }
+    }
+
+    fn text(journal: &Journal) -> Vec<u8> {
+        let json = journal.to_json().unwrap();
+        [Digest::of(&json).to_string().as_bytes(), b"\n", &json].concat()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(Journal::parse(&text(&journal())).unwrap(), journal());
+    }
+
+    #[test]
+    fn threat_40_a_flipped_bit_or_a_cut_is_found() {
+        let good = text(&journal());
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 4;
+            assert!(Journal::parse(&bad).is_err(), "{at}");
+            assert!(Journal::parse(&good[..at]).is_err(), "{at}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! A container becomes the tree: all of it or nothing.
+//!
+//! 1. Unpack into a fresh stage on the file system of each target, hashing ([`unpack`]).
+//! 2. Verify every hash, path and rule ([`verify`]); find the steps and what stands in their way ([`survey`]).
+//! 3. Make the stage durable, then the journal: from here on a crash finishes the work ([`journal`]).
+//! 4. Take away what goes, make folders, exchange what changes: one rename each ([`steps`]).
+//! 5. Make it durable; one more rename commits. The stage now holds the previous version.
+//!
+//! Whatever fails before the commit is taken back, and the error says so. A reader of the tree may see
+//! both versions for the milliseconds of step 4.
+
+mod journal;
+mod recover;
+mod remember;
+mod stage;
+mod steps;
+mod survey;
+mod unpack;
+mod verify;
+mod workspace;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use journal::Journal;
+use stage::{Staged, Stages};
+use steps::{Kind, Mover};
+use survey::Survey;
+use unpack::Unpacked;
+use workspace::Workspace;
+
+pub use recover::Recovered;
+
+use crate::beneath::Home;
+use crate::{Budget, Error, FilesTable, Plan, RelPath, Result};
+
+/// Changes one tree, a container at a time.
+#[derive(Clone, Debug)]
+pub struct Applier {
+    /// Root of the tree.
+    pub home: PathBuf,
+    /// Which files may be written, and how.
+    pub table: Arc<FilesTable>,
+    /// User and group id of what is written; `None` for the process's own.
+    pub owner: Option<(u32, u32)>,
+    /// How many replaced versions stay.
+    pub keep_previous: usize,
+    /// What a container may hold.
+    pub budget: Budget,
+}
+
+/// The outcome of one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// What the container asked for.
+    pub plan: Arc<Plan>,
+    /// Files written.
+    pub written: usize,
+    /// Files deleted; those that were not there are not counted.
+    pub deleted: usize,
+    /// Folders that the deletions emptied and that were removed, or that stood in the way and were empty.
+    pub folders_removed: usize,
+    /// Bytes of the files written.
+    pub bytes_written: u64,
+    /// Time of each phase.
+    pub times: Times,
+}
+
+/// Where the time went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// Unpacking, hashing, staging.
+    pub unpack: Duration,
+    /// Making the stage and the journal durable.
+    pub sync: Duration,
+    /// The renames.
+    pub exchange: Duration,
+    /// Making the new tree durable, committing, and the index.
+    pub commit: Duration,
+}
+
+impl Applier {
+    /// Unpacks, verifies and applies a master's container, or changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::BadData`], [`Error::BadPath`], [`Error::Mismatch`], [`Error::Limit`]: the container is refused.
+    /// [`Error::Conflict`]: the tree stands in the way. [`Error::Io`]: the disk does. In each case the tree is
+    /// as it was, unless the text says that taking back failed too: then [`Applier::recover`] goes on with it.
+    pub fn apply(&self, container: &Path) -> Result<Applied> {
+        let source = File::open(container).map_err(Error::io("open", container))?;
+        let home = Home::open(&self.home)?;
+        let workspace = self.locked(&home)?;
+        recover::settle(&workspace)?;
+        let number = workspace.next_number()?;
+        let applied = self.transact(&workspace, number, source);
+        if applied.is_err() {
+            // Frees the disk, the first remedy if that was full; a failure here hides no cause.
+            let _ = workspace.discard(number).and_then(|()| workspace.empty_trash());
+        } else if self.keep_previous == 0 {
+            recover::sweep(&workspace, 0)?;
+        }
+        applied
+    }
+
+    /// Finishes or undoes an apply that a crash cut short, and removes what it left. Call it before anything else.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Conflict`] if the disk or the tree does not let it; [`Error::BadData`] if the
+    /// journal is damaged.
+    pub fn recover(&self) -> Result<Option<Recovered>> {
+        let home = Home::open(&self.home)?;
+        let workspace = self.locked(&home)?;
+        let recovered = recover::settle(&workspace)?;
+        workspace.empty_trash()?;
+        Ok(recovered)
+    }
+
+    /// Removes versions beyond `keep_previous`, and leftovers; returns how many. Slow, and in nobody's way.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk does not let it; the next call goes on.
+    pub fn sweep(&self) -> Result<usize> {
+        let home = Home::open(&self.home)?;
+        recover::sweep(&Workspace::open(&home)?, self.keep_previous)
+    }
+
+    fn locked<'a>(&self, home: &'a Home) -> Result<Workspace<'a>> {
+        let workspace = Workspace::open(home)?;
+        if workspace.lock()? {
+            return Ok(workspace);
+        }
+        let why = "another apply is at work on this tree; wait for it, or stop the other node".to_owned();
+        Err(Error::Conflict { path: self.home.display().to_string(), why })
+    }
+
+    fn transact(&self, workspace: &Workspace<'_>, number: u64, source: File) -> Result<Applied> {
+        let mut clock = Clock(Instant::now());
+        let mut times = Times::default();
+        let mut stages = Stages::begin(workspace, number, self.owner)?;
+        let Unpacked { plan, files } = unpack::unpack(source, self.budget, &self.table, &mut stages)?;
+        verify::verify(&plan, &files, &self.table)?;
+        let files = listed(&plan, files, &mut stages)?;
+        let survey = survey::survey(workspace.home, &self.table, &mut stages, &plan, &files)?;
+        for step in survey.steps.iter().filter(|step| step.kind == Kind::PutFolder) {
+            stages.make_folder(step.mount, step.item)?;
+        }
+        times.unpack = clock.lap();
+
+        let Survey { steps, emptied, deleted, folders_removed } = survey;
+        let journal = Journal { number, mounts: stages.mounts(), steps };
+        journal.write(workspace, &mut stages)?;
+        stages.sync()?;
+        times.sync = clock.lap();
+
+        let changed = journal::activate(workspace, number).and_then(|()| exchange(workspace, &journal, &emptied));
+        times.exchange = clock.lap();
+        let renamed = clock.0;
+        // Threat 34: a tree that is not known to be durable is not activated.
+        let committed = changed.and_then(|()| stages.sync()).and_then(|()| journal::commit(workspace, number));
+        if let Err(error) = committed {
+            return Err(recover::take_back(workspace, &journal, error));
+        }
+        // The tree is new whether this succeeds or not; without it the next scan reads what changed.
+        let _ = remember::remember(workspace.home, &journal.steps, &files, renamed);
+        times.commit = clock.lap();
+        let bytes_written = files.values().map(|file| file.stat.size).sum();
+        Ok(Applied { written: files.len(), plan: Arc::new(plan), deleted, folders_removed, bytes_written, times })
+    }
+}
+
+/// Drops what the plan does not list.
+fn listed(
+    plan: &Plan,
+    mut files: HashMap<RelPath, Staged>,
+    stages: &mut Stages<'_>,
+) -> Result<HashMap<RelPath, Staged>> {
+    let mut kept = HashMap::with_capacity(files.len());
+    for entry in plan.written() {
+        kept.extend(files.remove_entry(&entry.path));
+    }
+    files.into_values().try_for_each(|unlisted| stages.drop_item(unlisted))?;
+    Ok(kept)
+}
+
+fn exchange(workspace: &Workspace<'_>, journal: &Journal, emptied: &[(usize, Vec<String>)]) -> Result<()> {
+    let mut mover = Mover::new(workspace, &journal.mounts, journal.number, &journal.steps)?;
+    let mut emptied = emptied.iter().peekable();
+    for (at, step) in journal.steps.iter().enumerate() {
+        mover.forward(step)?;
+        if let Some((_, left)) = emptied.next_if(|(emptied, _)| *emptied == at) {
+            // A file that somebody put there since the survey must not go with its folder.
+            if mover.taken_names(step)?.iter().any(|name| !left.contains(name)) {
+                let why = "a file was put into this folder while it was being removed; try again".to_owned();
+                return Err(Error::Conflict { path: step.path.to_string(), why });
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Clock(Instant);
+
+impl Clock {
+    fn lap(&mut self) -> Duration {
+        let lap = self.0.elapsed();
+        self.0 += lap;
+        lap
+    }
+}

@@ -1,0 +1,41 @@
+//! Does the stage hold what the plan says, and may this node write it? Nothing here touches the tree.
+
+use std::collections::HashMap;
+
+use super::stage::Staged;
+use super::unpack::admitted;
+use crate::{Entry, Error, FilesTable, Plan, RelPath, Result};
+
+/// Checks every entry against the files table, and every file to be written against its content.
+///
+/// The plan's paths are already known to be different (`Plan::read_wire`).
+pub(super) fn verify(plan: &Plan, staged: &HashMap<RelPath, Staged>, table: &FilesTable) -> Result<()> {
+    for entry in plan.written() {
+        check_rule(entry, table)?;
+        match staged.get(&entry.path) {
+            None => return Err(bad(format!("{} is listed, and its content is absent", entry.path))),
+            Some(staged) if staged.digest != entry.digest => {
+                return Err(Error::Mismatch { path: entry.path.to_string() });
+            }
+            Some(_) => {}
+        }
+    }
+    plan.extra.iter().try_for_each(|entry| check_rule(entry, table))
+}
+
+/// A path must belong to the rule that its entry names: a peer may name a folder, not a mode.
+fn check_rule(entry: &Entry, table: &FilesTable) -> Result<()> {
+    let path = admitted(entry.path.as_str())?;
+    match table.rule_for(&path) {
+        Some(rule) if rule.folder == entry.rule => Ok(()),
+        Some(rule) => Err(bad(format!(
+            "{path} belongs to {} in this node's files table, and to {} in the master's",
+            rule.folder, entry.rule
+        ))),
+        None => Err(bad(format!("{path} is not in this node's files table; the tables of all nodes must be equal"))),
+    }
+}
+
+fn bad(why: String) -> Error {
+    Error::BadData { what: "the container", why }
+}
