@@ -68,13 +68,9 @@ async def running_worker(home: Path, **more: Any) -> AsyncIterator[Peer]:
     own = settings(home, META["worker"], link__port=port, link__nodes=["127.0.0.1"], **more)
     worker = Worker(own, replace(real_ports(), sleep=_sleep))
     running = asyncio.create_task(worker.run())
-    peer = None
     try:
-        peer = await door.came()
-        yield peer
+        yield await door.came()
     finally:
         await worker.stop()
         await running
-        if peer is not None:
-            await peer.close()
         await door.close()

@@ -1,7 +1,8 @@
 """A peer that knows the wire by itself: frames by struct, tokens by cryptography, nothing of ours.
 
 It plays either side of a recording over a real socket. Requests of the node under test wait, by
-command, until the recording comes to them; an ``echo`` is answered at once, as any old node does.
+command, until the recording comes to them; an ``echo`` is answered at once, as any old node does, and
+so is what ``always`` holds.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Peer:
         self._counter = counter
         self._waiting: dict[int, asyncio.Future[Heard]] = {}
         self.requests: defaultdict[str, asyncio.Queue[Heard]] = defaultdict(asyncio.Queue)
+        self.always: dict[str, bytes] = {}
         self.closed = asyncio.Event()
         self._task = asyncio.create_task(self._listen())
 
@@ -103,6 +105,8 @@ class Peer:
             self._waiting.pop(counter).set_result(heard)
         elif heard.name == "echo":
             self.answer(heard, "ok", plain)
+        elif heard.name in self.always:
+            self.answer(heard, "ok", self.always[heard.name])
         else:
             self.requests[heard.name].put_nowait(heard)
 
@@ -114,6 +118,7 @@ class Door:
         self._key = key
         self._counter = counter
         self._came: asyncio.Queue[Peer] = asyncio.Queue()
+        self._peers: list[Peer] = []
         self._server: asyncio.Server
 
     async def open(self) -> int:
@@ -126,6 +131,10 @@ class Door:
 
     async def close(self) -> None:
         self._server.close()
+        for peer in self._peers:
+            await peer.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._came.put_nowait(Peer(reader, writer, self._key, self._counter))
+        peer = Peer(reader, writer, self._key, self._counter)
+        self._peers.append(peer)
+        self._came.put_nowait(peer)
