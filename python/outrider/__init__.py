@@ -3,6 +3,7 @@
 The public names load on first use, so that ``import outrider`` costs next to nothing::
 
     settings = outrider.Settings.load("outrider.toml")
+    asyncio.run(outrider.Worker(settings).run())
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
         SyncError,
         TransportError,
     )
+    from outrider.master import Master
     from outrider.settings import Settings
+    from outrider.worker import Worker
 
 __all__ = [
     "ConnectionLostError",
+    "Master",
     "OutriderError",
     "PeerError",
     "ProtocolError",
@@ -37,8 +41,9 @@ __all__ = [
     "StoreError",
     "SyncError",
     "TransportError",
+    "Worker",
 ]
-_HOMES = {"Settings": "outrider.settings"}
+_HOMES = {"Master": "outrider.master", "Settings": "outrider.settings", "Worker": "outrider.worker"}
 
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,23 @@ def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
     )
     assert done.stdout == "n"
     assert "Traceback" not in done.stderr
+
+
+def test_a_master_runs_until_sigterm_and_keeps_its_home_to_itself(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("Zk3_" * 8, "ascii")
+    key.chmod(0o600)
+    settings = ("link.port=0", "link.bind_addr=127.0.0.1", f"link.key_file={key}")
+    command = (*SCRIPT, "master", "--home", str(tmp_path), *(part for pair in settings for part in ("--set", pair)))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={"LANG": "C.UTF-8"}) as first:
+        assert first.stderr is not None
+        try:
+            started = any("listening on 127.0.0.1:" in line for line in iter(first.stderr.readline, ""))
+            second = run(*command)
+        finally:
+            first.send_signal(signal.SIGTERM)
+        rest = first.stderr.read()
+    assert started
+    assert (first.returncode, "Traceback" in rest) == (0, False)
+    assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+    assert f"another node runs on {tmp_path}" in second.stderr

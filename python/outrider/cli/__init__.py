@@ -12,6 +12,7 @@ from outrider.cli.config import config, keygen
 from outrider.cli.demo import demo
 from outrider.cli.nodes import master, worker
 from outrider.cli.options import PlainErrors
+from outrider.cli.tree import diff, scan
 
 
 @click.group(cls=PlainErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,5 +21,5 @@ def main() -> None:
     """Keep every worker of a cluster in step with its master."""
 
 
-for command in (worker, master, demo, keygen, config):
+for command in (worker, master, demo, scan, diff, keygen, config):
     main.add_command(command)

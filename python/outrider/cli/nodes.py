@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import click
 
+import outrider
 from outrider import logs
 from outrider.cli.options import F, Failure, home_option, load_settings, settings_options
 from outrider.settings import Settings
-
-ROLES = {"worker": ("outrider.worker", "Worker"), "master": ("outrider.master", "Master")}
 
 
 class Runs(Protocol):
@@ -64,8 +62,7 @@ def _start(
     settings = load_settings(config, home, pairs, node__name=name, node__type=role, log__level=log_level)
     settings = settings.require(role)
     logs.configure(settings.log.level)
-    module, class_name = ROLES[role]
-    asyncio.run(until_signal(getattr(import_module(module), class_name), settings))
+    asyncio.run(until_signal(outrider.Worker if role == "worker" else outrider.Master, settings))
 
 
 async def until_signal(make: Callable[[Settings], Runs], settings: Settings) -> None:

@@ -1,0 +1,138 @@
+"""``outrider scan`` and ``outrider diff``: trees looked at by the files table, without a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from outrider._native import Scan
+from outrider._native import diff as compare
+from outrider.cli.options import Failure, load_settings, settings_options, write_json
+from outrider.printable import printable
+from outrider.settings import Settings
+from outrider.store.tree import files_table, open_tree
+
+PROBLEMS_SHOWN = 20
+
+
+@click.command()
+@click.argument("home", metavar="[HOME]", required=False)
+@settings_options
+@click.option("--rehash", is_flag=True, help="Read every file again, whatever the index says.")
+@click.option("--json", "as_json", is_flag=True, help="Write the outcome for a program to read.")
+def scan(
+    *,
+    config: Path | None,
+    home: str | None,
+    pairs: tuple[str, ...],
+    rehash: bool,
+    as_json: bool,
+) -> None:
+    """Look at the files of HOME that the files table names: how many, their root, what was left out.
+
+    An index in HOME/.outrider spares the next scan the reading.
+    """
+    settings = load_settings(config, home, pairs)
+    began = time.perf_counter()
+    found = look(settings, rehash=rehash)
+    seconds = time.perf_counter() - began
+    if as_json:
+        write_json({"home": str(settings.node.home), "seconds": seconds, **_described(settings, found)})
+    else:
+        _write_summary(settings, found, seconds)
+
+
+@click.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="Write the plan for a program to read.")
+@click.pass_context
+def diff(
+    ctx: click.Context,
+    *,
+    first: str,
+    second: str,
+    config: Path | None,
+    pairs: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Say what must change in home B so that it equals home A. Exit code 0: nothing, 1: something."""
+    scans = []
+    for argument in (first, second):
+        settings = load_settings(config, argument, pairs)
+        found = look(settings)
+        _write_problems(settings, found)
+        scans.append(found.manifest)
+    plan = compare(scans[0], scans[1], files_table(settings))
+    if as_json:
+        write_json(msgspec.Raw(plan.to_json().encode()))
+    elif plan:
+        click.echo(str(plan))
+    else:
+        click.echo(f"Equal: {_files(len(scans[0]))}.")
+    ctx.exit(1 if plan else 0)
+
+
+def look(settings: Settings, *, rehash: bool = False) -> Scan:
+    """Scan the home of ``settings``, with progress on a terminal."""
+    home = settings.node.home
+    if not home.is_dir():
+        raise Failure(f"{home} is no folder: name the home of a node, e.g. outrider scan /var/ossec")
+    with _waiting(f"looking at {home}"):
+        return open_tree(settings).scan(rehash=rehash)
+
+
+@contextmanager
+def _waiting(text: str) -> Iterator[None]:
+    console = Console(stderr=True)
+    columns: tuple[Any, ...] = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        progress.add_task(text, total=None)
+        yield
+
+
+def _described(settings: Settings, found: Scan) -> dict[str, Any]:
+    folders = Counter(entry.rule for entry in found.manifest.entries())
+    return {
+        "root": found.manifest.root,
+        "files": len(found.manifest),
+        "folders": {row.folder: folders[row.folder] for row in settings.tree.files},
+        "hashed": found.hashed,
+        "bytes_hashed": found.bytes_hashed,
+        "problems": [{"path": path, "reason": reason} for path, reason in found.problems],
+    }
+
+
+def _write_summary(settings: Settings, found: Scan, seconds: float) -> None:
+    described = _described(settings, found)
+    width = max((len(row.folder) for row in settings.tree.files), default=0)
+    for folder, files in described["folders"].items():
+        click.echo(f"{folder:<{width}}  {files:>9,}")
+    read = f"{found.hashed:,} of them read ({found.bytes_hashed:,} bytes)"
+    click.echo(f"{_files(described['files'])}, {read} in {seconds:.3f} s")
+    click.echo(f"root {found.manifest.root}")
+    if not described["files"]:
+        click.echo(f"{settings.node.home} has no file that the files table names; set tree.files to its folders.")
+    _write_problems(settings, found)
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
+def _write_problems(settings: Settings, found: Scan) -> None:
+    """Name what was left out; the first few, so that a broken tree does not scroll its summary away."""
+    for path, reason in found.problems[:PROBLEMS_SHOWN]:
+        click.echo(f"outrider: warning: {printable(f'{settings.node.home / path} was left out: {reason}')}", err=True)
+    if (more := len(found.problems) - PROBLEMS_SHOWN) > 0:
+        click.echo(f"outrider: warning: {more:,} more were left out; `outrider scan --json` lists all", err=True)
