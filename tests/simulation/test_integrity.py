@@ -7,8 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tests.support.channels import say
 from tests.support.cluster import MASTER, TREE, Cluster, simulate
-from tests.support.peers import PlayedMaster, played_worker, say, send_file
+from tests.support.peers import PlayedMaster, played_worker, send_file
 from tests.support.ports import Highest
 
 from outrider.errors import SyncError

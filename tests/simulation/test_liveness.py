@@ -7,9 +7,9 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
-from tests.support.channels import Serve
+from tests.support.channels import Serve, never, refuse
 from tests.support.cluster import MASTER, TREE, Cluster, simulate
-from tests.support.peers import PlayedMaster, never, played_worker, refuse
+from tests.support.peers import PlayedMaster, played_worker
 
 from outrider.protocol import commands as c
 from outrider.transport.channel import Reply

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.channels import say
 from tests.support.cluster import MASTER, Cluster, simulate
-from tests.support.peers import played_worker, say, send_file
+from tests.support.peers import played_worker, send_file
 
 from outrider.protocol import commands as c
 from outrider.protocol.bodies import TaskFault

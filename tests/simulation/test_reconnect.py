@@ -9,8 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tests.support.channels import refuse
 from tests.support.cluster import MASTER, Cluster, simulate
-from tests.support.peers import PlayedMaster, refuse
+from tests.support.peers import PlayedMaster
 from tests.support.ports import Highest
 
 from outrider.protocol import commands as c

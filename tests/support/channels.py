@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
-from typing import cast
 
 from tests.support.network import Fabric
 from tests.support.ports import simulated_ports
 
+from outrider.errors import Refusal
 from outrider.ports import Ports
-from outrider.protocol.commands import Command
+from outrider.protocol.commands import OK, Command
 from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.seal import NoSeal, Seal
 from outrider.transport.channel import Channel, Reply
 
 Serve = Callable[[bytes], Reply | Awaitable[Reply]]
+
+
+async def never(_: bytes) -> Reply:
+    """Serve a request for ever."""
+    await asyncio.sleep(10**9)
+    raise AssertionError
+
+
+def refuse(code: int) -> Serve:
+    """Answer every request with an error."""
+
+    def serve(_: bytes) -> Reply:
+        raise Refusal(code, "no")
+
+    return serve
+
+
+def say(text: bytes, name: bytes = OK) -> Serve:
+    """Answer every request with the same words."""
+    return lambda _: Reply(text, name)
 
 
 class Side:
@@ -71,8 +92,3 @@ async def pair(
         for side in sides:
             side.channel.connection.known()
     return Pair(fabric, *sides)
-
-
-def stream_of(side: Side) -> object:
-    """The transport under a side, for tests that look at it."""
-    return cast(object, side.channel._transport)

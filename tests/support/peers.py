@@ -6,11 +6,10 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 
-from tests.support.channels import Serve, Side
+from tests.support.channels import Serve, Side, say
 from tests.support.cluster import KEY, MASTER, PORT, Cluster
 from tests.support.ports import simulated_ports
 
-from outrider.errors import Refusal
 from outrider.protocol import commands as c
 from outrider.protocol.bodies import TransferPath
 from outrider.protocol.commands import Command
@@ -18,26 +17,6 @@ from outrider.protocol.seal import KeyRing
 from outrider.transport.channel import Reply
 
 _RING = KeyRing([KEY.encode()])
-
-
-async def never(_: bytes) -> Reply:
-    """Serve a request for ever."""
-    await asyncio.sleep(10**9)
-    raise AssertionError
-
-
-def refuse(code: int) -> Serve:
-    """Answer every request with an error."""
-
-    def serve(_: bytes) -> Reply:
-        raise Refusal(code, "no")
-
-    return serve
-
-
-def say(text: bytes, name: bytes = c.OK) -> Serve:
-    """Answer every request with the same words."""
-    return lambda _: Reply(text, name)
 
 
 class PlayedMaster:

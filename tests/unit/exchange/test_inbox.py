@@ -1,0 +1,189 @@
+"""Files that arrive: in order, bounded, whole or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.loop import run
+from tests.support.ports import InlineThreads
+
+from outrider.errors import Refusal, StoreError
+from outrider.exchange.inbox import Inbox
+from outrider.protocol.bodies import TransferPath
+from outrider.protocol.commands import ERR, OK, OK_NEW_FILE
+
+NAME = b"/queue/cluster/worker1/a.zip"
+PATH = TransferPath("worker1", "a.zip")
+
+
+class Desk:
+    """An inbox on a folder, with threads that may be slow, and what it asked of the stream."""
+
+    def __init__(self, folder: Path, *, most: int = 8, file_bytes: int = 1000, inflight_bytes: int = 1000) -> None:
+        self.folder = folder
+        self.threads = InlineThreads()
+        self.asked: list[str] = []
+        self.inbox = Inbox(
+            self.threads,
+            most=most,
+            file_bytes=file_bytes,
+            inflight_bytes=inflight_bytes,
+            hold=lambda: self.asked.append("hold"),
+            release=lambda: self.asked.append("release"),
+        )
+
+    async def begin(self, name: bytes = NAME) -> None:
+        assert (await self.inbox.begin(name, "worker1", self.folder)).name == OK_NEW_FILE
+
+    async def send(self, data: bytes, name: bytes = NAME) -> None:
+        await self.begin(name)
+        await self.inbox.extend(name + b" " + data)
+        await self.inbox.end(name + b" " + hashlib.sha256(data).digest())
+
+    @property
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
+
+
+def with_desk(folder: Path, story: Callable[[Desk], Coroutine[Any, Any, None]], **limits: int) -> None:
+    async def whole() -> None:
+        await story(Desk(folder, **limits))
+
+    run(whole())
+
+
+def test_a_file_comes_is_taken_once_and_removed_when_its_taker_is_done(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.send(b"one two")
+        assert (tmp_path / "a.zip").read_bytes() == b"one two"
+        assert desk.inbox.take(PATH)
+        assert not desk.inbox.take(PATH)
+        await desk.inbox.remove(PATH)
+        await desk.inbox.remove(PATH)
+        assert desk.files == []
+
+    with_desk(tmp_path, story)
+
+
+def test_parts_that_come_faster_than_the_disk_are_written_in_order_and_together(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.begin()
+        desk.threads.seconds = 1
+        parts = [b"%d," % number for number in range(100)]
+        calls = len(desk.threads.calls)
+        answers = await asyncio.gather(*(desk.inbox.extend(NAME + b" " + part) for part in parts))
+        assert {answer.name for answer in answers} == {OK}
+        assert len(desk.threads.calls) - calls <= 2
+        assert (await desk.inbox.end(NAME + b" " + hashlib.sha256(b"".join(parts)).digest())).name == OK
+        assert (tmp_path / "a.zip").read_bytes() == b"".join(parts)
+
+    with_desk(tmp_path, story)
+
+
+def test_more_in_flight_than_allowed_stops_the_reading_until_half_is_written(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.begin()
+        desk.threads.seconds = 1
+        writing = [asyncio.ensure_future(desk.inbox.extend(NAME + b" " + b"x" * 40)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        assert desk.asked == ["hold"]
+        await asyncio.gather(*writing)
+        assert desk.asked[-1] == "release"
+
+    with_desk(tmp_path, story, inflight_bytes=100)
+
+
+def test_another_sum_is_an_error_answer_and_no_file(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.begin()
+        await desk.inbox.extend(NAME + b" data")
+        answer = await desk.inbox.end(NAME + b" " + b"\0" * 32)
+        assert answer.name == ERR
+        assert b"Checksums aren't equal" in answer.payload
+        assert not desk.inbox.take(PATH)
+        assert desk.files == []
+
+    with_desk(tmp_path, story)
+
+
+def test_parts_of_no_file_and_files_beyond_the_limit_are_refused(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        for refused in (desk.inbox.extend(NAME + b" x"), desk.inbox.end(NAME + b" " + b"\0" * 32)):
+            with pytest.raises(Refusal):
+                await refused
+        await desk.begin(NAME + b"1")
+        await desk.begin(NAME + b"1")
+        with pytest.raises(Refusal, match=r"limits\.open_files"):
+            await desk.begin(NAME + b"2")
+
+    with_desk(tmp_path, story, most=1)
+
+
+@pytest.mark.parametrize(
+    "name", [b"/etc/passwd", b"/queue/cluster/worker2/a", b"/queue/cluster/worker1/../b", b"a", b""]
+)
+def test_a_path_outside_the_worker_s_folder_is_refused_before_anything_is_made(tmp_path: Path, name: bytes) -> None:
+    async def story(desk: Desk) -> None:
+        with pytest.raises(Refusal):
+            await desk.inbox.begin(name, "worker1", tmp_path)
+        assert desk.files == []
+
+    with_desk(tmp_path, story)
+
+
+def test_beginning_a_file_again_forgets_what_came(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.send(b"old")
+        await desk.begin()
+        assert not desk.inbox.take(PATH)
+        await desk.send(b"new")
+        assert desk.inbox.take(PATH)
+        assert (tmp_path / "a.zip").read_bytes() == b"new"
+
+    with_desk(tmp_path, story)
+
+
+def test_a_file_that_is_in_use_is_not_begun_again(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.send(b"precious")
+        desk.inbox.take(PATH)
+        with pytest.raises(Refusal, match="in use"):
+            await desk.inbox.begin(NAME, "worker1", tmp_path)
+        assert (tmp_path / "a.zip").read_bytes() == b"precious"
+
+    with_desk(tmp_path, story)
+
+
+def test_a_file_over_the_limit_is_given_up(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.begin()
+        with pytest.raises(StoreError, match=r"limits\.file_bytes"):
+            await desk.inbox.extend(NAME + b" " + b"x" * 1001)
+        assert desk.files == []
+        assert (await desk.inbox.end(NAME + b" " + hashlib.sha256(b"").digest())).name == ERR
+
+    with_desk(tmp_path, story)
+
+
+def test_when_the_connection_is_gone_nothing_stays_open_ending_whole_or_taken(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.send(b"whole", NAME + b"1")
+        await desk.send(b"taken", NAME + b"2")
+        desk.inbox.take(TransferPath("worker1", "a.zip2"))
+        await desk.begin(NAME + b"3")
+        await desk.begin(NAME + b"4")
+        desk.threads.seconds = 1
+        ending = asyncio.ensure_future(desk.inbox.end(NAME + b"4 " + hashlib.sha256(b"").digest()))
+        await asyncio.sleep(0.5)
+        ending.cancel()
+        assert desk.files == ["a.zip1", "a.zip2", "a.zip3", "a.zip4"]
+        await desk.inbox.abandon()
+        assert desk.files == []
+        await desk.inbox.abandon()
+
+    with_desk(tmp_path, story)
