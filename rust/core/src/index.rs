@@ -17,7 +17,7 @@
 //! began later than the file's ctime by more than a tick ([`Stat::settled`]); else the next scan reads
 //! the file again. What an attacker or a jumping clock hides even so is found by a scan with `rehash`.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -109,12 +109,11 @@ pub struct Record {
 pub fn update(home: &Path, written: Vec<Record>, removed: &[RelPath]) -> Result<()> {
     let home = Home::open(home)?;
     let index = Index::load(&home);
-    let mut all: BTreeMap<RelPath, Record> = index.records().map(|record| (record.path.clone(), record)).collect();
-    for path in removed {
-        all.remove(path);
-    }
-    all.extend(written.into_iter().map(|record| (record.path.clone(), record)));
-    save(&home, all.values())
+    let told: HashSet<&RelPath> = written.iter().map(|record| &record.path).chain(removed).collect();
+    let mut all: Vec<Record> = index.records().filter(|record| !told.contains(&record.path)).collect();
+    drop(index);
+    all.extend(written);
+    save(&home, all.iter())
 }
 
 /// The index in memory: the file's bytes, and where each folder begins.

@@ -22,6 +22,7 @@ use blake2b_simd::{Params, State};
 use crate::{Digest, RelPath};
 
 const FOLDER: &[u8; 16] = b"outrider.folder1";
+const PART: usize = 16 * 1024;
 
 /// One file of a tree, as the wire's metadata describes it (specification 4.2).
 #[derive(Clone, Debug, PartialEq)]
@@ -83,17 +84,29 @@ impl From<Vec<Entry>> for Manifest {
 struct Open<'a> {
     name: &'a str,
     state: State,
+    /// Records on their way into the state, which takes few large parts faster than many small ones.
+    records: Vec<u8>,
 }
 
 impl<'a> Open<'a> {
     fn new(name: &'a str) -> Self {
-        Self { name, state: Params::new().personal(FOLDER).to_state() }
+        Self { name, state: Params::new().personal(FOLDER).to_state(), records: Vec::new() }
     }
 
-    fn add(&mut self, kind: u8, name: &str, digest: &[u8]) {
+    fn add(&mut self, kind: u8, name: &str, digest: Digest) {
         // A component of a RelPath has at most 255 bytes, so its length always fits.
         let length = u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes();
-        self.state.update(&[kind, length[0], length[1]]).update(name.as_bytes()).update(digest);
+        self.records.extend_from_slice(&[kind, length[0], length[1]]);
+        self.records.extend_from_slice(name.as_bytes());
+        self.records.extend_from_slice(&digest.0);
+        if self.records.len() > PART {
+            self.state.update(&self.records);
+            self.records.clear();
+        }
+    }
+
+    fn digest(mut self) -> Digest {
+        Digest(*self.state.update(&self.records).finalize().as_array())
     }
 }
 
@@ -106,10 +119,10 @@ fn root_of(entries: &[Entry]) -> Digest {
         let common = stack.iter().zip(components(folder)).take_while(|(open, name)| open.name == *name).count();
         close_down_to(common, &mut stack, &mut home);
         stack.extend(components(folder).skip(common).map(Open::new));
-        stack.last_mut().unwrap_or(&mut home).add(b'f', entry.path.name(), &entry.digest.0);
+        stack.last_mut().unwrap_or(&mut home).add(b'f', entry.path.name(), entry.digest);
     }
     close_down_to(0, &mut stack, &mut home);
-    Digest(*home.state.finalize().as_array())
+    home.digest()
 }
 
 fn components(folder: &str) -> impl Iterator<Item = &str> {
@@ -120,8 +133,7 @@ fn close_down_to<'a>(depth: usize, stack: &mut Vec<Open<'a>>, home: &mut Open<'a
     while stack.len() > depth
         && let Some(done) = stack.pop()
     {
-        let digest = done.state.finalize();
-        stack.last_mut().unwrap_or(home).add(b'd', done.name, digest.as_bytes());
+        stack.last_mut().unwrap_or(home).add(b'd', done.name, done.digest());
     }
 }
 

@@ -125,7 +125,10 @@ pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions) -> Result<Sca
     if shared.twins.load(Ordering::Relaxed) {
         twins::drop_twins(&mut found, &mut outcome.problems);
     }
-    keep(&home, &index, &found, &mut outcome);
+    // All of it was copied where it still holds; the memory is better spent on the manifest.
+    let known = index.len();
+    drop(index);
+    keep(&home, known, &found, &mut outcome);
     outcome.problems.sort_unstable();
     let rules: Vec<Arc<str>> = table.rules.iter().map(|rule| Arc::clone(&rule.folder)).collect();
     let entry = |Found { record, rule, .. }: Found| Entry {
@@ -192,9 +195,9 @@ fn path(found: &Found) -> &RelPath {
 }
 
 /// Replaces the index if this scan knows more. Without one the next scan only takes longer.
-fn keep(home: &Home, index: &Index, found: &[Found], outcome: &mut Scan) {
+fn keep(home: &Home, known: usize, found: &[Found], outcome: &mut Scan) {
     let settled = || found.iter().filter(|found| found.settled).map(|found| &found.record);
-    if outcome.hashed == 0 && settled().count() == index.len() {
+    if outcome.hashed == 0 && settled().count() == known {
         return;
     }
     if let Err(error) = index::save(home, settled()) {
