@@ -9,6 +9,7 @@ be run here and is quoted.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import statistics
 import subprocess
@@ -23,6 +24,8 @@ from outrider.demo.processes import NodeProcess
 _ORIGINAL_S = 3.06
 _RSYNCD = """\
 use chroot = false
+uid = {uid}
+gid = {gid}
 [tree]
 path = {path}
 """
@@ -77,6 +80,8 @@ async def _first_sync(base: Path, source: Path) -> float:
     await worker.start()
     await worker.wait_until(lambda: worker.has_verdict_after(0))
     seconds = worker.round_seconds
+    for line in (*master.said("sent"), *worker.said("applied")):
+        print(f"  {line}")
     await worker.stop()
     await master.stop()
     shutil.rmtree(base)
@@ -87,7 +92,7 @@ def _rsync(base: Path, tree: Path, number: int) -> float:
     """A daemon for one connection on its standard input would skip the network: listen on loopback."""
     target = base / f"rsync{number}"
     config = base / "rsyncd.conf"
-    config.write_text(_RSYNCD.format(path=tree))
+    config.write_text(_RSYNCD.format(path=tree, uid=os.getuid(), gid=os.getgid()))
     daemon = subprocess.Popen(
         ["rsync", "--daemon", "--no-detach", "--port=18730", "--address=127.0.0.1", f"--config={config}"]
     )

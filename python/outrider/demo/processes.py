@@ -93,6 +93,10 @@ class NodeProcess:
         """Whether more than ``seen`` integrity rounds have ended well since the demo began."""
         return self.verdicts > seen
 
+    def said(self, word: str) -> list[str]:
+        """What the last lines that hold ``word`` say, without time and tags."""
+        return [line.rpartition("] ")[2] for line in self._last_lines if word in line]
+
     async def kill(self) -> None:
         """SIGKILL: no goodbye."""
         await self._end(signal.SIGKILL)

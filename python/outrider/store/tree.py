@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import grp
-import pwd
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from outrider._native import Applied, FileRule, FilesTable, Manifest, Packer, Plan, Scan, Tree, pack_manifest
 from outrider._native import read_manifest as read_manifest_file
-from outrider.errors import SettingsError
 from outrider.ports import Threads
 from outrider.settings import Settings
 
-__all__ = ["Applied", "FileTree", "files_table", "open_tree", "owner_ids"]
+__all__ = ["Applied", "FileTree", "files_table", "open_tree"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,25 +94,9 @@ def open_tree(settings: Settings) -> Tree:
     return Tree(
         str(settings.node.home.resolve()),
         files_table(settings),
-        owner=owner_ids(settings.tree.owner),
+        owner=settings.owner,
         keep_previous=settings.tree.keep_previous,
         threads=settings.tree.threads,
         max_file_bytes=settings.limits.unpacked_file_bytes,
         max_total_bytes=settings.limits.unpacked_total_bytes,
     )
-
-
-def owner_ids(owner: str) -> tuple[int, int] | None:
-    """User and group id of ``user:group`` (names or numbers); ``None`` for the process's own.
-
-    :class:`SettingsError` if this machine does not know one of them.
-    """
-    if not owner:
-        return None
-    user, _, group = owner.partition(":")
-    try:
-        uid = int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid
-        gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise SettingsError(f"tree.owner: this machine has no {owner!r}; write user:group, e.g. wazuh:wazuh") from None
-    return uid, gid

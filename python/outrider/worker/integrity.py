@@ -197,11 +197,12 @@ class ReceiveIntegrityTask:
             await self._failed(error)
             return
         self._log.info(
-            "applied %d files and %d deletions, %d bytes, in %.3f s",
+            "applied %d files and %d deletions, %d bytes, in %.3f s (%s)",
             applied.written,
             applied.deleted,
             applied.bytes_written,
             sum(applied.seconds.values()),
+            ", ".join(f"{phase} {seconds:.3f}" for phase, seconds in applied.seconds.items()),
         )
         self._integrity.conclude(
             Verdict.SYNCED, written=applied.written, deleted=applied.deleted, bytes=applied.bytes_written
