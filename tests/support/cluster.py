@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.support.folders import files_below
 from tests.support.loop import EPOCH, run
 from tests.support.network import Fabric
 from tests.support.ports import InlineThreads, simulated_ports
@@ -108,12 +109,7 @@ class Cluster:
 
     def tree(self, name: str) -> dict[str, bytes]:
         """Every file of a node's tree."""
-        top = self.home(name) / "tree"
-        return {
-            str(file.relative_to(self.home(name))): file.read_bytes()
-            for file in sorted(top.rglob("*"))
-            if file.is_file() and ".outrider" not in file.parts
-        }
+        return files_below(self.home(name), "tree")
 
     def transfers(self, name: str) -> list[Path]:
         """Files that transfers left on a node."""
