@@ -8,6 +8,23 @@ in a thread. Errors arrive as the classes of :mod:`outrider.errors`: a peer's by
 from collections.abc import Sequence
 from typing import ClassVar, final
 
+__all__ = [
+    "Applied",
+    "Entry",
+    "FileRule",
+    "FilesTable",
+    "Manifest",
+    "Packed",
+    "Packer",
+    "Plan",
+    "Scan",
+    "Tree",
+    "__version__",
+    "diff",
+    "pack_manifest",
+    "read_manifest",
+]
+
 __version__: str
 
 @final
@@ -182,8 +199,8 @@ class Tree:
         owner: tuple[int, int] | None = None,
         keep_previous: int = 1,
         threads: int = 0,
-        max_file_bytes: int = ...,
-        max_total_bytes: int = ...,
+        max_file_bytes: int | None = None,
+        max_total_bytes: int | None = None,
     ) -> Tree: ...
     def scan(self, *, rehash: bool = False) -> Scan:
         """Look at every file; read only those whose stat differs from the index, all if ``rehash``."""
@@ -199,5 +216,5 @@ class Tree:
 def pack_manifest(manifest: Manifest, home: str) -> Packer:
     """A worker's container: its metadata only (5.4); ``home`` as for :meth:`Manifest.to_wire`."""
 
-def read_manifest(container: str, *, max_bytes: int = ...) -> Manifest:
+def read_manifest(container: str, *, max_bytes: int | None = None) -> Manifest:
     """The metadata of a worker's container file; other members are ignored."""
