@@ -87,7 +87,7 @@ class Node:
         fresh.rename(file)
 
     def _toml(self, limits: dict[str, Any]) -> str:
-        sections = {
+        sections: dict[str, dict[str, Any]] = {
             "node": {"name": self.home.name},
             "link": {"key": KEY, "port": self.port, "nodes": [self.host], "bind_addr": self.host},
             "limits": limits,
