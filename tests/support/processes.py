@@ -18,7 +18,7 @@ from tests.support.folders import files_below
 
 KEY = "0123456789abcdefghijklmnopqrstuv"
 DEADLINE_S = 30.0
-_INTERVALS = {
+_INTERVALS: dict[str, dict[str, Any]] = {
     "worker": {"sync_integrity": 1, "keep_alive": 1, "connection_retry": 1, "max_failed_keepalive_attempts": 2},
     "master": {"recalculate_integrity": 0.5},
 }
