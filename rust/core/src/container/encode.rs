@@ -21,6 +21,8 @@ const FLUSH: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
 /// zlib-rs: level 1 is 20% larger than zlib's own level 1; 2 is faster than it and as small.
 const SEGMENT_LEVELS: [u32; 3] = [2, 4, 9];
 const STORED_BLOCK: usize = 60_000;
+/// libdeflate: 0, which it calls its fastest, does not compress; 1 is faster than zlib's own level 1 and as small.
+const WHOLE_LEVELS: [i32; 5] = [1, 3, 6, 9, 12];
 
 /// Compresses members; keeps its tables from one to the next.
 pub(super) struct Encoder {
@@ -30,7 +32,7 @@ pub(super) struct Encoder {
 
 impl Encoder {
     pub(super) fn new() -> Self {
-        Self { fast: Compressor::new(CompressionLvl::fastest()), segments: segment_compressor(SEGMENT_LEVELS[0]) }
+        Self { fast: whole_compressor(WHOLE_LEVELS[0]), segments: segment_compressor(SEGMENT_LEVELS[0]) }
     }
 
     /// Appends the stream of a whole file and the `FILE_SEP` that ends its member.
@@ -39,10 +41,9 @@ impl Encoder {
         if one_shot(&mut self.fast, raw, out) && ends_first(&out[start..]) {
             return;
         }
-        for level in [3, 6, 9, 12] {
+        for level in &WHOLE_LEVELS[1..] {
             out.truncate(start);
-            let Ok(level) = CompressionLvl::new(level) else { continue };
-            if one_shot(&mut Compressor::new(level), raw, out) && ends_first(&out[start..]) {
+            if one_shot(&mut whole_compressor(*level), raw, out) && ends_first(&out[start..]) {
                 return;
             }
         }
@@ -86,6 +87,10 @@ pub(super) fn finish(sum: &Adler32, out: &mut Vec<u8>) {
 /// More bytes than a large member of `raw` bytes can take, its path and marks aside.
 pub(super) fn bound(raw: u64) -> u64 {
     raw + raw / 1000 + (raw / SEGMENT as u64 + 1) * 256
+}
+
+fn whole_compressor(level: i32) -> Compressor {
+    Compressor::new(CompressionLvl::new(level).unwrap_or_default())
 }
 
 fn segment_compressor(level: u32) -> Compress {
@@ -223,6 +228,17 @@ mod tests {
         let mut raw = b"@@//@@|".to_vec();
         raw.extend(noise(5, 59_000));
         check(&raw);
+    }
+
+    #[test]
+    fn text_is_as_small_as_zlib_level_1_makes_it() {
+        let text: String = (0..200).map(|i| format!("<rule id=\"{i}\"><match>{}</match></rule>\n", i * i)).collect();
+        let mut peer = flate2::write::ZlibEncoder::new(Vec::new(), Compression::new(1));
+        std::io::Write::write_all(&mut peer, text.as_bytes()).unwrap();
+        let (peer, mut whole) = (peer.finish().unwrap().len(), Vec::new());
+        Encoder::new().whole(text.as_bytes(), &mut whole);
+        let parts = in_segments(text.as_bytes(), SEGMENT, |part, out| Encoder::new().segment(part, out));
+        assert!(whole.len() <= peer + peer / 10 && parts.len() <= peer + peer / 10, "{} {}", whole.len(), parts.len());
     }
 
     #[test]
