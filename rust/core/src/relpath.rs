@@ -37,13 +37,18 @@ impl RelPath {
     /// The last component.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or(&self.0)
+        self.last_slash().and_then(|at| self.0.get(at + 1..)).unwrap_or(&self.0)
     }
 
     /// Everything before the last component, without its slash; empty for a file at the root.
     #[must_use]
     pub fn folder(&self) -> &str {
-        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
+        self.last_slash().and_then(|at| self.0.get(..at)).unwrap_or_default()
+    }
+
+    /// Byte by byte: names are short, and a scan asks for every file.
+    fn last_slash(&self) -> Option<usize> {
+        self.0.bytes().rposition(|byte| byte == b'/')
     }
 }
 

@@ -112,7 +112,7 @@ struct Found {
 /// [`crate::Error::Io`] if the home cannot be opened; everything below it is only reported.
 pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions) -> Result<Scan> {
     let home = Home::open(home)?;
-    let index = Index::load(&home);
+    let index = if options.rehash { Index::default() } else { Index::load(&home) };
     let folder = |(rule, row): (usize, &crate::FileRule)| {
         RelPath::new(row.folder.trim_end_matches('/')).map(|path| Folder { path, rule })
     };
