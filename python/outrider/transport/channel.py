@@ -12,10 +12,10 @@ import asyncio
 from collections.abc import Awaitable
 from typing import NamedTuple, Protocol
 
-from outrider.errors import ConnectionLostError, PeerError, Refusal, RequestTimeoutError
+from outrider.errors import ConnectionLostError, PeerError, Refusal, RefusedByPeer, RequestTimeoutError
 from outrider.ports import Ports
 from outrider.protocol import faults
-from outrider.protocol.commands import ERR, OK, Command
+from outrider.protocol.commands import ERR, OK, RESPONSES, Command
 from outrider.protocol.connection import Connection, State
 from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
 from outrider.protocol.faults import Fault, encode_fault, refused
@@ -223,6 +223,9 @@ class Channel(asyncio.Protocol):
     def _answered(self, counter: int, name: bytes, payload: bytes) -> None:
         if name == ERR:
             self._fail(counter, refused(payload))
+            return
+        if name not in RESPONSES:
+            self._fail(counter, RefusedByPeer(faults.GENERIC, f"an answer named {name!r}, which is none"))
             return
         answer = self._answers.get(counter)
         if answer is not None and not answer.done():
