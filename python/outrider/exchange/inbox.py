@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from outrider.errors import Refusal
+from outrider.errors import Refusal, StoreError
 from outrider.ports import Threads
 from outrider.protocol import faults
 from outrider.protocol.bodies import TransferPath, split_once
@@ -60,7 +60,11 @@ class Inbox:
                 raise Refusal(faults.INTERNAL, f"{self._most} files are open already (limits.open_files)")
             lane = self._open[payload] = _Lane(IncomingFile(folder / path.name, self._file_bytes), path, self._threads)
         self._whole.pop(path, None)
-        await lane.do(lane.file.open)
+        try:
+            await lane.do(lane.file.open)
+        except StoreError:
+            self._open.pop(payload, None)
+            raise
         return Reply(b"Ready to receive new file", OK_NEW_FILE)
 
     async def extend(self, payload: bytes) -> Reply:
@@ -88,7 +92,16 @@ class Inbox:
         if not whole:
             return Reply(_BAD_SUM, ERR)
         self._whole[lane.path] = lane.file.path
+        if len(self._whole) > self._most:
+            # Nobody has come for the oldest, and a peer may not fill the disk.
+            await self._threads.run(_unlink, self._whole.pop(next(iter(self._whole))))
         return Reply(b"File received correctly")
+
+    async def settled(self, path: TransferPath) -> None:
+        """Wait for the end of a file that is being ended: a peer need not wait for our answer before it goes on."""
+        lane = self._ending.get(path)
+        if lane is not None:
+            await lane.do(_nothing)
 
     def take(self, path: TransferPath) -> bool:
         """Whether a whole file lies at ``path``; from now on the taker says when it may go (:meth:`remove`)."""
@@ -154,6 +167,10 @@ class _Lane:
                         done.set_result(outcome)
         finally:
             self._worker = None
+
+
+def _nothing() -> None:
+    """The last in a queue: when it is done, everything before it is."""
 
 
 def _unlink(file: Path) -> None:

@@ -118,13 +118,14 @@ class Session:
         if self.channel.is_open:
             await self.request(command, fault.encode())
 
-    def deliver(self, payload: bytes) -> Reply:
+    async def deliver(self, payload: bytes) -> Reply:
         """An ``_e`` command: the file of a task is whole and lies at a path; refused unless both are true.
 
         A file that nobody waits for is removed, as the original does, but only out of the peer's folder.
         """
         task, name = split_once(payload)
         path = TransferPath.decode(name, self.worker)
+        await self._inbox.settled(path)
         if self._inbox.take(path):
             try:
                 self.tasks.deliver(task, path)
