@@ -18,7 +18,7 @@ const HEADER: [u8; 2] = [0x78, 0x01];
 const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
 /// An empty stored block: ends every segment.
 const FLUSH: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
-/// zlib-rs: level 1 is 20% larger than zlib's own level 1; 2 is faster than it and as small.
+/// zlib-rs at level 1 is 20-45% larger than zlib itself at level 1; at level 2 it is as small.
 const SEGMENT_LEVELS: [u32; 3] = [2, 4, 9];
 const STORED_BLOCK: usize = 60_000;
 /// libdeflate: 0, which it calls its fastest, does not compress; 1 is faster than zlib's own level 1 and as small.
