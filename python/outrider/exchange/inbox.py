@@ -34,6 +34,8 @@ class Inbox:
         most: int,
         file_bytes: int,
         inflight_bytes: int,
+        now: Callable[[], float],
+        stale_s: float,
         hold: Callable[[], None],
         release: Callable[[], None],
     ) -> None:
@@ -41,16 +43,19 @@ class Inbox:
         self._most = most
         self._file_bytes = file_bytes
         self._inflight_bytes = inflight_bytes
+        self._now = now
+        self._stale_s = stale_s
         self._hold = hold
         self._release = release
         self._inflight = 0
         self._open: dict[bytes, _Lane] = {}
         self._ending: dict[TransferPath, _Lane] = {}
-        self._whole: dict[TransferPath, Path] = {}
-        self._taken: dict[TransferPath, Path] = {}
+        self._whole: dict[TransferPath, _Lane] = {}
+        self._taken: dict[TransferPath, _Lane] = {}
 
     async def begin(self, payload: bytes, worker: str, folder: Path) -> Reply:
         """``new_file``: open or truncate a file in ``folder``, which belongs to ``worker``."""
+        stale = self._take_stale()
         path = TransferPath.decode(payload, worker)
         if path in self._taken:
             raise Refusal(faults.INTERNAL, f"{path} came whole and is in use")
@@ -60,17 +65,21 @@ class Inbox:
                 raise Refusal(faults.INTERNAL, f"{self._most} files are open already (limits.open_files)")
             lane = self._open[payload] = _Lane(IncomingFile(folder / path.name, self._file_bytes), path, self._threads)
         self._whole.pop(path, None)
+        lane.touched = self._now()
         try:
             await lane.do(lane.file.open)
         except StoreError:
             self._open.pop(payload, None)
             raise
+        finally:
+            await self._remove(stale)
         return Reply(b"Ready to receive new file", OK_NEW_FILE)
 
     async def extend(self, payload: bytes) -> Reply:
         """``file_upd``: append a part."""
         name, data = split_once(payload)
         lane = self._lane(name)
+        lane.touched = self._now()
         self._inflight += len(data)
         if self._inflight > self._inflight_bytes:
             self._hold()
@@ -91,10 +100,10 @@ class Inbox:
         del self._ending[lane.path]
         if not whole:
             return Reply(_BAD_SUM, ERR)
-        self._whole[lane.path] = lane.file.path
+        self._whole[lane.path] = lane
         if len(self._whole) > self._most:
             # Nobody has come for the oldest, and a peer may not fill the disk.
-            await self._threads.run(_unlink, self._whole.pop(next(iter(self._whole))))
+            await self._remove([self._whole.pop(next(iter(self._whole)))])
         return Reply(b"File received correctly")
 
     async def settled(self, path: TransferPath) -> None:
@@ -105,28 +114,45 @@ class Inbox:
 
     def take(self, path: TransferPath) -> bool:
         """Whether a whole file lies at ``path``; from now on the taker says when it may go (:meth:`remove`)."""
-        file = self._whole.pop(path, None)
-        if file is not None:
-            self._taken[path] = file
-        return file is not None
+        lane = self._whole.pop(path, None)
+        if lane is not None:
+            self._taken[path] = lane
+        return lane is not None
 
     async def remove(self, path: TransferPath) -> None:
         """Remove a file that was taken."""
-        file = self._taken.pop(path, None)
-        if file is not None:
-            await self._threads.run(_unlink, file)
+        lane = self._taken.pop(path, None)
+        if lane is not None:
+            await self._remove([lane])
 
     async def abandon(self) -> None:
         """Remove everything that came: the connection is gone."""
-        lanes = [*self._open.values(), *self._ending.values()]
-        files = [*self._whole.values(), *self._taken.values()]
+        lanes = [
+            *self._open.values(),
+            *self._ending.values(),
+            *self._whole.values(),
+            *self._taken.values(),
+        ]
         for kept in (self._open, self._ending, self._whole, self._taken):
             kept.clear()
+        await self._remove(lanes)
+
+    def _take_stale(self) -> list[_Lane]:
+        """Files whose sender has given up without a word: no task waits as long as they have lain."""
+        oldest = self._now() - self._stale_s
+        stale: list[_Lane] = []
+        for name, lane in list(self._open.items()):
+            if lane.touched < oldest:
+                stale.append(self._open.pop(name))
+        for path, lane in list(self._whole.items()):
+            if lane.touched < oldest:
+                stale.append(self._whole.pop(path))
+        return stale
+
+    async def _remove(self, lanes: list[_Lane]) -> None:
         for lane in lanes:
             await lane.do(lane.file.discard)
-            files.append(lane.file.path)
-        for file in files:
-            await self._threads.run(_unlink, file)
+            await self._threads.run(_unlink, lane.file.path)
 
     def _lane(self, name: bytes) -> _Lane:
         lane = self._open.get(name)
@@ -141,6 +167,7 @@ class _Lane:
     def __init__(self, file: IncomingFile, path: TransferPath, threads: Threads) -> None:
         self.file = file
         self.path = path
+        self.touched = 0.0
         self._threads = threads
         self._queue: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
         self._worker: asyncio.Task[None] | None = None

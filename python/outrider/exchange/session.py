@@ -87,6 +87,8 @@ class Session:
             most=limits.open_files,
             file_bytes=limits.file_bytes,
             inflight_bytes=limits.inflight_write_bytes,
+            now=ports.monotonic,
+            stale_s=settings.intervals.communication.timeout_receiving_file,
             hold=lambda: self.channel.hold("disk"),
             release=lambda: self.channel.release("disk"),
         )

@@ -33,6 +33,8 @@ class Desk:
             most=most,
             file_bytes=file_bytes,
             inflight_bytes=inflight_bytes,
+            now=asyncio.get_running_loop().time,
+            stale_s=120,
             hold=lambda: self.asked.append("hold"),
             release=lambda: self.asked.append("release"),
         )
@@ -168,6 +170,23 @@ def test_a_file_over_the_limit_is_given_up(tmp_path: Path) -> None:
         assert (await desk.inbox.end(NAME + b" " + hashlib.sha256(b"").digest())).name == ERR
 
     with_desk(tmp_path, story)
+
+
+def test_files_whose_sender_gave_up_make_room_for_the_next(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.begin(NAME + b"1")
+        await desk.send(b"never asked for", NAME + b"2")
+        await desk.send(b"in use", NAME + b"3")
+        desk.inbox.take(TransferPath("worker1", "a.zip3"))
+        await asyncio.sleep(100)
+        await desk.begin(NAME + b"4")
+        with pytest.raises(Refusal, match=r"limits\.open_files"):
+            await desk.begin(NAME + b"5")
+        await asyncio.sleep(30)
+        await desk.begin(NAME + b"5")
+        assert desk.files == ["a.zip3", "a.zip4", "a.zip5"]
+
+    with_desk(tmp_path, story, most=2)
 
 
 def test_when_the_connection_is_gone_nothing_stays_open_ending_whole_or_taken(tmp_path: Path) -> None:
