@@ -55,18 +55,10 @@ class Inbox:
 
     async def begin(self, payload: bytes, worker: str, folder: Path) -> Reply:
         """``new_file``: open or truncate a file in ``folder``, which belongs to ``worker``."""
-        stale = self._take_stale()
         path = TransferPath.decode(payload, worker)
-        if path in self._taken:
-            raise Refusal(faults.INTERNAL, f"{path} came whole and is in use")
-        lane = self._open.get(payload)
-        if lane is None:
-            if len(self._open) >= self._most:
-                raise Refusal(faults.INTERNAL, f"{self._most} files are open already (limits.open_files)")
-            lane = self._open[payload] = _Lane(IncomingFile(folder / path.name, self._file_bytes), path, self._threads)
-        self._whole.pop(path, None)
-        lane.touched = self._now()
+        stale = self._take_stale(but=path)
         try:
+            lane = self._open_lane(payload, path, folder)
             await lane.do(lane.file.open)
         except StoreError:
             self._open.pop(payload, None)
@@ -137,15 +129,28 @@ class Inbox:
             kept.clear()
         await self._remove(lanes)
 
-    def _take_stale(self) -> list[_Lane]:
+    def _open_lane(self, payload: bytes, path: TransferPath, folder: Path) -> _Lane:
+        """Before the first pause of ``new_file``: a peer may send parts before it has our answer."""
+        if path in self._taken:
+            raise Refusal(faults.INTERNAL, f"{path} came whole and is in use")
+        lane = self._open.get(payload)
+        if lane is None:
+            if len(self._open) >= self._most:
+                raise Refusal(faults.INTERNAL, f"{self._most} files are open already (limits.open_files)")
+            lane = self._open[payload] = _Lane(IncomingFile(folder / path.name, self._file_bytes), path, self._threads)
+        self._whole.pop(path, None)
+        lane.touched = self._now()
+        return lane
+
+    def _take_stale(self, but: TransferPath) -> list[_Lane]:
         """Files whose sender has given up without a word: no task waits as long as they have lain."""
         oldest = self._now() - self._stale_s
         stale: list[_Lane] = []
         for name, lane in list(self._open.items()):
-            if lane.touched < oldest:
+            if lane.touched < oldest and lane.path != but:
                 stale.append(self._open.pop(name))
         for path, lane in list(self._whole.items()):
-            if lane.touched < oldest:
+            if lane.touched < oldest and path != but:
                 stale.append(self._whole.pop(path))
         return stale
 
