@@ -13,6 +13,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -47,18 +48,17 @@ def run(*, short: bool) -> list[Row]:
 
 
 def make_tree(root: Path, count: int, total: int) -> None:
-    """Files of realistic sizes (many small, few large), text that compresses about four times."""
+    """Files of realistic sizes (many small, few large), cut from real text: the sources of the standard library."""
     random = Random(1)
-    words = [f"{random.getrandbits(random.choice((12, 24, 48))):x}" for _ in range(2_000)]
-    text = " ".join(random.choices(words, k=400_000)).encode()
+    text = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")))
     weights = [random.lognormvariate(0, 1.2) for _ in range(count)]
     scale = total / sum(weights)
     for number, weight in enumerate(weights):
         path = root / f"group{number % 100:02}" / f"file{number:06}.conf"
         path.parent.mkdir(parents=True, exist_ok=True)
         size = int(weight * scale)
-        start = random.randrange(len(text) // 2)
-        path.write_bytes((text[start:] * (size // len(text) + 2))[:size])
+        start = random.randrange(len(text))
+        path.write_bytes((text[start:] + text * (size // len(text) + 1))[:size])
 
 
 def write_key(base: Path) -> Path:

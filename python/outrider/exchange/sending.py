@@ -107,10 +107,15 @@ class Sender:
             sha256.update(part)
             return part
 
-        async with _Window(self._channel, self._ports) as window:
-            while not cancelled() and (part := await self._ports.threads.run(read)):
-                size += len(part)
-                await window.put(self._ask(FILE_UPD, path.rooted + b" " + part))
+        reading = asyncio.ensure_future(self._ports.threads.run(read))
+        try:
+            async with _Window(self._channel, self._ports) as window:
+                while not cancelled() and (part := await reading):
+                    reading = asyncio.ensure_future(self._ports.threads.run(read))
+                    size += len(part)
+                    await window.put(self._ask(FILE_UPD, path.rooted + b" " + part))
+        finally:
+            reading.cancel()
         await self._ask(FILE_END, path.rooted + b" " + sha256.digest())
         return size
 
