@@ -57,7 +57,12 @@ class RefusedByPeer(PeerError):  # noqa: N818  (it is an answer, told as one)
 
 
 class ProtocolError(PeerError):
-    """The peer broke the protocol; the connection cannot go on."""
+    """The peer broke the protocol; the connection cannot go on. ``limit`` is the setting that it reached, if any."""
+
+    def __init__(self, reason: str, limit: str | None = None) -> None:
+        """Keep the setting's dotted name."""
+        super().__init__(reason)
+        self.limit = limit
 
 
 class TransportError(OutriderError):

@@ -21,6 +21,8 @@ from outrider.protocol.commands import ERR, OK_NEW_FILE
 from outrider.store.incoming import IncomingFile
 from outrider.transport.channel import Reply
 
+_MOST_PARTS = 2048
+"""Parts that wait for the disk: each costs us more than its bytes, and a flood of empty ones is held back as well."""
 _BAD_SUM = b"File wasn't correctly received. Checksums aren't equal."
 
 
@@ -48,6 +50,7 @@ class Inbox:
         self._hold = hold
         self._release = release
         self._inflight = 0
+        self._parts = 0
         self._open: dict[bytes, _Lane] = {}
         self._ending: dict[TransferPath, _Lane] = {}
         self._whole: dict[TransferPath, _Lane] = {}
@@ -73,13 +76,15 @@ class Inbox:
         lane = self._lane(name)
         lane.touched = self._now()
         self._inflight += len(data)
-        if self._inflight > self._inflight_bytes:
+        self._parts += 1
+        if self._inflight > self._inflight_bytes or self._parts > _MOST_PARTS:
             self._hold()
         try:
             await lane.do(lane.file.write, data)
         finally:
             self._inflight -= len(data)
-            if self._inflight <= self._inflight_bytes // 2:
+            self._parts -= 1
+            if self._inflight <= self._inflight_bytes // 2 and self._parts <= _MOST_PARTS // 2:
                 self._release()
         return Reply(b"File updated")
 

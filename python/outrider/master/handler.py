@@ -44,6 +44,7 @@ class MasterHandler:
         now = ports.monotonic()
         self.info = NodeInfo(name="", type="", version="", address="")
         self.last_keep_alive = now
+        self._greeting = False
         self._ports = ports
         self._status = status
         self._roster = roster
@@ -77,6 +78,8 @@ class MasterHandler:
 
     def lost(self, reason: str) -> None:
         """The stream is gone."""
+        if limit := self.session.channel.limit:
+            self._status.limit_hit(limit)
         if self.info.name:
             self._roster.leave(self)
             self._log.info("%s disconnected: %s", self.info.name, reason)
@@ -122,8 +125,15 @@ class MasterHandler:
         """5.1. A name that is taken is free again if its old connection does not answer any more."""
         hello = Hello.decode(payload)
         check_node_name(hello.node)
-        if self.info.name:
+        if self.info.name or self._greeting:
             raise Refusal(faults.NAME_TAKEN, hello.node)
+        self._greeting = True
+        try:
+            return await self._greet(hello)
+        finally:
+            self._greeting = False
+
+    async def _greet(self, hello: Hello) -> Reply:
         earlier = self._roster.get(hello.node)
         if earlier is not None:
             if await earlier.answers():
@@ -139,8 +149,6 @@ class MasterHandler:
 
     def _join(self, info: NodeInfo) -> None:
         """Without a pause in it: of two greetings at once one is the first."""
-        if self.info.name:
-            raise Refusal(faults.NAME_TAKEN, info.name)
         self._roster.join(self, info)
         self.session.worker = info.name
         self.session.channel.connection.known()

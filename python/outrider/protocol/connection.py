@@ -82,7 +82,7 @@ class Connection:
         self._serves = serves
         self._limits = limits
         self._handshake_deadline = handshake_deadline
-        self._reader = FrameReader(limits.unknown_frame_bytes)
+        self._reader = FrameReader(limits.unknown_frame_bytes, "limits.unknown_frame_bytes")
         self._divided: dict[int, _Divided] = {}
         self._divided_bytes = 0
         self._counter: int | None = None
@@ -104,7 +104,7 @@ class Connection:
             # What came before a broken frame still counts: extend() keeps it when the reader raises.
             events.extend(event for frame in self._reader.feed(data) if (event := self._take(frame, now)))
         except ProtocolError as error:
-            events.append(self._broken(str(error)))
+            events.append(self._broken(str(error), error.limit))
         return events
 
     def _take(self, frame: Frame, now: Instant) -> Event | None:
@@ -159,10 +159,13 @@ class Connection:
 
     def _check_divided(self) -> None:
         if len(self._divided) > self._limits.open_messages:
-            raise ProtocolError(f"more than {self._limits.open_messages} divided messages are open at once")
-        most = self._limits.message_bytes if self.state is State.KNOWN else self._limits.unknown_frame_bytes
+            reason = f"more than {self._limits.open_messages} divided messages are open at once"
+            raise ProtocolError(reason, "limits.open_messages")
+        most, setting = self._limits.message_bytes, "limits.message_bytes"
+        if self.state is State.ANONYMOUS:
+            most, setting = self._limits.unknown_frame_bytes, "limits.unknown_frame_bytes"
         if self._divided_bytes > most:
-            raise ProtocolError(f"divided messages hold more than {most} bytes")
+            raise ProtocolError(f"divided messages hold more than {most} bytes", setting)
 
     # what we send
 
@@ -218,7 +221,7 @@ class Connection:
         events: list[Event] = []
         handshake = self._handshake_deadline
         if self.state is State.ANONYMOUS and handshake is not None and handshake <= now.monotonic:
-            return [self._broken("no hello within the handshake deadline", "handshake_deadline_s")]
+            return [self._broken("no hello within the handshake deadline", "limits.handshake_deadline_s")]
         while self._deadlines and self._deadlines[0][0] <= now.monotonic:
             counter = heapq.heappop(self._deadlines)[1]
             if self._waiting.pop(counter, None) is not None:
@@ -229,7 +232,7 @@ class Connection:
     def known(self) -> None:
         """The peer has said who it is, with the key: it may ask everything, and send large frames."""
         self.state = State.KNOWN
-        self._reader.limit = self._limits.frame_bytes
+        self._reader.limit, self._reader.setting = self._limits.frame_bytes, "limits.frame_bytes"
 
     def close(self) -> None:
         """Take and send nothing more, hold nothing."""

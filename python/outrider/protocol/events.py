@@ -30,7 +30,10 @@ class TimedOut(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """The connection cannot go on; close the stream. ``reason`` is for the log, ``limit`` names one that was hit."""
+    """The connection cannot go on; close the stream.
+
+    ``reason`` is for the log, ``limit`` names the setting that was reached, if one was.
+    """
 
     reason: str
     limit: str | None = None

@@ -53,10 +53,14 @@ def pack_message(counter: int, name: bytes, sealed: bytes, plain_size: int, part
 
 
 class FrameReader:
-    """Feeds on any bytes, gives whole frames. ``limit`` is the largest payload accepted, and may be raised."""
+    """Feeds on any bytes, gives whole frames.
 
-    def __init__(self, limit: int) -> None:
+    ``limit`` is the largest payload accepted, ``setting`` the name of where that was set; both may change.
+    """
+
+    def __init__(self, limit: int, setting: str = "limits.frame_bytes") -> None:
         self.limit = limit
+        self.setting = setting
         self._buffer = bytearray()
 
     @property
@@ -75,7 +79,7 @@ class FrameReader:
         while size - start >= HEADER.size:
             counter, length, field = HEADER.unpack_from(buffer, start)
             if length > self.limit:
-                raise ProtocolError(f"a frame declares {length} bytes; the limit here is {self.limit}")
+                raise ProtocolError(f"a frame declares {length} bytes; the limit here is {self.limit}", self.setting)
             end = start + HEADER.size + length
             if size < end:
                 break

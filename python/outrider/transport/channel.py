@@ -55,6 +55,7 @@ class Channel(asyncio.Protocol):
     def __init__(self, connection: Connection, owner: Owner, ports: Ports) -> None:
         self.connection = connection
         self.address = ""
+        self.limit: str | None = None  # the setting that the peer went beyond, if that closed the channel
         self.bytes_in = 0
         self.bytes_out = 0
         self._owner = owner
@@ -191,7 +192,8 @@ class Channel(asyncio.Protocol):
                     self._answered(counter, name, payload)
                 case TimedOut(counter):
                     self._fail(counter, RequestTimeoutError("the peer did not answer in time"))
-                case Closed(reason):
+                case Closed(reason, limit):
+                    self.limit = limit
                     self._flush()
                     self.close(reason)
         self._flush()

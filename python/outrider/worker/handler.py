@@ -47,6 +47,8 @@ class WorkerHandler:
 
     def lost(self, reason: str) -> None:
         """The stream is gone."""
+        if limit := self.session.channel.limit:
+            self._status.limit_hit(limit)
         self._log.info("disconnected: %s", reason)
 
     # what the node asks for

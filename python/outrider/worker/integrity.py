@@ -76,9 +76,9 @@ class Integrity:
 
     async def round(self) -> Verdict:
         """Ask for permission, send our manifest, wait for the master's verdict."""
+        if self._applying.locked() or await self._session.request(INTEGRITY_PERMISSION) != b"True":
+            return Verdict.BUSY
         async with self._applying:
-            if await self._session.request(INTEGRITY_PERMISSION) != b"True":
-                return Verdict.BUSY
             scan = await self._tree.scan(rehash=self._rehash_due())
         self._complain(scan.problems)
         self.log.info("Starting: %d files, %d of them read", len(scan.manifest), scan.hashed)

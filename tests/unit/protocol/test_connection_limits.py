@@ -11,12 +11,14 @@ from tests.unit.protocol.links import LIMITS, at, everything, link
 from outrider.protocol.connection import LinkLimits, State
 from outrider.protocol.events import Closed
 from outrider.protocol.frame import HEADER, pack_frame
+from outrider.settings.catalogue import CATALOGUE
 
 
 def closed(events: list[object]) -> str:
     assert len(events) == 1
     (event,) = events
     assert isinstance(event, Closed)
+    assert event.limit in CATALOGUE
     return event.reason
 
 
