@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from itertools import pairwise
 from pathlib import Path
 
@@ -97,6 +98,26 @@ def test_a_worker_that_cannot_apply_says_so_and_tries_again_long_before_the_inte
 
     monkeypatch.setattr(FileTree, "apply", applies_late)
     simulate(tmp_path, story)
+
+
+def test_threat_43_files_that_something_else_changes_back_are_told_and_synced_ever_more_rarely(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.write("master", TREE)
+        await cluster.master()
+        cluster.worker("worker1")
+        for _ in range(1200):
+            cluster.write("worker1", {"tree/a.conf": b"mine\n"})
+            await asyncio.sleep(1)
+        pauses = gaps(cluster, "syn_m_c")[1:]
+        assert pauses == sorted(pauses)
+        assert pauses[0] < 25
+        assert pauses[-1] == pytest.approx(300, abs=10)
+
+    with caplog.at_level(logging.ERROR, "outrider"):
+        simulate(tmp_path, story)
+    assert ["wrote the same files again" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_a_master_that_cannot_pack_says_so_and_the_round_is_tried_again(

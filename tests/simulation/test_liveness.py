@@ -112,6 +112,24 @@ def test_threat_41_half_of_all_segments_lost_and_a_second_of_delay_only_slow_thi
     simulate(tmp_path, story)
 
 
+def test_threat_46_a_disk_that_takes_twenty_seconds_holds_up_no_sign_of_life(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.write("master", TREE)
+        master = await cluster.master()
+        worker = cluster.worker("worker1", {**FAST, "intervals.worker.keep_alive": 2})
+        await cluster.until(lambda: cluster.in_step("worker1"))
+        cluster.slow_threads(master, 19)
+        cluster.write("master", {"tree/a.conf": b"changed\n"})
+        await cluster.until(lambda: cluster.in_step("worker1"))
+        answers = {(said.receiver, said.counter): said.time for said in cluster.trace.of("ok-m")}
+        waits = [answers[said.sender, said.counter] - said.time for said in cluster.trace.of("echo-c")[:-1]]
+        assert len(waits) > 20
+        assert max(waits) < 0.1
+        assert worker.status.snapshot().link.reconnects == 0
+
+    simulate(tmp_path, story)
+
+
 def test_threat_41_bulk_over_a_slow_link_does_not_starve_the_keep_alive(tmp_path: Path) -> None:
     async def story(cluster: Cluster) -> None:
         cluster.fabric.bytes_per_second = 125_000

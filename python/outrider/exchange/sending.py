@@ -102,20 +102,20 @@ class Sender:
         sha256 = hashlib.sha256()
         size = 0
 
-        def read() -> bytes:
-            part = source.read(PART_BYTES)
-            sha256.update(part)
-            return part
+        def read(sent: bytes) -> bytes:
+            """The next part; the sum is of what is sent, which after a cancel is less than what was read."""
+            sha256.update(sent)
+            return source.read(PART_BYTES)
 
-        reading = asyncio.ensure_future(self._ports.threads.run(read))
+        reading = asyncio.ensure_future(self._ports.threads.run(read, b""))
         try:
             async with _Window(self._channel, self._ports) as window:
                 while not cancelled() and (part := await reading):
-                    reading = asyncio.ensure_future(self._ports.threads.run(read))
+                    reading = asyncio.ensure_future(self._ports.threads.run(read, part))
                     size += len(part)
                     await window.put(self._ask(FILE_UPD, path.rooted + b" " + part))
         finally:
-            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
         await self._ask(FILE_END, path.rooted + b" " + sha256.digest())
         return size
 

@@ -9,6 +9,7 @@ from outrider.errors import OutriderError, PeerError, RefusedByPeer, TransportEr
 from outrider.exchange.sending import Opening
 from outrider.exchange.session import Session
 from outrider.logs import Tag, task_logger
+from outrider.model import Plan
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.bodies import TaskFault, TransferPath, container_path
@@ -29,6 +30,7 @@ from outrider.transport.channel import Reply
 _CHECK = Opening(INTEGRITY_CHECK, INTEGRITY_CHECK_END, INTEGRITY_CHECK_ERROR)
 _LOOK_AGAIN_S = 10
 """After files were applied the next round comes this soon: a container may have left some out (4.3)."""
+_ALARM_REPEATS = 3
 
 
 class Verdict(Enum):
@@ -57,6 +59,8 @@ class Integrity:
         self._applying = asyncio.Lock()
         self._last_rehash = ports.monotonic()
         self._counts: dict[str, int] = {}
+        self._last_plan: Plan | None = None
+        self._repeats = 0
         self._complained: list[tuple[str, str]] = []
 
     async def run(self) -> None:
@@ -71,8 +75,20 @@ class Integrity:
                 pause = backoff.next_pause()
             else:
                 backoff.reset()
-                pause = interval if verdict is Verdict.IN_STEP else min(interval, _LOOK_AGAIN_S)
+                pause = interval if verdict is Verdict.IN_STEP else self._before_another_look(interval)
             await self._ports.sleep(pause)
+
+    def _before_another_look(self, interval: float) -> float:
+        """Soon while each container brings something new; later and later while one comes again and again (threats 43).
+
+        Then something else on this node changes the files back, and no sync cures that.
+        """
+        if self._repeats == _ALARM_REPEATS:
+            self.log.error(
+                "%d rounds wrote the same files again; does something else on this node change them?",
+                1 + _ALARM_REPEATS,
+            )
+        return min(interval, _LOOK_AGAIN_S * 2.0 ** min(self._repeats, 64))
 
     async def round(self) -> Verdict:
         """Ask for permission, send our manifest, wait for the master's verdict."""
@@ -105,7 +121,10 @@ class Integrity:
         """Apply a container that lies at ``path``, all or nothing, and remove it."""
         async with self._applying:
             try:
-                return await self._tree.apply(self._session.path_of(path))
+                applied = await self._tree.apply(self._session.path_of(path))
+                self._repeats = self._repeats + 1 if applied.plan == self._last_plan else 0
+                self._last_plan = applied.plan
+                return applied
             finally:
                 self._session.remove_later(path)
 

@@ -136,6 +136,8 @@ def test_a_peer_that_lost_interest_gets_no_more_parts_but_the_end_by_which_it_re
         sent = await at.sender.container(Bytes(bytes(100 * PART)), OPENING, PATH)
         assert sent.cancelled
         assert sent.size < 5 * PART
+        parts = [payload.removeprefix(PATH.rooted + b" ") for payload in at.payloads("file_upd")]
+        assert at.payloads("file_end") == [PATH.rooted + b" " + hashlib.sha256(b"".join(parts)).digest()]
         assert at.asked[-2:] == ["file_end", "syn_m_c_e"]
 
     run(story())
