@@ -99,7 +99,7 @@ class Node:
         argv += [*calls.always, *faults, sys.executable, "-c", SCRIPT, method, str(self.home)]
         argv += [str(self._container)] if method == "apply" else []
         done = subprocess.run(argv, capture_output=True, check=False)
-        return done.returncode, log.read_text()
+        return done.returncode, log.read_text() + done.stderr.decode()
 
     def each(self, method: str, calls: Calls) -> Iterator[tuple[str, int]]:
         """Every call of an undisturbed run: its name and its number in its thread."""
@@ -213,6 +213,10 @@ def test_threat_34_a_tree_that_is_not_known_to_be_durable_is_not_activated(node:
 
 
 def test_an_error_names_the_cause_and_says_what_became_of_the_tree(node: Node) -> None:
+    _, said = node.run("apply", Calls((STAGE,), ("renameat2",)), "-e", "inject=renameat2:error=ENOSPC:when=3")
+    assert "No space left on device" in said
+    assert "the tree was put back as it was" in said
+    node.reset()
     tree = Tree(str(node.home), TABLE)
     (node.home / ".outrider").write_text("in the way")
     with pytest.raises(OutriderError, match=r"cannot make .*\.outrider"):

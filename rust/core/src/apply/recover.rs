@@ -40,7 +40,7 @@ pub(super) fn take_back(workspace: &Workspace<'_>, journal: &Journal, error: Err
     // Unmarked, a crash in the middle of this finishes the transaction instead: that is whole, too.
     let marked = journal::mark_undo(workspace, journal.number);
     match undo(workspace, journal) {
-        Ok(()) => error,
+        Ok(()) => put_back(error),
         Err(also) => both(&error, &marked.err().unwrap_or(also)),
     }
 }
@@ -88,6 +88,13 @@ fn discard_leftovers(workspace: &Workspace<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the disk refused, and what became of the tree.
+fn put_back(error: Error) -> Error {
+    let Error::Io { action, path, source } = error else { return error };
+    let text = format!("{source}; the tree was put back as it was");
+    Error::Io { action, path, source: std::io::Error::new(source.kind(), text) }
 }
 
 /// Both causes, since each has its own remedy.
