@@ -206,7 +206,7 @@ class Tree:
         """Look at every file; read only those whose stat differs from the index, all if ``rehash``."""
     def recover(self) -> str | None:
         """Finish or undo an apply that a crash cut short: ``"finished"``, ``"undone"`` or ``None``. Call it first."""
-    def pack(self, plan: Plan, *, limit: int = ...) -> Packer:
+    def pack(self, plan: Plan, *, limit: int | None = None, level: int = 1) -> Packer:
         """A master's container: the files of ``missing`` and ``shared``, then the three groups (4.1, 4.3)."""
     def apply(self, container: str) -> Applied:
         """Unpack, verify and apply a master's container as one transaction, or change nothing and raise."""

@@ -26,6 +26,7 @@ class FileTree:
         self._threads = threads
         self._home = str(settings.node.home.resolve())
         self._tree = open_tree(settings)
+        self._level = settings.intervals.communication.compress_level
         self._running: set[asyncio.Future[Any]] = set()
 
     async def settled(self) -> None:
@@ -43,7 +44,7 @@ class FileTree:
 
     async def pack(self, plan: Plan, limit: int) -> Packer:
         """The container that carries ``plan`` to a worker, ``limit`` bytes at most."""
-        return await self._threads.run(self._tree.pack, plan, limit=limit)
+        return await self._threads.run(self._tree.pack, plan, limit=limit, level=self._level)
 
     async def pack_manifest(self, manifest: Manifest) -> Packer:
         """The container that asks a master whether ``manifest`` is in step."""
@@ -96,7 +97,12 @@ def open_tree(settings: Settings) -> Tree:
         files_table(settings),
         owner=settings.owner,
         keep_previous=settings.tree.keep_previous,
-        threads=settings.tree.threads,
+        threads=settings.tree.threads or _threads(settings),
         max_file_bytes=settings.limits.unpacked_file_bytes,
         max_total_bytes=settings.limits.unpacked_total_bytes,
     )
+
+
+def _threads(settings: Settings) -> int:
+    """A master has its own word for it; a worker takes one thread for each core (0)."""
+    return settings.intervals.master.process_pool_size if settings.node.type == "master" else 0

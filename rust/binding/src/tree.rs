@@ -125,10 +125,12 @@ impl Tree {
         }))
     }
 
-    #[pyo3(signature = (plan, *, limit=core::Packer::LIMIT))]
-    fn pack(&self, py: Python<'_>, plan: &Plan, limit: u64) -> PyResult<Packer> {
+    #[pyo3(signature = (plan, *, limit=None, level=1))]
+    fn pack(&self, py: Python<'_>, plan: &Plan, limit: Option<u64>, level: u8) -> PyResult<Packer> {
         let core::Applier { home, table, .. } = &self.applier;
-        let packer = py.detach(|| core::Packer::of_plan(home, table, &plan.0, limit, self.threads));
+        let limit = limit.unwrap_or(core::Packing::default().limit);
+        let packing = core::Packing { limit, threads: self.threads, level };
+        let packer = py.detach(|| core::Packer::of_plan(home, table, &plan.0, packing));
         packer.map(Packer::from).map_err(raised)
     }
 

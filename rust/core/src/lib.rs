@@ -19,7 +19,7 @@ mod table;
 mod wire;
 
 pub use apply::{Applied, Applier, Recovered, Times};
-pub use container::{Budget, Packed, Packer, read_manifest};
+pub use container::{Budget, Packed, Packer, Packing, read_manifest};
 pub use diff::diff;
 pub use digest::{Digest, Hasher, Lanes};
 pub use error::{Error, Result};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outrider_core::{
-    Applied, Applier, Budget, Digest, Entry, Error, FileRule, FilesTable, Packer, Plan, RelPath, Result, diff,
+    Applied, Applier, Budget, Digest, Entry, Error, FileRule, FilesTable, Packer, Packing, Plan, RelPath, Result, diff,
 };
 use proptest::prelude::*;
 
@@ -88,7 +88,7 @@ fn container(content: &Tree, plan: &Plan) -> Vec<u8> {
     let home = tempfile::tempdir().unwrap();
     write(home.path(), content);
     let given = Plan { missing: entries(content), ..Plan::default() };
-    let mut packer = Packer::of_plan(home.path(), &table(), &given, 1 << 30, 1).unwrap();
+    let mut packer = Packer::of_plan(home.path(), &table(), &given, Packing::default()).unwrap();
     let mut bytes = Vec::new();
     while let Some(part) = Some(packer.read(1 << 20).unwrap()).filter(|part| !part.is_empty()) {
         bytes.extend(part);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use outrider_core::{
-    Budget, Digest, Entry, FileRule, FilesTable, Manifest, Packed, Packer, Plan, RelPath, read_manifest,
+    Budget, Digest, Entry, FileRule, FilesTable, Manifest, Packed, Packer, Packing, Plan, RelPath, read_manifest,
 };
 use proptest::prelude::*;
 
@@ -52,8 +52,12 @@ fn drain(mut packer: Packer, step: usize) -> (Vec<u8>, Packed) {
     (container, outcome)
 }
 
+fn with(limit: u64, threads: usize) -> Packing {
+    Packing { limit, threads, level: 1 }
+}
+
 fn pack(home: &Path, plan: &Plan, limit: u64) -> (BTreeMap<String, Vec<u8>>, Packed) {
-    let (container, packed) = drain(Packer::of_plan(home, &table(), plan, limit, 2).unwrap(), 10_000);
+    let (container, packed) = drain(Packer::of_plan(home, &table(), plan, with(limit, 2)).unwrap(), 10_000);
     let mut members = cut_at_marks(&container);
     let metadata = members.remove("files_metadata.json").unwrap();
     assert_eq!(Plan::read_wire(metadata.as_slice()).unwrap(), *packed.plan);
@@ -179,7 +183,7 @@ fn a_packer_can_be_left_at_any_moment() {
     let missing: Vec<_> = (0..30).map(|i| write(home.path(), &format!("etc/{i}"), &noise(1_500_000))).collect();
     for step in [0, 1, 5_000_000, 20_000_000] {
         let plan = Plan { missing: missing.clone(), ..Plan::default() };
-        let mut packer = Packer::of_plan(home.path(), &table(), &plan, NO_LIMIT, 2).unwrap();
+        let mut packer = Packer::of_plan(home.path(), &table(), &plan, with(NO_LIMIT, 2)).unwrap();
         assert_eq!(packer.read(step).unwrap().len(), step);
         assert!(packer.packed().is_none());
     }
@@ -203,7 +207,7 @@ fn the_recorded_container_under_a_limit_keeps_the_same_files() {
     let plan = |files: &[Entry]| Plan { missing: files.to_vec(), ..Plan::default() };
     let kept: Vec<_> = files.iter().filter(|file| names("kept").contains(&file.path.to_string())).cloned().collect();
     assert_eq!(kept.len(), names("kept").len());
-    let of = |plan| Packer::of_plan(home.path(), &table(), &plan, NO_LIMIT, 1).unwrap();
+    let of = |plan| Packer::of_plan(home.path(), &table(), &plan, with(NO_LIMIT, 1)).unwrap();
     let (container, _) = drain(of(plan(&kept)), 1 << 20);
     let ours = container.windows(8).rposition(|bytes| bytes == FILE_SEP).unwrap() + 8;
     let recorded = fs::read(vectors.join("container-3-limited.bin")).unwrap();
@@ -227,7 +231,7 @@ proptest! {
             contents.iter().enumerate().map(|(i, parts)| (format!("etc/{i:03}"), parts.concat())).collect();
         let missing = files.iter().map(|(path, content)| write(home.path(), path, content)).collect();
         let plan = Plan { missing, ..Plan::default() };
-        let (container, _) = drain(Packer::of_plan(home.path(), &table(), &plan, NO_LIMIT, 2).unwrap(), step);
+        let (container, _) = drain(Packer::of_plan(home.path(), &table(), &plan, with(NO_LIMIT, 2)).unwrap(), step);
         let mut members = cut_at_marks(&container);
         members.remove("files_metadata.json");
         prop_assert_eq!(&members, &files);

@@ -21,8 +21,9 @@ const FLUSH: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
 /// zlib-rs at level 1 is 20-45% larger than zlib itself at level 1; at level 2 it is as small.
 const SEGMENT_LEVELS: [u32; 3] = [2, 4, 9];
 const STORED_BLOCK: usize = 60_000;
-/// libdeflate: 0, which it calls its fastest, does not compress; 1 is faster than zlib's own level 1 and as small.
-const WHOLE_LEVELS: [i32; 5] = [1, 3, 6, 9, 12];
+/// libdeflate: tried where the wanted level leaves a mark in the stream. Its level 1 is faster than zlib's and as small;
+/// 0, which it calls its fastest, does not compress.
+const OTHER_LEVELS: [i32; 5] = [1, 3, 6, 9, 12];
 
 /// Compresses members; keeps its tables from one to the next.
 pub(super) struct Encoder {
@@ -31,8 +32,10 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new() -> Self {
-        Self { fast: whole_compressor(WHOLE_LEVELS[0]), segments: segment_compressor(SEGMENT_LEVELS[0]) }
+    /// `level` is zlib's, 1 to 9; 0 stores.
+    pub(super) fn new(level: u8) -> Self {
+        let segments = if level == 1 { SEGMENT_LEVELS[0] } else { level.into() };
+        Self { fast: whole_compressor(level.into()), segments: segment_compressor(segments) }
     }
 
     /// Appends the stream of a whole file and the `FILE_SEP` that ends its member.
@@ -41,7 +44,7 @@ impl Encoder {
         if one_shot(&mut self.fast, raw, out) && ends_first(&out[start..]) {
             return;
         }
-        for level in &WHOLE_LEVELS[1..] {
+        for level in &OTHER_LEVELS {
             out.truncate(start);
             if one_shot(&mut whole_compressor(*level), raw, out) && ends_first(&out[start..]) {
                 return;
@@ -195,7 +198,7 @@ mod tests {
     }
 
     fn check(raw: &[u8]) {
-        let mut encoder = Encoder::new();
+        let mut encoder = Encoder::new(1);
         let mut whole = Vec::new();
         encoder.whole(raw, &mut whole);
         let parts = in_segments(raw, 1000, |part, out| encoder.segment(part, out));
@@ -237,14 +240,14 @@ mod tests {
         let mut peer = flate2::write::ZlibEncoder::new(Vec::new(), Compression::new(1));
         std::io::Write::write_all(&mut peer, text.as_bytes()).unwrap();
         let (peer, mut whole) = (peer.finish().unwrap().len(), Vec::new());
-        Encoder::new().whole(text.as_bytes(), &mut whole);
-        let parts = in_segments(text.as_bytes(), SEGMENT, |part, out| Encoder::new().segment(part, out));
+        Encoder::new(1).whole(text.as_bytes(), &mut whole);
+        let parts = in_segments(text.as_bytes(), SEGMENT, |part, out| Encoder::new(1).segment(part, out));
         assert!(whole.len() <= peer + peer / 10 && parts.len() <= peer + peer / 10, "{} {}", whole.len(), parts.len());
     }
 
     #[test]
     fn the_bound_holds_for_noise() {
-        let mut encoder = Encoder::new();
+        let mut encoder = Encoder::new(1);
         for size in [0, 1, 4096, SEGMENT + 1, 3 * SEGMENT] {
             let raw = noise(9, size);
             let member = in_segments(&raw, SEGMENT, |part, out| encoder.segment(part, out));

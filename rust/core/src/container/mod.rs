@@ -17,7 +17,7 @@ mod reader;
 mod source;
 mod trailer;
 
-pub use packer::{Packed, Packer};
+pub use packer::{Packed, Packer, Packing};
 pub use reader::{Budget, read_manifest};
 pub(crate) use reader::{Content, Reader, no_metadata, twice};
 

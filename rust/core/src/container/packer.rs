@@ -55,6 +55,7 @@ pub struct Packer {
     queue: Arc<Queue<Piece>>,
     threads: Vec<JoinHandle<()>>,
     limit: u64,
+    level: u8,
     /// Bytes of the members so far; the metadata is not counted (4.3).
     counted: u64,
     skipping: bool,
@@ -64,30 +65,43 @@ pub struct Packer {
     packed: Packed,
 }
 
-impl Packer {
-    /// The limit where none is set, in bytes (specification 4.3).
-    pub const LIMIT: u64 = 1 << 30;
+/// How a container is packed.
+#[derive(Clone, Copy, Debug)]
+pub struct Packing {
+    /// Bytes of the container, its metadata apart (specification 4.3).
+    pub limit: u64,
+    /// Threads that compress; 0 means one for each core.
+    pub threads: usize,
+    /// zlib's level, 0 to 9.
+    pub level: u8,
+}
 
+impl Default for Packing {
+    fn default() -> Self {
+        Self { limit: 1 << 30, threads: 0, level: 1 }
+    }
+}
+
+impl Packer {
     /// A master's container: the files of `missing` and `shared` in the order of their paths, then the three groups.
-    ///
-    /// `threads` compress; 0 means one for each core.
     ///
     /// # Errors
     /// [`Error::Io`] if the home cannot be opened or no thread can be started.
-    pub fn of_plan(home: &Path, table: &FilesTable, plan: &Plan, limit: u64, threads: usize) -> Result<Self> {
+    pub fn of_plan(home: &Path, table: &FilesTable, plan: &Plan, packing: Packing) -> Result<Self> {
+        let Packing { limit, threads, level } = packing;
         let source = Arc::new(Source { home: Home::open(home)?, table: table.clone() });
         let missing = plan.missing.iter().map(|entry| (entry, false));
         let mut files: Vec<_> = missing.chain(plan.shared.iter().map(|entry| (entry, true))).collect();
         files.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
         let (files, shared): (Vec<_>, Vec<_>) =
             files.into_iter().map(|(entry, shared)| (entry.clone(), shared)).unzip();
-        let mut packer = Self::new(files, shared, plan.extra.clone(), limit);
+        let mut packer = Self::new(files, shared, plan.extra.clone(), packing);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let threads = if threads == 0 { cores } else { threads };
         packer.source = Some(Arc::clone(&source));
         for _ in 0..threads.min(packer.files.len().div_ceil(BATCH)) {
             let (source, files, queue) = (Arc::clone(&source), Arc::clone(&packer.files), Arc::clone(&packer.queue));
-            packer.start(move || Producer::new(&source, &files, &queue, limit).run())?;
+            packer.start(move || Producer::new(&source, &files, &queue, limit, level).run())?;
         }
         Ok(packer)
     }
@@ -95,12 +109,12 @@ impl Packer {
     /// A worker's container: its metadata only (specification 5.4). `home` stands in the entries of merged files.
     #[must_use]
     pub fn of_manifest(manifest: Arc<Manifest>, home: &str) -> Self {
-        let mut packer = Self::new(Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut packer = Self::new(Vec::new(), Vec::new(), Vec::new(), Packing::default());
         packer.metadata = Some(Metadata::Manifest(manifest, home.to_owned()));
         packer
     }
 
-    fn new(files: Vec<Entry>, shared: Vec<bool>, extra: Vec<Entry>, limit: u64) -> Self {
+    fn new(files: Vec<Entry>, shared: Vec<bool>, extra: Vec<Entry>, packing: Packing) -> Self {
         Self {
             source: None,
             fates: vec![Fate::Waits; files.len()],
@@ -110,7 +124,8 @@ impl Packer {
             extra,
             metadata: None,
             threads: Vec::new(),
-            limit,
+            limit: packing.limit,
+            level: packing.level,
             counted: 0,
             skipping: false,
             phase: Phase::Files,
@@ -203,7 +218,7 @@ impl Packer {
     fn begin_large(&mut self, file: usize, at_most: u64) {
         let room = self.limit.saturating_sub(self.counted);
         let Some(source) = self.source.as_ref().filter(|_| at_most > room) else { return };
-        match measure(source, &self.files[file].path) {
+        match measure(source, &self.files[file].path, self.level) {
             Ok(size) if size <= room => {}
             Ok(_) => self.cut(file),
             Err(refusal) => {

@@ -51,8 +51,8 @@ pub(super) struct Producer<'a> {
 }
 
 impl<'a> Producer<'a> {
-    pub(super) fn new(source: &'a Source, files: &'a [Entry], queue: &'a Queue<Piece>, limit: u64) -> Self {
-        Self { source, files, queue, limit, encoder: Encoder::new(), arena: Vec::new(), gathered: Vec::new() }
+    pub(super) fn new(source: &'a Source, files: &'a [Entry], queue: &'a Queue<Piece>, limit: u64, level: u8) -> Self {
+        Self { source, files, queue, limit, encoder: Encoder::new(level), arena: Vec::new(), gathered: Vec::new() }
     }
 
     /// Works until there is nothing left or nobody wants it.
@@ -127,9 +127,9 @@ impl<'a> Producer<'a> {
 }
 
 /// The size of a large file's member, by packing it for nobody.
-pub(super) fn measure(source: &Source, path: &RelPath) -> Result<u64, Refusal> {
+pub(super) fn measure(source: &Source, path: &RelPath, level: u8) -> Result<u64, Refusal> {
     let mut size = 0;
-    pack_large(path, source.open(path)?, &mut Encoder::new(), |part| {
+    pack_large(path, source.open(path)?, &mut Encoder::new(level), |part| {
         size += part.len() as u64;
         true
     })?;

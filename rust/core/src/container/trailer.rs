@@ -24,8 +24,14 @@ pub(super) fn produce(metadata: &Metadata, queue: &Queue<Piece>) {
     let Some(job) = queue.job() else { return };
     let mut packed = [METADATA.as_bytes(), PATH_SEP].concat();
     encode::begin(&mut packed);
-    let mut out =
-        Segments { queue, job, raw: Vec::with_capacity(SEGMENT), packed, encoder: Encoder::new(), sum: Adler32::new() };
+    let mut out = Segments {
+        queue,
+        job,
+        raw: Vec::with_capacity(SEGMENT),
+        packed,
+        encoder: Encoder::new(1),
+        sum: Adler32::new(),
+    };
     let written = match metadata {
         Metadata::Plan(plan) => plan.write_wire(&mut out),
         Metadata::Manifest(manifest, home) => manifest.write_wire(&mut out, home),
