@@ -18,6 +18,8 @@ from outrider.demo.show import Show, Step
 
 _SEED = 1
 _WAIT_S = 120
+_CATCHES = 5
+"""An exchange takes milliseconds; it is looked for in as many applies as this."""
 
 
 def run(*, tree: Path | None = None, files: int = 0, as_json: bool = False) -> int:
@@ -53,7 +55,7 @@ class _Story:
             await self._step("one file changed", self._change(0))
             await self._step("1% of the files changed", self._change(0.01))
             await self._step("2% of the files deleted", self._delete(0.02))
-            await self._step("a third changed, worker1 killed while it applies", self._crash(victim))
+            await self._step("half of them changed, worker1 killed while it applies", self._crash(victim))
             await self._step("master restarted, one file changed", self._restart)
         finally:
             await asyncio.gather(*(node.stop() for node in (*self._workers, master)))
@@ -104,15 +106,24 @@ class _Story:
 
     def _crash(self, victim: NodeProcess) -> Callable[[], Awaitable[None]]:
         async def crash() -> None:
-            await asyncio.to_thread(trees.change, self._master.home, 1 / 3, self._random)
-            journal = victim.home / ".outrider" / "journal"
-            seen = victim.verdicts
-            while not journal.exists() and not victim.has_verdict_after(seen):  # noqa: ASYNC110  (a file says it, no event)
-                await asyncio.sleep(0)
+            for _ in range(_CATCHES):
+                await asyncio.to_thread(trees.change, self._master.home, 1 / 2, self._random)
+                if await self._exchanging(victim):
+                    break
             await victim.kill()
             await victim.start()
 
         return crash
+
+    async def _exchanging(self, worker: NodeProcess) -> bool:
+        """Wait until ``worker`` is exchanging files; false if it was too quick to be seen at it."""
+        journal = worker.home / ".outrider" / "journal"
+        seen = worker.verdicts
+        while not journal.exists():
+            if worker.has_verdict_after(seen + 1):
+                return False
+            await asyncio.sleep(0)
+        return True
 
     async def _restart(self) -> None:
         await self._master.stop()

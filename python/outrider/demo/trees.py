@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 import shutil
 import sysconfig
 from collections.abc import Iterator
@@ -10,7 +12,8 @@ from pathlib import Path
 from random import Random
 
 FOLDER = "tree"
-_SKIPPED = frozenset({"__pycache__", "site-packages", "dist-packages"})
+_SKIPPED = re.compile(r"__pycache__|(site|dist)-packages|lib-dynload|config-3.*")
+"""Folders of the standard library that hold no sources."""
 
 
 def standard_library() -> Path:
@@ -55,13 +58,20 @@ def delete(home: Path, share: float, random: Random) -> int:
 
 
 def digests(home: Path) -> dict[str, str]:
-    """Path and SHA-256 of every file: the judge shares no code with what it judges."""
-    return {path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files(home)}
+    """Path and SHA-256 of every file: the judge shares no code with what it judges.
+
+    A file that a node removes meanwhile is left out: the next look decides.
+    """
+    found: dict[str, str] = {}
+    for path in files(home):
+        with contextlib.suppress(FileNotFoundError):
+            found[path.relative_to(home).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def _plain_files(source: Path) -> Iterator[Path]:
     for path in sorted(source.iterdir()):
-        if path.is_symlink() or path.name in _SKIPPED:
+        if path.is_symlink() or _SKIPPED.fullmatch(path.name):
             continue
         if path.is_dir():
             yield from _plain_files(path)
