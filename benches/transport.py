@@ -191,7 +191,7 @@ async def _serve(home: Path, pipe: Pipe) -> None:
     pipe.send(server.sockets[0].getsockname()[1])
     await end.lost_.wait()
     server.close()
-    for left in end.session.path_of(TransferPath("w", "x")).parent.iterdir():
+    for left in (home / "queue" / "cluster" / "w").iterdir():
         left.unlink()
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,15 @@ class Inbox:
         self._open: dict[bytes, _Lane] = {}
         self._ending: dict[TransferPath, _Lane] = {}
         self._whole: dict[TransferPath, _Lane] = {}
-        self._taken: dict[TransferPath, _Lane] = {}
+        self._taken: dict[Path, _Lane] = {}
+        self._numbers = count(1)
 
     async def begin(self, payload: bytes, worker: str, folder: Path) -> Reply:
         """``new_file``: open or truncate a file in ``folder``, which belongs to ``worker``."""
         path = TransferPath.decode(payload, worker)
         stale = self._take_stale(but=path)
+        if path in self._whole:
+            stale.append(self._whole.pop(path))
         try:
             lane = self._open_lane(payload, path, folder)
             await lane.do(lane.file.open)
@@ -109,16 +113,17 @@ class Inbox:
         if lane is not None:
             await lane.do(_nothing)
 
-    def take(self, path: TransferPath) -> bool:
-        """Whether a whole file lies at ``path``; from now on the taker says when it may go (:meth:`remove`)."""
+    def take(self, path: TransferPath) -> Path | None:
+        """Where the file that came whole as ``path`` lies; the taker says when it may go (:meth:`remove`)."""
         lane = self._whole.pop(path, None)
-        if lane is not None:
-            self._taken[path] = lane
-        return lane is not None
+        if lane is None:
+            return None
+        self._taken[lane.file.path] = lane
+        return lane.file.path
 
-    async def remove(self, path: TransferPath) -> None:
+    async def remove(self, file: Path) -> None:
         """Remove a file that was taken."""
-        lane = self._taken.pop(path, None)
+        lane = self._taken.pop(file, None)
         if lane is not None:
             await self._remove([lane])
 
@@ -136,14 +141,13 @@ class Inbox:
 
     def _open_lane(self, payload: bytes, path: TransferPath, folder: Path) -> _Lane:
         """Before the first pause of ``new_file``: a peer may send parts before it has our answer."""
-        if path in self._taken:
-            raise Refusal(faults.INTERNAL, f"{path} came whole and is in use")
         lane = self._open.get(payload)
         if lane is None:
             if len(self._open) >= self._most:
                 raise Refusal(faults.INTERNAL, f"{self._most} files are open already (limits.open_files)")
-            lane = self._open[payload] = _Lane(IncomingFile(folder / path.name, self._file_bytes), path, self._threads)
-        self._whole.pop(path, None)
+            # A name of its own on disk: a peer may send a file under the name of one that is still in use here.
+            file = IncomingFile(folder / f"{next(self._numbers)}-{path.name}", self._file_bytes)
+            lane = self._open[payload] = _Lane(file, path, self._threads)
         lane.touched = self._now()
         return lane
 
@@ -155,7 +159,7 @@ class Inbox:
             if lane.touched < oldest and lane.path != but:
                 stale.append(self._open.pop(name))
         for path, lane in list(self._whole.items()):
-            if lane.touched < oldest and path != but:
+            if lane.touched < oldest:
                 stale.append(self._whole.pop(path))
         return stale
 

@@ -128,11 +128,12 @@ class Session:
         task, name = split_once(payload)
         path = TransferPath.decode(name, self.worker)
         await self._inbox.settled(path)
-        if self._inbox.take(path):
+        file = self._inbox.take(path)
+        if file is not None:
             try:
-                self.tasks.deliver(task, path)
+                self.tasks.deliver(task, file)
             except Refusal:
-                self.remove_later(path)
+                self.remove_later(file)
                 raise
         else:
             fault = Fault(faults.FILE_ERROR, f"{path} did not arrive whole")
@@ -140,13 +141,9 @@ class Session:
             raise Refusal(*fault) if known else Refusal(faults.UNKNOWN_TASK, task.decode(errors="replace"))
         return Reply(b"File correctly received")
 
-    def path_of(self, path: TransferPath) -> Path:
-        """Where a transferred file lies on this node."""
-        return self._home.transfers(path.worker) / path.name
-
-    def remove_later(self, path: TransferPath) -> None:
+    def remove_later(self, file: Path) -> None:
         """Remove a transferred file, off the loop."""
-        self._removals.add(task := asyncio.ensure_future(self._inbox.remove(path)))
+        self._removals.add(task := asyncio.ensure_future(self._inbox.remove(file)))
         task.add_done_callback(self._removals.discard)
 
     async def close(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from random import Random
 
 from outrider.errors import PeerError, Refusal
 from outrider.protocol import faults
-from outrider.protocol.bodies import TransferPath, task_id
+from outrider.protocol.bodies import task_id
 from outrider.protocol.faults import Fault
 
 
@@ -24,27 +25,27 @@ class Tasks:
     def __init__(self, random: Random, most: int) -> None:
         self._random = random
         self._most = most
-        self._waiting: dict[bytes, asyncio.Future[TransferPath]] = {}
+        self._waiting: dict[bytes, asyncio.Future[Path]] = {}
         self._sending: dict[bytes, Outgoing] = {}
 
-    def open(self, given: bytes = b"") -> tuple[bytes, asyncio.Future[TransferPath]]:
+    def open(self, given: bytes = b"") -> tuple[bytes, asyncio.Future[Path]]:
         """Announce a transfer to us: its id (``given``, if the peer chose one) and where its file will be told."""
         if len(self._waiting) >= self._most:
             raise Refusal(faults.INTERNAL, f"{self._most} tasks are open already, which is the limit (limits.tasks)")
         name = given or task_id(self._random.getrandbits(128))
         if name in self._waiting:
             raise Refusal(faults.INTERNAL, f"the task {name[:64]!r} is open already")
-        arrival: asyncio.Future[TransferPath] = asyncio.get_running_loop().create_future()
+        arrival: asyncio.Future[Path] = asyncio.get_running_loop().create_future()
         self._waiting[name] = arrival
         arrival.add_done_callback(lambda _: self._waiting.pop(name, None))
         return name, arrival
 
-    def deliver(self, name: bytes, path: TransferPath) -> None:
-        """The file of task ``name`` lies whole at ``path``; refused with 3027 if nothing waits for it."""
+    def deliver(self, name: bytes, file: Path) -> None:
+        """The file of task ``name`` lies whole at ``file``; refused with 3027 if nothing waits for it."""
         arrival = self._waiting.get(name)
         if arrival is None or arrival.done():
             raise Refusal(faults.UNKNOWN_TASK, name.decode(errors="replace"))
-        arrival.set_result(path)
+        arrival.set_result(file)
 
     def fail(self, name: bytes | None, fault: Fault) -> bool:
         """The peer cannot send the file of ``name``; whether something waited for it."""

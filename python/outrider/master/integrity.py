@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from outrider.errors import OutriderError, TransportError
 from outrider.exchange.sending import Opening
@@ -12,7 +13,7 @@ from outrider.master.source import Source
 from outrider.model import Manifest, Plan, diff
 from outrider.ports import Ports
 from outrider.protocol import faults
-from outrider.protocol.bodies import TaskFault, TransferPath, container_path
+from outrider.protocol.bodies import TaskFault, container_path
 from outrider.protocol.commands import (
     CANCEL_TASK,
     IN_STEP,
@@ -83,7 +84,7 @@ class WorkerIntegrity:
         self._permission.release()
         return Reply(b"Error received")
 
-    async def _check(self, task: bytes, arrival: asyncio.Future[TransferPath]) -> None:
+    async def _check(self, task: bytes, arrival: asyncio.Future[Path]) -> None:
         log = self._log(task)
         started = self._ports.monotonic()
         detail = "failed"
@@ -109,7 +110,7 @@ class WorkerIntegrity:
             self._permission.release()
             self._record(log, detail, self._ports.monotonic() - started)
 
-    async def _metadata(self, task: bytes, arrival: asyncio.Future[TransferPath]) -> Manifest:
+    async def _metadata(self, task: bytes, arrival: asyncio.Future[Path]) -> Manifest:
         """What the worker holds; it is told when its file does not come in time or cannot be read."""
         try:
             async with asyncio.timeout(self._receiving_limit_s):
@@ -118,7 +119,7 @@ class WorkerIntegrity:
             await self._session.report(CANCEL_TASK, TaskFault(task, Fault(faults.FILE_TIMEOUT)))
             raise
         try:
-            return await self._tree.read_manifest(self._session.path_of(path))
+            return await self._tree.read_manifest(path)
         except OutriderError as error:
             await self._no_files(error)
             raise

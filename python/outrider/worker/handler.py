@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable
+from pathlib import Path
 
 from outrider.errors import OutriderError, RefusedByPeer, TransportError
 from outrider.exchange.session import Ground, Serve, Session
 from outrider.logs import Tag, task_logger
 from outrider.protocol import commands as c
-from outrider.protocol.bodies import Hello, TaskFault, TransferPath
+from outrider.protocol.bodies import Hello, TaskFault
 from outrider.protocol.commands import Command
 from outrider.status import Status
 from outrider.store.tree import FileTree
@@ -85,9 +86,9 @@ class WorkerHandler:
                 "permission: %s", allowed.decode(errors="replace")
             )
 
-    async def process_files_from_master(self, path: TransferPath) -> None:
+    async def process_files_from_master(self, file: Path) -> None:
         """Apply a received container, all or nothing."""
-        await self.integrity.process_files_from_master(path)
+        await self.integrity.process_files_from_master(file)
 
     async def close(self, reason: str) -> None:
         """End all tasks of this connection, telling the master what is given up, then the connection."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
+from pathlib import Path
 
 from outrider.errors import OutriderError, PeerError, RefusedByPeer, TransportError
 from outrider.exchange.sending import Opening
@@ -12,7 +13,7 @@ from outrider.logs import Tag, task_logger
 from outrider.model import Plan
 from outrider.ports import Ports
 from outrider.protocol import faults
-from outrider.protocol.bodies import TaskFault, TransferPath, container_path
+from outrider.protocol.bodies import TaskFault, container_path
 from outrider.protocol.commands import (
     CANCEL_TASK,
     INTEGRITY_CHECK,
@@ -110,23 +111,23 @@ class Integrity:
         if self._verdict is not None and not self._verdict.done():
             self._verdict.set_result(verdict)
 
-    def receive(self, task: bytes, arrival: asyncio.Future[TransferPath]) -> ReceiveIntegrityTask:
+    def receive(self, task: bytes, arrival: asyncio.Future[Path]) -> ReceiveIntegrityTask:
         """The master announces files: the task that takes them. Its own limit replaces the round's."""
         self._receiving = True
         if self._patience is not None:
             self._patience.reschedule(None)
         return ReceiveIntegrityTask(self, self._session, task, arrival)
 
-    async def process_files_from_master(self, path: TransferPath) -> Applied:
-        """Apply a container that lies at ``path``, all or nothing, and remove it."""
+    async def process_files_from_master(self, file: Path) -> Applied:
+        """Apply a container that lies at ``file``, all or nothing, and remove it."""
         async with self._applying:
             try:
-                applied = await self._tree.apply(self._session.path_of(path))
+                applied = await self._tree.apply(file)
                 self._repeats = self._repeats + 1 if applied.plan == self._last_plan else 0
                 self._last_plan = applied.plan
                 return applied
             finally:
-                self._session.remove_later(path)
+                self._session.remove_later(file)
 
     @property
     def receiving_limit_s(self) -> float:
@@ -189,9 +190,7 @@ class Integrity:
 class ReceiveIntegrityTask:
     """Waits for the files that the master announced, applies them, reports what failed."""
 
-    def __init__(
-        self, integrity: Integrity, session: Session, task: bytes, arrival: asyncio.Future[TransferPath]
-    ) -> None:
+    def __init__(self, integrity: Integrity, session: Session, task: bytes, arrival: asyncio.Future[Path]) -> None:
         self._integrity = integrity
         self._session = session
         self._task = task
@@ -206,8 +205,8 @@ class ReceiveIntegrityTask:
     async def run(self) -> None:
         """The whole life of the task; it never raises an error of ours."""
         try:
-            path = await self._file()
-            applied = await self._integrity.process_files_from_master(path)
+            file = await self._file()
+            applied = await self._integrity.process_files_from_master(file)
         except asyncio.CancelledError:
             self._arrival.cancel()
             self._session.tell(CANCEL_TASK, TaskFault(self._task, Fault(faults.FILE_ERROR, "the node is stopping")))
@@ -228,7 +227,7 @@ class ReceiveIntegrityTask:
         )
         await self._integrity.sweep()
 
-    async def _file(self) -> TransferPath:
+    async def _file(self) -> Path:
         try:
             async with asyncio.timeout(self._integrity.receiving_limit_s):
                 return await self._arrival

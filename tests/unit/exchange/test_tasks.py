@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from random import Random
 from uuid import UUID
 
@@ -11,10 +12,9 @@ from tests.support.loop import run
 
 from outrider.errors import PeerError, Refusal
 from outrider.exchange.tasks import Tasks
-from outrider.protocol.bodies import TransferPath
 from outrider.protocol.faults import Fault
 
-PATH = TransferPath("worker1", "a.zip")
+FILE = Path("queue/cluster/worker1/a.zip")
 
 
 def tasks(most: int = 64) -> Tasks:
@@ -26,12 +26,12 @@ def test_a_task_has_an_id_and_gets_its_file_once() -> None:
         table = tasks()
         name, arrival = table.open()
         assert UUID(name.decode()).version == 4
-        table.deliver(name, PATH)
+        table.deliver(name, FILE)
         with pytest.raises(Refusal, match="3027"):
-            table.deliver(name, PATH)
-        assert await arrival == PATH
+            table.deliver(name, FILE)
+        assert await arrival == FILE
         with pytest.raises(Refusal, match="3027"):
-            table.deliver(name, PATH)
+            table.deliver(name, FILE)
 
     run(story())
 
@@ -43,8 +43,8 @@ def test_the_peer_may_choose_an_id_but_not_one_that_is_open() -> None:
         assert name == b"mine"
         with pytest.raises(Refusal, match="open already"):
             table.open(b"mine")
-        table.deliver(b"mine", PATH)
-        assert await arrival == PATH
+        table.deliver(b"mine", FILE)
+        assert await arrival == FILE
 
     run(story())
 
