@@ -120,8 +120,11 @@ class Plan:
     def from_wire(data: bytes) -> Plan:
         """Read a master's three groups; :class:`PeerError` for bad paths, twins or anything else."""
 
-def diff(source: Manifest, target: Manifest, table: FilesTable) -> Plan:
-    """What must change in ``target``'s tree so that it equals ``source``'s."""
+def diff(source: Manifest, target: Manifest, table: FilesTable, *, unseen: Sequence[str] = ...) -> Plan:
+    """What must change in ``target``'s tree so that it equals ``source``'s.
+
+    ``unseen`` are the paths that the source's scan left out: what lies there or below is never deleted.
+    """
 
 @final
 class Scan:

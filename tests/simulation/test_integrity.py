@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -118,6 +119,44 @@ def test_threat_43_files_that_something_else_changes_back_are_told_and_synced_ev
     with caplog.at_level(logging.ERROR, "outrider"):
         simulate(tmp_path, story)
     assert ["wrote the same files again" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_file_that_no_container_can_carry_is_told_by_the_master_and_alarms_no_worker(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.write("master", {**TREE, "tree/large": cluster.random_bytes(400_000)})
+        small = {"intervals.communication.max_zip_size": 300_000, "intervals.communication.min_zip_size": 1024}
+        await cluster.master(small)
+        cluster.worker("worker1")
+        await asyncio.sleep(1200)
+        assert cluster.tree("worker1") == TREE
+        pauses = gaps(cluster, "syn_m_c")[1:]
+        assert pauses == sorted(pauses)
+
+    with caplog.at_level(logging.WARNING, "outrider"):
+        simulate(tmp_path, story)
+    told = {record.getMessage() for record in caplog.records}
+    assert told == {"left out tree/large: it is larger than the limit of 300000 bytes"}
+
+
+def test_threat_36_a_file_that_the_master_cannot_look_at_is_not_deleted(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.write("master", TREE)
+        await cluster.master()
+        cluster.worker("worker1", ROUNDS)
+        await cluster.until(lambda: cluster.in_step("worker1"), within_s=30)
+        tree = cluster.home("master") / "tree"
+        os.link(tree / "a.conf", cluster.home("master") / "backup")
+        (tree / "sub").rename(tree / "elsewhere")
+        (tree / "sub").symlink_to("elsewhere")
+        await asyncio.sleep(60)
+        assert TREE.items() <= cluster.tree("worker1").items()
+        (cluster.home("master") / "backup").unlink()
+        (tree / "sub").unlink()
+        await cluster.until(lambda: cluster.in_step("worker1"), within_s=60)
+
+    simulate(tmp_path, story)
 
 
 def test_a_master_that_cannot_pack_says_so_and_the_round_is_tried_again(

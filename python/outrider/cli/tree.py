@@ -72,14 +72,15 @@ def diff(
         settings = load_settings(config, argument, pairs)
         found = look(settings)
         _write_problems(settings, found)
-        scans.append(found.manifest)
-    plan = compare(scans[0], scans[1], files_table(settings))
+        scans.append(found)
+    unseen = [path for path, _ in scans[0].problems]
+    plan = compare(scans[0].manifest, scans[1].manifest, files_table(settings), unseen=unseen)
     if as_json:
         write_json(msgspec.Raw(plan.to_json().encode()))
     elif plan:
         click.echo(str(plan))
     else:
-        click.echo(f"Equal: {_files(len(scans[0]))}.")
+        click.echo(f"Equal: {_files(len(scans[0].manifest))}.")
     ctx.exit(1 if plan else 0)
 
 

@@ -90,7 +90,9 @@ class WorkerIntegrity:
         detail = "failed"
         try:
             manifest = await self._metadata(task, arrival)
-            plan = await self._ports.threads.run(diff, self._source.manifest, manifest, self._tree.table)
+            plan = await self._ports.threads.run(
+                diff, self._source.manifest, manifest, self._tree.table, unseen=self._source.unseen
+            )
             if plan:
                 await self._sync(plan, log)
                 detail = "sent"

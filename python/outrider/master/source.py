@@ -33,6 +33,11 @@ class Source:
             raise RuntimeError("the master's tree has not been scanned yet")
         return self._manifest
 
+    @property
+    def unseen(self) -> list[str]:
+        """Paths that the last scan left out: whether they are there still is not known to anyone."""
+        return [path for path, _ in self._complained]
+
     async def run(self) -> None:
         """Look at the interval, until cancelled."""
         while True:

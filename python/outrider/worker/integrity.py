@@ -84,7 +84,7 @@ class Integrity:
 
         Then something else on this node changes the files back, and no sync cures that.
         """
-        if self._repeats == _ALARM_REPEATS:
+        if self._repeats == _ALARM_REPEATS and self._last_plan:
             self.log.error(
                 "%d rounds wrote the same files again; does something else on this node change them?",
                 1 + _ALARM_REPEATS,
@@ -236,7 +236,7 @@ class ReceiveIntegrityTask:
             raise _NoFileError("the master's file did not come in time") from None
 
     async def _failed(self, error: OutriderError) -> None:
-        self._log.error("%s; nothing was changed", error)
+        self._log.error("not applied: %s", error)
         self._integrity.conclude(Verdict.FAILED)
         if isinstance(error, _NoFileError | TransportError):
             return

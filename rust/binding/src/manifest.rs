@@ -144,9 +144,10 @@ impl Plan {
 }
 
 #[pyfunction]
-pub fn diff(py: Python<'_>, source: &Manifest, target: &Manifest, table: &FilesTable) -> Plan {
+#[pyo3(signature = (source, target, table, *, unseen=Vec::new()))]
+pub fn diff(py: Python<'_>, source: &Manifest, target: &Manifest, table: &FilesTable, unseen: Vec<String>) -> Plan {
     let (source, target, table) = (&source.0, &target.0, &table.0);
-    Plan(Arc::new(py.detach(|| core::diff(source, target, table))))
+    Plan(Arc::new(py.detach(move || core::keep_unseen(core::diff(source, target, table), &unseen))))
 }
 
 fn written(

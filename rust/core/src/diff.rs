@@ -1,6 +1,7 @@
 //! Two manifests become a plan: pure, and the same for the same values.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use crate::{Entry, FilesTable, Manifest, Plan};
 
@@ -41,6 +42,19 @@ pub fn diff(source: &Manifest, target: &Manifest, table: &FilesTable) -> Plan {
             (None, None) => return plan,
         }
     }
+}
+
+/// Takes out of `plan` the deletion of whatever the source left out of its manifest, or of what lies below it.
+///
+/// A file that could not be read is not a file that is gone (threats 36): no copy of it is deleted.
+#[must_use]
+pub fn keep_unseen(mut plan: Plan, unseen: &[String]) -> Plan {
+    let unseen: HashSet<&str> = unseen.iter().map(String::as_str).collect();
+    let above = |path: &str| path.match_indices('/').any(|(end, _)| unseen.contains(&path[..end]));
+    if !unseen.is_empty() {
+        plan.extra.retain(|entry| !unseen.contains(entry.path.as_str()) && !above(entry.path.as_str()));
+    }
+    plan
 }
 
 fn push_extra(plan: &mut Plan, entry: &Entry, table: &FilesTable) {

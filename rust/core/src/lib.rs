@@ -20,7 +20,7 @@ mod wire;
 
 pub use apply::{Applied, Applier, Recovered, Times};
 pub use container::{Budget, Packed, Packer, Packing, read_manifest};
-pub use diff::diff;
+pub use diff::{diff, keep_unseen};
 pub use digest::{Digest, Hasher, Lanes};
 pub use error::{Error, Result};
 pub use manifest::{Entry, Manifest};

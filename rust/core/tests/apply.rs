@@ -195,6 +195,18 @@ fn the_previous_version_stays_until_it_is_swept() {
 }
 
 #[test]
+fn a_container_that_asks_for_nothing_is_no_version() {
+    let (old, new) = (tree(&[("etc/rules/a", "1")]), tree(&[("etc/rules/a", "2")]));
+    let node = Node::new(&old);
+    node.apply(&container(&new, &plan(&new, &old))).unwrap();
+    let applied = node.apply(&container(&new, &Plan::default())).unwrap();
+    assert_eq!((applied.written, applied.deleted), (0, 0));
+    node.applier.sweep().unwrap();
+    assert_eq!(node.kept(), 1);
+    assert_eq!(fs::read_to_string(node.home().join(".outrider/stage/0/0")).unwrap(), "1");
+}
+
+#[test]
 fn content_that_is_there_already_and_files_that_are_gone_already_are_fine() {
     let new = tree(&[("etc/rules/a", "new")]);
     let given = plan(&new, &tree(&[("etc/rules/gone", ""), ("etc/shared/x/gone", "")]));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use outrider_core::{Digest, Entry, FileRule, FilesTable, Manifest, Plan, RelPath, diff};
+use outrider_core::{Digest, Entry, FileRule, FilesTable, Manifest, Plan, RelPath, diff, keep_unseen};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -68,6 +68,15 @@ fn the_plan_of_specification_8_6_is_written_to_the_byte() {
          1700000000.25, \"cluster_item_key\": \"etc/lists/\", \"merged\": false, \"hash\": \"{lists}\"}}}}}}"
     );
     assert_eq!(wire(&plan), expected);
+}
+
+#[test]
+fn threat_36_what_the_source_could_not_look_at_is_not_deleted() {
+    let theirs = ["a/b", "a/c", "a/c.d/e", "a/d/e/f"].map(|path| entry(path, "a/", b""));
+    let plan = diff(&Manifest::default(), &theirs.to_vec().into(), &FilesTable::default());
+    assert_eq!(plan.extra.len(), 4);
+    let plan = keep_unseen(plan, &["a/c".to_owned(), "a/d".to_owned()]);
+    assert_eq!(plan.extra.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), ["a/b", "a/c.d/e"]);
 }
 
 #[test]

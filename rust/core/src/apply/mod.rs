@@ -142,6 +142,11 @@ impl Applier {
         let mut stages = Stages::begin(workspace, number, self.owner)?;
         let Unpacked { plan, files } = unpack::unpack(source, self.budget, &self.table, &mut stages)?;
         verify::verify(&plan, &files, &self.table)?;
+        if plan.is_empty() {
+            // No new version, so the previous one stays: a master sends this when all files wait for a later round.
+            workspace.discard(number)?;
+            return Ok(Applied::default());
+        }
         let files = listed(&plan, files, &mut stages)?;
         let survey = survey::survey(workspace.home, &self.table, &mut stages, &plan, &files)?;
         for step in survey.steps.iter().filter(|step| step.kind == Kind::PutFolder) {
