@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from outrider._native import Entry, Manifest, Plan, diff
 
-__all__ = ["Entry", "Manifest", "NodeInfo", "Plan", "diff"]
+__all__ = ["Entry", "Manifest", "NodeInfo", "Plan", "diff", "endpoint"]
 
 
 class NodeInfo(Struct, frozen=True, kw_only=True):
@@ -16,3 +16,8 @@ class NodeInfo(Struct, frozen=True, kw_only=True):
     type: str
     version: str
     address: str
+
+
+def endpoint(host: str, port: int) -> str:
+    """An address and a port as people write them: an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -12,7 +12,7 @@ from outrider.logs import Tag, task_logger
 from outrider.master.handler import MasterHandler
 from outrider.master.roster import Roster
 from outrider.master.source import Source
-from outrider.model import NodeInfo
+from outrider.model import NodeInfo, endpoint
 from outrider.ports import Listener, Ports
 from outrider.protocol.seal import KeyRing
 from outrider.settings import Settings
@@ -99,7 +99,7 @@ class Master:
 
         listener = await self._ports.network.listen(link.bind_addr, link.port, accept)
         self.addresses = listener.addresses
-        self._log.info("listening on %s", ", ".join(f"{host}:{port}" for host, port in self.addresses))
+        self._log.info("listening on %s", ", ".join(endpoint(host, port) for host, port in self.addresses))
         self.started.set()
         return listener
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 
 from outrider.errors import SettingsError, TransportError
+from outrider.model import endpoint
 from outrider.ports import Listener
 
 _DIAL_TIMEOUT_S = 20
@@ -42,7 +44,7 @@ class TcpNetwork:
         except TimeoutError:
             raise TransportError(f"no answer within {_DIAL_TIMEOUT_S} s") from None
         except OSError as error:
-            raise TransportError(error.strerror or str(error)) from error
+            raise TransportError(_reason(error)) from error
         _tune(transport)
         return protocol
 
@@ -56,10 +58,17 @@ class TcpNetwork:
                 server = await asyncio.get_running_loop().create_server(factory, host, port, backlog=_BACKLOG)
         except OSError as error:
             raise SettingsError(
-                f"link.bind_addr, link.port: cannot listen on {host}:{port}: {error.strerror or error}; "
+                f"link.bind_addr, link.port: cannot listen on {endpoint(host, port)}: {_reason(error)}; "
                 "is another master running there?"
             ) from error
         return TcpListener(server)
+
+
+def _reason(error: OSError) -> str:
+    """What the system said; asyncio puts the call that failed in its place."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _tune(transport: asyncio.BaseTransport) -> None:

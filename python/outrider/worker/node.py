@@ -9,7 +9,7 @@ from typing import Any
 from outrider.errors import OutriderError, RefusedByPeer, SettingsError, TransportError
 from outrider.exchange.session import Ground
 from outrider.logs import Tag, task_logger
-from outrider.model import NodeInfo
+from outrider.model import NodeInfo, endpoint
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.seal import KeyRing
@@ -124,7 +124,7 @@ class Worker:
         try:
             await self._ports.network.dial(link.nodes[0], link.port, lambda: channel)
         except TransportError as error:
-            raise TransportError(f"cannot reach the master at {link.nodes[0]}:{link.port}: {error}") from error
+            raise TransportError(f"cannot reach the master at {endpoint(link.nodes[0], link.port)}: {error}") from error
         try:
             await handler.hello()
         except TransportError as error:
