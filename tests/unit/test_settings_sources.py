@@ -52,3 +52,10 @@ def test_relative_paths_of_the_file_start_at_its_folder(tmp_path: Path, monkeypa
 
 def test_the_variable_that_names_the_file_is_no_setting() -> None:
     assert Settings.load(None, {"OUTRIDER_CONFIG": "/somewhere"}).warnings == ()
+
+
+@pytest.mark.parametrize("variable", ["OUTRIDER_LINK_PORT", "OUTRIDER_PORT"])
+def test_a_variable_that_is_not_quite_a_key_is_told(variable: str) -> None:
+    settings = Settings.load(None, {variable: "2000"})
+    assert settings.link.port == 1516
+    assert settings.warnings == (f"{variable} is not read: did you mean OUTRIDER_LINK__PORT?",)

@@ -69,7 +69,7 @@ def from_environment(environ: Mapping[str, str]) -> tuple[dict[str, Given], list
         if "__" in rest:
             name = rest.lower().replace("__", ".")
             values[name] = Given(environ[variable], f"environment {variable}", text=True)
-        elif meant := [name for name in CATALOGUE if name.rpartition(".")[2] == rest.lower()]:
+        elif meant := [name for name in CATALOGUE if rest.lower() in {name.replace(".", "_"), name.rpartition(".")[2]}]:
             warnings.append(f"{variable} is not read: did you mean {variable_of(meant[0])}?")
     return values, warnings
 

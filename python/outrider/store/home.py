@@ -41,9 +41,14 @@ class Home:
             raise SettingsError(
                 f"node.home: another node runs on {self.path}; stop it, or give this one a home of its own"
             ) from None
-        for left in (self.path / _TRANSFERS).iterdir():
-            if not left.is_socket():
-                remove(left)
+        try:
+            with _store_error("empty", self.path / _TRANSFERS):
+                for left in (self.path / _TRANSFERS).iterdir():
+                    if not left.is_socket():
+                        remove(left)
+        except StoreError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give the home back."""
@@ -76,4 +81,6 @@ def _store_error(action: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"cannot {action} {path}: {error.strerror}; check its owner and its mode") from error
+        # The system names what it stumbled over, which may lie above or below.
+        at = error.filename or path
+        raise StoreError(f"cannot {action} {at}: {error.strerror}; check what it is, its owner and its mode") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from pathlib import Path
 
@@ -55,9 +56,27 @@ def test_transfers_of_a_worker_have_a_folder_of_their_own(tmp_path: Path) -> Non
 def test_a_home_that_cannot_be_prepared_says_what_to_check(tmp_path: Path) -> None:
     (tmp_path / "queue").touch()
     home = Home(tmp_path)
-    with pytest.raises(StoreError, match="check its owner and its mode"):
+    with pytest.raises(StoreError, match=r"queue.*check what it is, its owner and its mode"):
         home.open()
     home.close()
+
+
+def test_a_home_that_cannot_be_emptied_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "queue" / "cluster").mkdir(parents=True)
+    left = tmp_path / "queue" / "cluster" / "left"
+    left.touch()
+
+    def refuse(path: Path, **_: bool) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(StoreError, match=f"cannot empty {left}: Operation not permitted"):
+            Home(tmp_path).open()
+    second = Home(tmp_path)
+    second.open()
+    second.close()
+    assert not left.exists()
 
 
 def test_removing_what_is_gone_is_no_error(tmp_path: Path) -> None:
