@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+_WIDTH = 120
+"""Columns where no terminal says how many there are; the default of 80 would fold the lines of a log."""
+
 
 @dataclass(slots=True)
 class Step:
@@ -34,6 +37,8 @@ class Show:
 
     def __init__(self, *, as_json: bool) -> None:
         self._console = Console(stderr=as_json)
+        if not self._console.is_terminal:
+            self._console.width = _WIDTH
         self._as_json = as_json
         self._steps: list[Step] = []
         self._running: Step | None = None
@@ -76,7 +81,7 @@ class Show:
 
     def _table(self) -> Table:
         table = Table(title="One master, two workers, real processes on loopback", title_justify="left")
-        table.add_column("step", min_width=48)
+        table.add_column("step", min_width=18, max_width=48)
         for title in ("files", "worker1", "worker2", "sent"):
             table.add_column(title, justify="right")
         table.add_column("trees")

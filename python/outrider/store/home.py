@@ -12,7 +12,7 @@ from pathlib import Path
 from outrider.errors import SettingsError, StoreError
 
 _TRANSFERS = Path("queue/cluster")
-_FOLDER_MODE = 0o770
+FOLDER_MODE = 0o770
 
 
 class Home:
@@ -31,8 +31,8 @@ class Home:
             raise SettingsError(f"node.home: {self.path} is not a folder; create it, or name another, e.g. /var/ossec")
         state = self.path / ".outrider"
         with _store_error("prepare", state):
-            state.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-            (self.path / _TRANSFERS).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            state.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            (self.path / _TRANSFERS).mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             self._lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,7 +60,7 @@ class Home:
         """Make the folder for what is sent to and received from ``worker``."""
         folder = self.transfers(worker)
         with _store_error("make", folder):
-            folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         return folder
 
     def transfers(self, worker: str) -> Path:

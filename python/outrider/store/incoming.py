@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from outrider.errors import StoreError
+from outrider.store.home import FOLDER_MODE
 
 
 class IncomingFile:
@@ -26,6 +27,8 @@ class IncomingFile:
         self._sha256 = hashlib.sha256()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
+            # Others empty queue/ at times, the folder included.
+            self.path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True, parents=True)
             self._file = os.open(self.path, flags, 0o640)
         except OSError as error:
             raise StoreError(f"cannot receive {self.path.name}: {error.strerror}") from error

@@ -73,3 +73,10 @@ def test_a_full_disk_gives_the_file_up() -> None:
     file._file = -1
     with pytest.raises(StoreError, match="given up"):
         file.write(b"x")
+
+
+def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
+    file = opened(tmp_path / "queue" / "cluster" / "worker1" / "a")
+    assert file.finish(hashlib.sha256().digest())
+    assert file.path.exists()
+    assert file.path.parent.stat().st_mode & 0o007 == 0
