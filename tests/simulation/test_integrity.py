@@ -159,6 +159,26 @@ def test_threat_36_a_file_that_the_master_cannot_look_at_is_not_deleted(tmp_path
     simulate(tmp_path, story)
 
 
+def test_a_worker_that_cannot_remove_what_it_replaced_is_in_step_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(_: FileTree) -> int:
+        raise SyncError("the disk is read-only")
+
+    async def story(cluster: Cluster) -> None:
+        cluster.write("master", TREE)
+        await cluster.master()
+        cluster.worker("worker1")
+        await cluster.until(lambda: cluster.in_step("worker1"), within_s=30)
+        await asyncio.sleep(5)
+
+    monkeypatch.setattr(FileTree, "sweep", fails)
+    with caplog.at_level(logging.WARNING, "outrider"):
+        simulate(tmp_path, story)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["what was replaced cannot be removed yet: the disk is read-only"]
+
+
 def test_a_master_that_cannot_pack_says_so_and_the_round_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,7 +136,10 @@ class Integrity:
 
     async def sweep(self) -> None:
         """Remove what the last apply replaced, after the master has its answer."""
-        await self._tree.sweep()
+        try:
+            await self._tree.sweep()
+        except OutriderError as error:
+            self.log.warning("what was replaced cannot be removed yet: %s", error)
 
     async def _patiently(self, verdict: asyncio.Future[Verdict]) -> Verdict:
         """Wait for the master's word: for a while if nothing comes, to the end if files do."""
