@@ -111,7 +111,7 @@ class Plan:
     def __str__(self) -> str:
         """For people: the counts, then one line for each file: ``+`` missing, ``~`` shared, ``-`` extra."""
     def __eq__(self, other: object, /) -> bool: ...
-    __hash__: ClassVar[None]  # type: ignore[assignment]
+    def __hash__(self) -> int: ...
     def to_json(self) -> str:
         """For programs: ``counts``, and the paths of ``missing``, ``shared`` and ``extra``."""
     def to_wire(self) -> bytes:

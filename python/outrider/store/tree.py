@@ -12,7 +12,7 @@ from outrider._native import read_manifest as read_manifest_file
 from outrider.ports import Threads
 from outrider.settings import Settings
 
-__all__ = ["Applied", "FileTree", "files_table", "open_tree"]
+__all__ = ["Applied", "FileTree", "Packer", "files_table", "open_tree"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

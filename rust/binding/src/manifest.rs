@@ -1,5 +1,6 @@
 //! Entries, manifests and plans as Python sees them: immutable, shared, never copied as a whole.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use outrider_core as core;
@@ -118,6 +119,19 @@ impl Plan {
 
     fn __bool__(&self) -> bool {
         !self.0.is_empty()
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> u64 {
+        py.detach(|| {
+            let mut hasher = DefaultHasher::new();
+            for group in [&self.0.missing, &self.0.shared, &self.0.extra] {
+                group.len().hash(&mut hasher);
+                for entry in group {
+                    (&entry.path, entry.digest).hash(&mut hasher);
+                }
+            }
+            hasher.finish()
+        })
     }
 
     fn __str__(&self) -> String {

@@ -5,9 +5,10 @@
 //! stands at its end; it is replaced by rename and never synced, since its loss costs time alone.
 //!
 //! ```text
-//! magic "OUTRIDX1", u32 number of folders; then for each folder, sorted by path:
-//!   u16 length, path, u32 bytes of its entries; then for each entry, sorted by name:
+//! magic "OUTRIDX2"; then for each folder, sorted by path:
+//!   u16 length, path; then for each entry, sorted by name:
 //!     u8 length, name, u64 ino, u64 size, i64 mtime_ns, i64 ctime_ns, 64 bytes digest
+//!   u8 0, behind the last entry
 //! 64 bytes BLAKE2b-512 of all before; all numbers little-endian
 //! ```
 //!
@@ -17,7 +18,7 @@
 //! began later than the file's ctime by more than a tick ([`Stat::settled`]); else the next scan reads
 //! the file again. What an attacker or a jumping clock hides even so is found by a scan with `rehash`.
 
-use std::collections::HashSet;
+use std::cmp::Ordering;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,12 +26,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 
 use crate::beneath::Home;
+use crate::digest::Summed;
 use crate::table::OWN_FOLDER;
-use crate::{Digest, Error, Hasher, RelPath, Result};
+use crate::{Digest, Error, RelPath, Result};
 
-const MAGIC: &[u8; 8] = b"OUTRIDX1";
+const MAGIC: &[u8; 8] = b"OUTRIDX2";
 const DIGEST: usize = 64;
-const FIXED: usize = 32 + DIGEST;
 
 /// How long after its last change a file must have been looked at for its digest to be kept.
 pub const SETTLE: Duration = Duration::from_millis(20);
@@ -88,7 +89,7 @@ impl From<&rustix::fs::Stat> for Stat {
 
 /// One file that was hashed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Record {
+pub(crate) struct Record {
     /// Path below the home.
     pub path: RelPath,
     /// How it looked.
@@ -97,23 +98,63 @@ pub struct Record {
     pub digest: Digest,
 }
 
+/// What an apply did to one file.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// Path below the home.
+    pub path: &'a RelPath,
+    /// How the file looks now and what it holds; `None` to forget it.
+    pub now: Option<(Stat, Digest)>,
+}
+
 /// Brings the index up to date after an apply, so that the next scan only stats.
 ///
-/// `written` are the files as they stand now; each stat must be taken later than [`SETTLE`] after the
-/// file's last rename, for the reason above, and be known to belong to the content of its digest
-/// (same inode, size and mtime as the staged file that was verified). `removed` are forgotten.
+/// `changes` come in the [`order`] of the index: it is written while they are made. Each stat must be
+/// taken later than [`SETTLE`] after the file's last rename, for the reason above, and be known to
+/// belong to the content of its digest (same inode, size and mtime as the staged file that was verified).
 ///
 /// # Errors
 /// [`Error::Io`] if the index cannot be replaced; the old one then stands, and its entries for changed
 /// files no longer match their stat, so it does no harm.
-pub fn update(home: &Path, written: Vec<Record>, removed: &[RelPath]) -> Result<()> {
+pub fn update<'a>(home: &Path, changes: impl Iterator<Item = Change<'a>>) -> Result<()> {
     let home = Home::open(home)?;
     let index = Index::load(&home);
-    let told: HashSet<&RelPath> = written.iter().map(|record| &record.path).chain(removed).collect();
-    let mut all: Vec<Record> = index.records().filter(|record| !told.contains(&record.path)).collect();
-    drop(index);
-    all.extend(written);
-    save(&home, all.iter())
+    replace(&home, merge(index.rows(), changes))
+}
+
+/// How the index is sorted: by folder, then by name.
+#[must_use]
+pub fn order(a: &RelPath, b: &RelPath) -> Ordering {
+    (a.folder(), a.name()).cmp(&(b.folder(), b.name()))
+}
+
+/// One file in the index.
+struct Row<'a> {
+    folder: &'a str,
+    name: &'a str,
+    stat: Stat,
+    digest: Digest,
+}
+
+/// The old rows with the changes worked in; all in order.
+fn merge<'r, 'c: 'r>(
+    old: impl Iterator<Item = Row<'r>>,
+    changes: impl Iterator<Item = Change<'c>>,
+) -> impl Iterator<Item = Row<'r>> {
+    let (mut old, mut changes) = (old.peekable(), changes.peekable());
+    std::iter::from_fn(move || {
+        loop {
+            let Some(Change { path, .. }) = changes.peek() else { return old.next() };
+            let (folder, name) = (path.folder(), path.name());
+            if let Some(before) = old.next_if(|row| (row.folder, row.name) < (folder, name)) {
+                return Some(before);
+            }
+            old.next_if(|row| (row.folder, row.name) == (folder, name));
+            if let Some((stat, digest)) = changes.next()?.now {
+                return Some(Row { folder, name, stat, digest });
+            }
+        }
+    })
 }
 
 /// The index in memory: the file's bytes, and where each folder begins.
@@ -146,11 +187,11 @@ impl Index {
         Known { bytes: at.and_then(|at| self.bytes.get(self.folders[at].entries.clone())).unwrap_or_default() }
     }
 
-    fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        self.folders.iter().flat_map(|folder| {
-            self.folder(folder.path.as_str()).filter_map(|(name, stat, digest)| {
-                let path = RelPath::new(&format!("{}/{}", folder.path, std::str::from_utf8(name).ok()?)).ok()?;
-                Some(Record { path, stat, digest })
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.folders.iter().flat_map(|Folder { path, entries }| {
+            let known = Known { bytes: self.bytes.get(entries.clone()).unwrap_or_default() };
+            known.filter_map(|(name, stat, digest)| {
+                Some(Row { folder: path.as_str(), name: std::str::from_utf8(name).ok()?, stat, digest })
             })
         })
     }
@@ -169,15 +210,15 @@ impl Index {
         let end = body.len();
         bytes.truncate(end);
         let mut rest = bytes.strip_prefix(MAGIC)?;
-        let count = u32::from_le_bytes(take(&mut rest)?);
         let (mut folders, mut len) = (Vec::new(), 0);
-        for _ in 0..count {
+        while !rest.is_empty() {
             let length = usize::from(u16::from_le_bytes(take(&mut rest)?));
             let path = RelPath::new(std::str::from_utf8(rest.split_off(..length)?).ok()?).ok()?;
-            let length = usize::try_from(u32::from_le_bytes(take(&mut rest)?)).ok()?;
             let start = end - rest.len();
-            len += Known { bytes: rest.split_off(..length)? }.count();
-            folders.push(Folder { path, entries: start..start + length });
+            let mut known = Known { bytes: rest };
+            len += known.by_ref().count();
+            rest = known.bytes;
+            folders.push(Folder { path, entries: start..end - rest.len() });
         }
         Some(Self { bytes, folders, len })
     }
@@ -192,7 +233,7 @@ impl<'a> Iterator for Known<'a> {
     type Item = (&'a [u8], Stat, Digest);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let [length] = take(&mut self.bytes)?;
+        let [length] = take(&mut self.bytes).filter(|[length]| *length > 0)?;
         let name = self.bytes.split_off(..usize::from(length))?;
         let stat = Stat {
             ino: u64::from_le_bytes(take(&mut self.bytes)?),
@@ -210,22 +251,23 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     Some(*first)
 }
 
-/// A record with its path taken apart once, since sorting asks often.
-struct Named<'a> {
-    folder: &'a str,
-    name: &'a str,
-    record: &'a Record,
-}
-
 /// Replaces the index of this home by these records.
 pub(crate) fn save<'a>(home: &Home, records: impl Iterator<Item = &'a Record>) -> Result<()> {
-    let mut records: Vec<Named<'a>> =
-        records.map(|record| Named { folder: record.path.folder(), name: record.path.name(), record }).collect();
-    records.sort_by(|a, b| (a.folder, a.name).cmp(&(b.folder, b.name)));
-    replace(home, &records).map_err(Error::io("write", home.join(".outrider/index")))
+    let mut records: Vec<&Record> = records.collect();
+    // All but sorted, coming from a scan; the stable sort is made for that.
+    records.sort_by(|a, b| order(&a.path, &b.path));
+    let row = |record: &'a Record| {
+        let (folder, name) = (record.path.folder(), record.path.name());
+        Row { folder, name, stat: record.stat, digest: record.digest }
+    };
+    replace(home, records.into_iter().map(row))
 }
 
-fn replace(home: &Home, records: &[Named<'_>]) -> io::Result<()> {
+fn replace<'a>(home: &Home, rows: impl Iterator<Item = Row<'a>>) -> Result<()> {
+    try_replace(home, rows).map_err(Error::io("write", home.join(".outrider/index")))
+}
+
+fn try_replace<'a>(home: &Home, rows: impl Iterator<Item = Row<'a>>) -> io::Result<()> {
     match mkdirat(home, OWN_FOLDER, Mode::RWXU) {
         Err(error) if error != rustix::io::Errno::EXIST => return Err(error.into()),
         _ => {}
@@ -234,7 +276,7 @@ fn replace(home: &Home, records: &[Named<'_>]) -> io::Result<()> {
     let _ = unlinkat(&own, "index.tmp", AtFlags::empty());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = std::fs::File::from(openat(&own, "index.tmp", flags, Mode::RUSR | Mode::WUSR)?);
-    let written = write(Summed { out: BufWriter::with_capacity(256 * 1024, file), sum: Hasher::default() }, records)
+    let written = write(Summed::new(BufWriter::with_capacity(256 * 1024, file)), rows)
         .and_then(|()| Ok(renameat(&own, "index.tmp", &own, "index")?));
     if written.is_err() {
         let _ = unlinkat(&own, "index.tmp", AtFlags::empty());
@@ -242,41 +284,30 @@ fn replace(home: &Home, records: &[Named<'_>]) -> io::Result<()> {
     written
 }
 
-fn write(mut out: Summed<impl Write>, records: &[Named<'_>]) -> io::Result<()> {
+fn write<'a>(mut out: Summed<impl Write>, rows: impl Iterator<Item = Row<'a>>) -> io::Result<()> {
     let too_long = |_| io::Error::other("a name is too long for the index");
-    let folders = || records.chunk_by(|a, b| a.folder == b.folder);
-    out.put(MAGIC)?;
-    out.put(&u32::try_from(folders().count()).map_err(too_long)?.to_le_bytes())?;
-    for folder in folders() {
-        let path = folder.first().map_or("", |first| first.folder);
-        out.put(&u16::try_from(path.len()).map_err(too_long)?.to_le_bytes())?;
-        out.put(path.as_bytes())?;
-        let length: usize = folder.iter().map(|file| 1 + file.name.len() + FIXED).sum();
-        out.put(&u32::try_from(length).map_err(too_long)?.to_le_bytes())?;
-        for Named { name, record: Record { stat, digest, .. }, .. } in folder {
-            out.put(&[u8::try_from(name.len()).map_err(too_long)?])?;
-            out.put(name.as_bytes())?;
-            out.put(&stat.ino.to_le_bytes())?;
-            out.put(&stat.size.to_le_bytes())?;
-            out.put(&stat.mtime_ns.to_le_bytes())?;
-            out.put(&stat.ctime_ns.to_le_bytes())?;
-            out.put(&digest.0)?;
+    let mut open = None;
+    out.write_all(MAGIC)?;
+    for Row { folder, name, stat, digest } in rows {
+        if open != Some(folder) {
+            if open.replace(folder).is_some() {
+                out.write_all(&[0])?;
+            }
+            out.write_all(&u16::try_from(folder.len()).map_err(too_long)?.to_le_bytes())?;
+            out.write_all(folder.as_bytes())?;
         }
+        out.write_all(&[u8::try_from(name.len()).map_err(too_long)?])?;
+        out.write_all(name.as_bytes())?;
+        out.write_all(&stat.ino.to_le_bytes())?;
+        out.write_all(&stat.size.to_le_bytes())?;
+        out.write_all(&stat.mtime_ns.to_le_bytes())?;
+        out.write_all(&stat.ctime_ns.to_le_bytes())?;
+        out.write_all(&digest.0)?;
     }
-    let sum = out.sum.finish();
-    out.out.write_all(&sum.0)?;
-    out.out.flush()
-}
-
-/// A writer that remembers the digest of what went through.
-struct Summed<W> {
-    out: W,
-    sum: Hasher,
-}
-
-impl<W: Write> Summed<W> {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.sum.update(bytes);
-        self.out.write_all(bytes)
+    if open.is_some() {
+        out.write_all(&[0])?;
     }
+    let (mut out, sum) = out.finish();
+    out.write_all(&sum.0)?;
+    out.flush()
 }

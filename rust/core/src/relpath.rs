@@ -6,15 +6,16 @@
 //! business: folders are opened beneath a handle.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{Error, Result};
 
 const COMPONENT_BYTES: usize = 255;
 const PATH_BYTES: usize = 4096;
 
-/// A checked path of one file, relative to the root of its tree.
+/// A checked path of one file, relative to the root of its tree. Its copies share one text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelPath(Box<str>);
+pub struct RelPath(Arc<str>);
 
 impl RelPath {
     /// Checks `path`.

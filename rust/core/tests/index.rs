@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use outrider_core::index::{Record, SETTLE, Stat, update};
+use outrider_core::index::{Change, SETTLE, Stat, order, update};
 use outrider_core::{Digest, FileRule, FilesTable, RelPath, Scan, ScanOptions, scan};
 use tempfile::TempDir;
 
@@ -20,10 +20,17 @@ fn look(home: &Path) -> Scan {
     scan(home, &table, ScanOptions::default()).unwrap()
 }
 
-fn record(home: &Path, path: &str) -> Record {
-    let stat = rustix::fs::stat(home.join(path)).unwrap();
-    let digest = Digest::of(&fs::read(home.join(path)).unwrap());
-    Record { path: RelPath::new(path).unwrap(), stat: Stat::from(&stat), digest }
+/// Tells the index of written and removed files.
+fn apply(home: &Path, written: &[&str], removed: &[&str]) -> outrider_core::Result<()> {
+    let look = |path: &RelPath| {
+        let at = home.join(path.as_str());
+        let stat = Stat::from(&rustix::fs::stat(&at).unwrap());
+        (stat, Digest::of(&fs::read(at).unwrap()))
+    };
+    let mut paths: Vec<RelPath> = written.iter().chain(removed).map(|path| RelPath::new(path).unwrap()).collect();
+    paths.sort_by(order);
+    let now = |path: &RelPath| written.contains(&path.as_str()).then(|| look(path));
+    update(home, paths.iter().map(|path| Change { path, now: now(path) }))
 }
 
 fn tree(files: &[&str]) -> TempDir {
@@ -44,8 +51,7 @@ fn after_an_update_the_next_scan_only_stats() {
     }
     fs::remove_file(home.path().join("a/gone")).unwrap();
     std::thread::sleep(SETTLE);
-    let written = ["a/old", "a/b/new"].map(|path| record(home.path(), path)).to_vec();
-    update(home.path(), written, &[RelPath::new("a/gone").unwrap()]).unwrap();
+    apply(home.path(), &["a/old", "a/b/new"], &["a/gone"]).unwrap();
     let index = fs::read(home.path().join(".outrider/index")).unwrap();
     let scan = look(home.path());
     assert_eq!(scan.hashed, 0);
@@ -58,14 +64,14 @@ fn after_an_update_the_next_scan_only_stats() {
 fn an_update_makes_the_first_index_of_a_home() {
     let home = tree(&["a/x"]);
     std::thread::sleep(SETTLE);
-    update(home.path(), vec![record(home.path(), "a/x")], &[]).unwrap();
+    apply(home.path(), &["a/x"], &[]).unwrap();
     assert_eq!(look(home.path()).hashed, 0);
 }
 
 #[test]
 fn a_record_that_no_longer_fits_its_file_is_not_believed() {
     let home = tree(&["a/x"]);
-    update(home.path(), vec![record(home.path(), "a/x")], &[]).unwrap();
+    apply(home.path(), &["a/x"], &[]).unwrap();
     fs::write(home.path().join("a/x"), "other").unwrap();
     let scan = look(home.path());
     assert_eq!((scan.hashed, scan.manifest.get("a/x").unwrap().digest), (1, Digest::of(b"other")));
@@ -75,7 +81,7 @@ fn a_record_that_no_longer_fits_its_file_is_not_believed() {
 fn threat_25_the_index_is_not_written_through_a_link() {
     let home = tree(&["a/x", "elsewhere/x"]);
     std::os::unix::fs::symlink("elsewhere", home.path().join(".outrider")).unwrap();
-    assert!(update(home.path(), vec![], &[]).is_err());
+    assert!(apply(home.path(), &[], &[]).is_err());
     let scan = look(home.path());
     assert_eq!(scan.manifest.entries().len(), 1);
     assert_eq!(scan.problems[0].path, ".outrider/index");

@@ -42,6 +42,8 @@ def test_the_recorded_comparison_is_ours() -> None:
     assert plan.counts == (2, 3, 1)
     assert plan
     assert Plan.from_wire(plan.to_wire()) == plan
+    assert hash(Plan.from_wire(plan.to_wire())) == hash(plan)
+    assert hash(Plan.from_wire(b"{}")) != hash(plan)
     assert str(plan).splitlines()[0] == "2 missing, 3 shared, 1 extra"
     assert json.loads(plan.to_json())["extra"] == ["etc/lists/extra_on_worker"]
     assert not diff(master, master, TABLE)

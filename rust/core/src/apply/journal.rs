@@ -5,16 +5,18 @@
 //! rename commits it, a third marks it as one to take back: each is one atomic decision.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
 use rustix::io::Errno;
+use serde::ser::{SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
 
 use super::stage::Stages;
 use super::steps::{Kind, Step};
 use super::workspace::{HIDDEN, JOURNAL, UNDO, Workspace, failed};
+use crate::digest::Summed;
 use crate::{Digest, Error, RelPath, Result};
 
 /// Its name in the stage while it is written.
@@ -28,23 +30,25 @@ pub(super) struct Journal {
     pub(super) steps: Vec<Step>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Text<S> {
+/// How a journal is read; it is written by [`Serialize`], a step at a time.
+#[derive(Deserialize)]
+struct Text {
     number: u64,
     mounts: Vec<String>,
-    /// Kind, inode number, path, mount, item.
-    steps: Vec<(char, u64, S, usize, u64)>,
+    steps: Vec<StepText<String>>,
 }
+
+/// Kind, inode number, path, mount, item.
+type StepText<S> = (char, u64, S, usize, u64);
 
 impl Journal {
     /// Writes it aside; [`activate`] makes it count.
     pub(super) fn write(&self, workspace: &Workspace<'_>, stages: &mut Stages<'_>) -> Result<()> {
-        let json = self.to_json()?;
         let path = workspace.stage_path("", self.number).join(PLAN);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(stages.stage(0)?, PLAN, flags, Mode::RUSR | Mode::WUSR).map_err(failed("make", &path))?;
-        let text = [Digest::of(&json).to_string().as_bytes(), b"\n", &json].concat();
-        File::from(file).write_all(&text).map_err(Error::io("write", path))
+        let mut out = BufWriter::new(File::from(file));
+        self.write_to(&mut out).and_then(|()| out.flush()).map_err(Error::io("write", path))
     }
 
     /// The journal of this name, if there is one.
@@ -60,18 +64,13 @@ impl Journal {
         Self::parse(&text).map(Some)
     }
 
-    fn to_json(&self) -> Result<Vec<u8>> {
-        let steps = self.steps.iter().map(|step| {
-            let (kind, ino) = match step.kind {
-                Kind::Put(ino) => ('p', ino),
-                Kind::PutFolder => ('f', 0),
-                Kind::Swap(ino) => ('s', ino),
-                Kind::Take => ('t', 0),
-            };
-            (kind, ino, step.path.as_str(), step.mount, step.item)
-        });
-        let text = Text { number: self.number, mounts: self.mounts.clone(), steps: steps.collect() };
-        serde_json::to_vec(&text).map_err(|error| damaged(&error.to_string()))
+    /// The digest stands first, so the text is made twice: it may be large, and is never held.
+    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut summed = Summed::new(io::sink());
+        serde_json::to_writer(&mut summed, self)?;
+        let (_, digest) = summed.finish();
+        writeln!(out, "{digest}")?;
+        Ok(serde_json::to_writer(out, self)?)
     }
 
     fn parse(text: &[u8]) -> Result<Self> {
@@ -80,8 +79,8 @@ impl Journal {
         if digest != format!("{}\n", Digest::of(json)).as_bytes() {
             return Err(damaged("its digest does not match"));
         }
-        let text: Text<String> = serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))?;
-        let step = |(kind, ino, path, mount, item): (char, u64, String, usize, u64)| {
+        let text: Text = serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))?;
+        let step = |(kind, ino, path, mount, item): StepText<String>| {
             let kind = match kind {
                 'p' => Kind::Put(ino),
                 'f' => Kind::PutFolder,
@@ -96,6 +95,33 @@ impl Journal {
         };
         let steps = text.steps.into_iter().map(step).collect::<Result<_>>()?;
         Ok(Self { number: text.number, mounts: text.mounts, steps })
+    }
+}
+
+impl Serialize for Journal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = serializer.serialize_struct("Journal", 3)?;
+        text.serialize_field("number", &self.number)?;
+        text.serialize_field("mounts", &self.mounts)?;
+        text.serialize_field("steps", &Steps(&self.steps))?;
+        text.end()
+    }
+}
+
+struct Steps<'a>(&'a [Step]);
+
+impl Serialize for Steps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|step| {
+            let (kind, ino) = match step.kind {
+                Kind::Put(ino) => ('p', ino),
+                Kind::PutFolder => ('f', 0),
+                Kind::Swap(ino) => ('s', ino),
+                Kind::Take => ('t', 0),
+            };
+            let text: StepText<&str> = (kind, ino, step.path.as_str(), step.mount, step.item);
+            text
+        }))
     }
 }
 
@@ -168,8 +194,9 @@ mod tests {
     }
 
     fn text(journal: &Journal) -> Vec<u8> {
-        let json = journal.to_json().unwrap();
-        [Digest::of(&json).to_string().as_bytes(), b"\n", &json].concat()
+        let mut text = Vec::new();
+        journal.write_to(&mut text).unwrap();
+        text
     }
 
     #[test]

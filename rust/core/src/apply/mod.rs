@@ -13,20 +13,21 @@ mod journal;
 mod recover;
 mod remember;
 mod stage;
+mod staged;
 mod steps;
 mod survey;
 mod unpack;
 mod verify;
 mod workspace;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use journal::Journal;
-use stage::{Staged, Stages};
+use stage::Stages;
+use staged::StagedFiles;
 use steps::{Kind, Mover};
 use survey::Survey;
 use unpack::Unpacked;
@@ -140,14 +141,14 @@ impl Applier {
         let mut clock = Clock(Instant::now());
         let mut times = Times::default();
         let mut stages = Stages::begin(workspace, number, self.owner)?;
-        let Unpacked { plan, files } = unpack::unpack(source, self.budget, &self.table, &mut stages)?;
+        let Unpacked { plan, mut files } = unpack::unpack(source, self.budget, &self.table, &mut stages)?;
         verify::verify(&plan, &files, &self.table)?;
         if plan.is_empty() {
             // No new version, so the previous one stays: a master sends this when all files wait for a later round.
             workspace.discard(number)?;
             return Ok(Applied::default());
         }
-        let files = listed(&plan, files, &mut stages)?;
+        drop_unlisted(&plan, &mut files, &mut stages)?;
         let survey = survey::survey(workspace.home, &self.table, &mut stages, &plan, &files)?;
         for step in survey.steps.iter().filter(|step| step.kind == Kind::PutFolder) {
             stages.make_folder(step.mount, step.item)?;
@@ -169,25 +170,18 @@ impl Applier {
             return Err(recover::take_back(workspace, &journal, error));
         }
         // The tree is new whether this succeeds or not; without it the next scan reads what changed.
-        let _ = remember::remember(workspace.home, &journal.steps, &files, renamed);
+        let _ = remember::remember(workspace.home, journal.steps, &files, renamed);
         times.commit = clock.lap();
-        let bytes_written = files.values().map(|file| file.stat.size).sum();
-        Ok(Applied { written: files.len(), plan: Arc::new(plan), deleted, folders_removed, bytes_written, times })
+        let (written, bytes_written) = (files.len(), files.bytes());
+        Ok(Applied { written, plan: Arc::new(plan), deleted, folders_removed, bytes_written, times })
     }
 }
 
 /// Drops what the plan does not list.
-fn listed(
-    plan: &Plan,
-    mut files: HashMap<RelPath, Staged>,
-    stages: &mut Stages<'_>,
-) -> Result<HashMap<RelPath, Staged>> {
-    let mut kept = HashMap::with_capacity(files.len());
-    for entry in plan.written() {
-        kept.extend(files.remove_entry(&entry.path));
-    }
-    files.into_values().try_for_each(|unlisted| stages.drop_item(unlisted))?;
-    Ok(kept)
+fn drop_unlisted(plan: &Plan, files: &mut StagedFiles, stages: &mut Stages<'_>) -> Result<()> {
+    let mut listed: Vec<&RelPath> = plan.written().map(|entry| &entry.path).collect();
+    listed.sort_unstable();
+    files.keep(&listed).into_iter().try_for_each(|unlisted| stages.drop_item(unlisted))
 }
 
 fn exchange(workspace: &Workspace<'_>, journal: &Journal, emptied: &[(usize, Vec<String>)]) -> Result<()> {

@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
 use rustix::io::Errno;
 
-use super::stage::{Staged, Stages, link_in_the_way, mount_in};
+use super::stage::{Stages, link_in_the_way, mount_in};
+use super::staged::StagedFiles;
 use super::steps::{Kind, Step};
 use super::workspace::{failed, names};
 use crate::beneath::Home;
@@ -57,7 +58,7 @@ pub(super) fn survey(
     table: &FilesTable,
     stages: &mut Stages<'_>,
     plan: &Plan,
-    files: &HashMap<RelPath, Staged>,
+    files: &StagedFiles,
 ) -> Result<Survey> {
     let mut written: Vec<_> = plan.written().map(|entry| &entry.path).collect();
     written.sort_unstable();
@@ -124,7 +125,7 @@ impl Surveyor<'_, '_> {
         self.written.get(first).is_some_and(|path| path.as_str().starts_with(&below))
     }
 
-    fn files(&mut self, files: &HashMap<RelPath, Staged>) -> Result<()> {
+    fn files(&mut self, files: &StagedFiles) -> Result<()> {
         let mut moves = Vec::with_capacity(self.written.len());
         for path in self.written.clone() {
             let Some(file) = files.get(path) else { continue };
@@ -146,8 +147,9 @@ impl Surveyor<'_, '_> {
             };
             moves.push(Step { kind, path: path.clone(), mount: file.mount, item: file.item });
         }
-        // Folders were added meanwhile; files come behind all of them.
-        self.survey.steps.extend(moves);
+        // Folders were added meanwhile; files come behind all of them. They are many, so it is they that stay.
+        moves.splice(..0, self.survey.steps.drain(..)).for_each(drop);
+        self.survey.steps = moves;
         Ok(())
     }
 

@@ -3,21 +3,21 @@
 //! Nothing is known of a member until the metadata, which is usually the last; so every file of a
 //! table folder is staged under a number, and judged later.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::stage::{Open, Staged, Stages};
+use super::staged::StagedFiles;
 use super::workspace::HIDDEN;
 use crate::container::{Content, METADATA, Reader, no_metadata, twice};
 use crate::{Budget, Digest, Error, FilesTable, Hasher, Plan, RelPath, Result};
 
 /// One load of small files; their contents are hashed side by side.
-const ARENA: usize = 2 << 20;
+const ARENA: usize = 1 << 20;
 /// A member is tried whole only while this much of the arena is free.
-const ROOM: usize = 1 << 20;
+const ROOM: usize = 512 << 10;
 /// Parts of a large file.
 const PART: usize = 256 << 10;
 /// Loads and parts on their way.
@@ -26,7 +26,7 @@ const AHEAD: usize = 2;
 /// What a container held.
 pub(super) struct Unpacked {
     pub(super) plan: Plan,
-    pub(super) files: HashMap<RelPath, Staged>,
+    pub(super) files: StagedFiles,
 }
 
 /// What goes from thread to thread.
@@ -58,8 +58,8 @@ pub(super) fn unpack(
     let (to_writer, loads) = sync_channel(AHEAD);
     let (give_back, used) = channel();
     let (plan, written) = std::thread::scope(|scope| {
-        let mut writer = Writer { stages, files: HashMap::new(), give_back };
-        let writer = scope.spawn(move || writer.run(&loads).map(|()| writer.files));
+        let mut writer = Writer { stages, files: Vec::new(), give_back };
+        let writer = scope.spawn(move || writer.run(&loads).and_then(|()| StagedFiles::new(writer.files)));
         let mut inflater = Inflater { table, to_writer, used, arena: Arena::new() };
         let plan = inflater.run(Reader::new(source, budget));
         // The writer ends when nothing more can come.
@@ -169,7 +169,7 @@ pub(super) fn admitted(name: &str) -> Result<RelPath> {
 
 struct Writer<'a, 'b> {
     stages: &'a mut Stages<'b>,
-    files: HashMap<RelPath, Staged>,
+    files: Vec<(RelPath, Staged)>,
     give_back: Sender<Arena>,
 }
 
@@ -178,7 +178,7 @@ impl Writer<'_, '_> {
         while let Ok(load) = loads.recv() {
             match load {
                 Load::Small(arena) => self.small(arena)?,
-                Load::Begin(target) => self.large(&target, loads)?,
+                Load::Begin(target) => self.large(target, loads)?,
                 Load::Part(_) | Load::End => {}
             }
         }
@@ -193,7 +193,7 @@ impl Writer<'_, '_> {
             if !range.is_empty() {
                 self.stages.write(open, &mut file, &arena.bytes[range])?;
             }
-            self.keep(&target, open, &file, digest)?;
+            self.keep(target, open, &file, digest)?;
         }
         arena.used = 0;
         // The other end may have read everything already.
@@ -201,7 +201,7 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    fn large(&mut self, target: &Target, loads: &Receiver<Load>) -> Result<()> {
+    fn large(&mut self, target: Target, loads: &Receiver<Load>) -> Result<()> {
         let (open, mut file) = self.stages.create(target.path.folder())?;
         let mut hasher = Hasher::default();
         while let Ok(Load::Part(part)) = loads.recv() {
@@ -211,12 +211,10 @@ impl Writer<'_, '_> {
         self.keep(target, open, &file, hasher.finish())
     }
 
-    fn keep(&mut self, target: &Target, open: Open, file: &File, digest: Digest) -> Result<()> {
+    fn keep(&mut self, target: Target, open: Open, file: &File, digest: Digest) -> Result<()> {
         let staged = self.stages.seal(open, file, target.mode, digest)?;
-        match self.files.insert(target.path.clone(), staged) {
-            None => Ok(()),
-            Some(_) => Err(Error::BadPath { path: target.path.to_string(), why: "the container holds it twice" }),
-        }
+        self.files.push((target.path, staged));
+        Ok(())
     }
 }
 

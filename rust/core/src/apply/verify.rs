@@ -1,15 +1,13 @@
 //! Does the stage hold what the plan says, and may this node write it? Nothing here touches the tree.
 
-use std::collections::HashMap;
-
-use super::stage::Staged;
+use super::staged::StagedFiles;
 use super::unpack::admitted;
-use crate::{Entry, Error, FilesTable, Plan, RelPath, Result};
+use crate::{Entry, Error, FilesTable, Plan, Result};
 
 /// Checks every entry against the files table, and every file to be written against its content.
 ///
 /// The plan's paths are already known to be different (`Plan::read_wire`).
-pub(super) fn verify(plan: &Plan, staged: &HashMap<RelPath, Staged>, table: &FilesTable) -> Result<()> {
+pub(super) fn verify(plan: &Plan, staged: &StagedFiles, table: &FilesTable) -> Result<()> {
     for entry in plan.written() {
         check_rule(entry, table)?;
         match staged.get(&entry.path) {

@@ -8,11 +8,14 @@
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+mod summed;
 
 use std::fmt;
 use std::sync::LazyLock;
 
 use blake2::{Blake2b512, Digest as _};
+
+pub(crate) use summed::Summed;
 
 /// A plain BLAKE2b-512 digest: 64 bytes, printed as 128 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -18,13 +18,19 @@ const PART: usize = 256 * 1024;
 const TRIES: usize = 3;
 
 /// What one thread found so far.
-pub(super) struct Looker<'a> {
-    shared: &'a Shared<'a>,
+#[derive(Default)]
+pub(super) struct Looked {
     /// A run for each piece of a folder, sorted by path.
     pub runs: Vec<Vec<Found>>,
     pub problems: Vec<Problem>,
     pub hashed: usize,
     pub bytes_hashed: u64,
+}
+
+/// One thread at work.
+pub(super) struct Looker<'a> {
+    shared: &'a Shared<'a>,
+    pub looked: Looked,
     arena: Vec<u8>,
     used: usize,
     waiting: Vec<Waiting>,
@@ -61,35 +67,40 @@ impl From<Errno> for Refused {
 
 impl<'a> Looker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
-        let (runs, problems, waiting) = (Vec::new(), Vec::new(), Vec::new());
-        Self { shared, runs, problems, hashed: 0, bytes_hashed: 0, arena: Vec::new(), used: 0, waiting }
+        Self { shared, looked: Looked::default(), arena: Vec::new(), used: 0, waiting: Vec::new() }
     }
 
-    /// Looks at each file; digests may be missing until [`Looker::flush`].
+    /// Looks at each file; digests may be missing until [`Looker::finish`].
     pub(super) fn look(&mut self, piece: Piece) {
-        let run = self.runs.len();
-        self.runs.push(Vec::with_capacity(piece.files.len()));
+        let run = self.looked.runs.len();
+        self.looked.runs.push(Vec::with_capacity(piece.files.len()));
         for file in piece.files {
             match self.unchanged(&piece.handle, &file).map_or_else(|| self.read(&piece.handle, &file, piece.rule), Ok) {
                 Ok((stat, digest, settled)) => {
                     if digest.is_none() {
-                        self.waiting.push(Waiting { run, at: self.runs[run].len(), end: self.used });
+                        self.waiting.push(Waiting { run, at: self.looked.runs[run].len(), end: self.used });
                     }
                     let record = Record { path: file.path, stat, digest: digest.unwrap_or(Digest([0; 64])) };
-                    self.runs[run].push(Found { record, rule: piece.rule, settled });
+                    self.looked.runs[run].push(Found { record, rule: piece.rule, settled });
                 }
                 Err(Refused::Gone) => {}
                 Err(Refused::Changed) => {
                     let why = format!("it changed while it was read, {TRIES} times; the next scan tries again");
-                    self.problems.push(Problem::new(file.path.as_str(), why));
+                    self.looked.problems.push(Problem::new(file.path.as_str(), why));
                 }
-                Err(Refused::Left(why)) => self.problems.push(Problem::new(file.path.as_str(), why)),
+                Err(Refused::Left(why)) => self.looked.problems.push(Problem::new(file.path.as_str(), why)),
             }
         }
     }
 
+    /// What was found, complete.
+    pub(super) fn finish(mut self) -> Looked {
+        self.flush();
+        self.looked
+    }
+
     /// Hashes what waits in the arena, side by side.
-    pub(super) fn flush(&mut self) {
+    fn flush(&mut self) {
         let starts = std::iter::once(0).chain(self.waiting.iter().map(|file| file.end));
         let inputs: Vec<&[u8]> = starts
             .zip(&self.waiting)
@@ -97,7 +108,7 @@ impl<'a> Looker<'a> {
             .collect();
         let digests = Digest::of_many(&inputs);
         for (file, digest) in self.waiting.drain(..).zip(digests) {
-            if let Some(found) = self.runs.get_mut(file.run).and_then(|run| run.get_mut(file.at)) {
+            if let Some(found) = self.looked.runs.get_mut(file.run).and_then(|run| run.get_mut(file.at)) {
                 found.record.digest = digest;
             }
         }
@@ -139,8 +150,8 @@ impl<'a> Looker<'a> {
             return Err(Refused::Changed);
         }
         self.used += small.unwrap_or(0);
-        self.hashed += 1;
-        self.bytes_hashed += length;
+        self.looked.hashed += 1;
+        self.looked.bytes_hashed += length;
         Ok((before, digest, before.settled(seen)))
     }
 

@@ -22,7 +22,7 @@ use rustix::fs::FileType;
 use crate::beneath::Home;
 use crate::index::{self, Index, Record};
 use crate::{Entry, FilesTable, Manifest, RelPath, Result};
-use look::Looker;
+use look::{Looked, Looker};
 use queue::{Folder, Job, Queue};
 
 /// How to look.
@@ -121,13 +121,15 @@ pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions) -> Result<Sca
     let shared =
         Shared { home: &home, table, index: &index, rehash: options.rehash, queue, twins: AtomicBool::new(false) };
     let mut outcome = Scan::default();
-    let mut found = gather(run(&shared, options.threads), &mut outcome);
-    if shared.twins.load(Ordering::Relaxed) {
-        twins::drop_twins(&mut found, &mut outcome.problems);
-    }
-    // All of it was copied where it still holds; the memory is better spent on the manifest.
+    let looked = run(&shared, options.threads);
+    let twins = shared.twins.load(Ordering::Relaxed);
+    // All of it was copied where it still holds; the memory is better spent on what was found.
     let known = index.len();
     drop(index);
+    let mut found = gather(looked, &mut outcome);
+    if twins {
+        twins::drop_twins(&mut found, &mut outcome.problems);
+    }
     keep(&home, known, &found, &mut outcome);
     outcome.problems.sort_unstable();
     let rules: Vec<Arc<str>> = table.rules.iter().map(|rule| Arc::clone(&rule.folder)).collect();
@@ -141,7 +143,7 @@ pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions) -> Result<Sca
     Ok(outcome)
 }
 
-fn run<'a>(shared: &'a Shared<'a>, threads: usize) -> Vec<Looker<'a>> {
+fn run(shared: &Shared<'_>, threads: usize) -> Vec<Looked> {
     let threads = match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -151,7 +153,7 @@ fn run<'a>(shared: &'a Shared<'a>, threads: usize) -> Vec<Looker<'a>> {
         let mut done = vec![work(shared)];
         for other in others {
             match other.join() {
-                Ok(looker) => done.push(looker),
+                Ok(looked) => done.push(looked),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
@@ -159,29 +161,28 @@ fn run<'a>(shared: &'a Shared<'a>, threads: usize) -> Vec<Looker<'a>> {
     })
 }
 
-fn work<'a>(shared: &'a Shared<'a>) -> Looker<'a> {
+fn work(shared: &Shared<'_>) -> Looked {
     let mut looker = Looker::new(shared);
     while let Some((job, _running)) = shared.queue.take() {
         let piece = match job {
-            Job::Folder(folder) => list::list(shared, &folder, &mut looker.problems),
+            Job::Folder(folder) => list::list(shared, &folder, &mut looker.looked.problems),
             Job::Piece(piece) => Some(piece),
         };
         if let Some(piece) = piece {
             looker.look(piece);
         }
     }
-    looker.flush();
-    looker
+    looker.finish()
 }
 
 /// Joins what the threads found, sorted by path.
-fn gather(lookers: Vec<Looker<'_>>, outcome: &mut Scan) -> Vec<Found> {
+fn gather(looked: Vec<Looked>, outcome: &mut Scan) -> Vec<Found> {
     let mut runs = Vec::new();
-    for looker in lookers {
-        outcome.hashed += looker.hashed;
-        outcome.bytes_hashed += looker.bytes_hashed;
-        outcome.problems.extend(looker.problems);
-        runs.extend(looker.runs);
+    for looked in looked {
+        outcome.hashed += looked.hashed;
+        outcome.bytes_hashed += looked.bytes_hashed;
+        outcome.problems.extend(looked.problems);
+        runs.extend(looked.runs);
     }
     // Runs in the order of their first paths are all but sorted; the stable sort is made for that.
     runs.sort_unstable_by(|a, b| a.first().map(path).cmp(&b.first().map(path)));
