@@ -51,6 +51,7 @@ def make_tree(root: Path, count: int, total: int) -> None:
     """Files of realistic sizes (many small, few large), cut from real text: the sources of the standard library."""
     random = Random(1)
     text = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")))
+    doubled = memoryview(text * 2)
     weights = [random.lognormvariate(0, 1.2) for _ in range(count)]
     scale = total / sum(weights)
     for number, weight in enumerate(weights):
@@ -58,7 +59,7 @@ def make_tree(root: Path, count: int, total: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         size = int(weight * scale)
         start = random.randrange(len(text))
-        path.write_bytes((text[start:] + text * (size // len(text) + 1))[:size])
+        path.write_bytes(doubled[start : start + size])
 
 
 def write_key(base: Path) -> Path:

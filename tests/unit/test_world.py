@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import platform
+import subprocess
+import sys
 import threading
 import time
 
@@ -45,3 +48,9 @@ def test_the_monotonic_clock_is_the_loop_s_own_so_that_timers_and_deadlines_agre
         assert abs(ports.now().wall - time.time()) < 60
 
     asyncio.run(story())
+
+
+def test_glibc_takes_the_options_for_memory() -> None:
+    code = "from outrider.world import share_freed_memory; print(share_freed_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(platform.libc_ver()[0] == "glibc")

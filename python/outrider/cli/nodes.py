@@ -14,6 +14,7 @@ import outrider
 from outrider import logs
 from outrider.cli.options import F, Failure, home_option, load_settings, settings_options
 from outrider.settings import Settings
+from outrider.world import share_freed_memory
 
 
 class Runs(Protocol):
@@ -62,6 +63,7 @@ def _start(
     settings = load_settings(config, home, pairs, node__name=name, node__type=role, log__level=log_level)
     settings = settings.require(role)
     logs.configure(settings.log.level)
+    share_freed_memory()
     asyncio.run(until_signal(outrider.Worker if role == "worker" else outrider.Master, settings))
 
 
