@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from outrider.errors import ProtocolError
@@ -39,8 +40,7 @@ def pack_frame(counter: int, name: bytes, payload: bytes, flag: bytes = b"") -> 
     """
     if not 0 < len(name) <= NAME_BYTES:
         raise ValueError(f"a command name has 1 to {NAME_BYTES} bytes, this has {len(name)}: {name!r}")
-    field = (name + b" ").ljust(HEADER.size - 8, b"-")
-    return HEADER.pack(counter, len(payload), field[: len(field) - len(flag)] + flag) + payload
+    return HEADER.pack(counter, len(payload), _field(name, flag)) + payload
 
 
 def pack_message(counter: int, name: bytes, sealed: bytes, plain_size: int, part_bytes: int = _PART_BYTES) -> bytes:
@@ -74,22 +74,35 @@ class FrameReader:
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take ``data``; yield each frame that it completes. :class:`ProtocolError` for one over the limit."""
-        self._buffer += data
-        buffer, size, start = self._buffer, len(self._buffer), 0
+        held: bytes | bytearray = data
+        if self._buffer:
+            self._buffer += data
+            held = self._buffer
+        size, start = len(held), 0
         while size - start >= HEADER.size:
-            counter, length, field = HEADER.unpack_from(buffer, start)
+            counter, length, field = HEADER.unpack_from(held, start)
             if length > self.limit:
                 raise ProtocolError(f"a frame declares {length} bytes; the limit here is {self.limit}", self.setting)
             end = start + HEADER.size + length
             if size < end:
                 break
-            with memoryview(buffer) as view:
+            with memoryview(held) as view:
                 payload = bytes(view[start + HEADER.size : end])
             start = end
             yield Frame(counter, _name(field), field[-1:] == _MORE, payload)
-        del buffer[:start]
+        if held is self._buffer:
+            del self._buffer[:start]
+        else:
+            self._buffer += memoryview(data)[start:]
 
 
+@lru_cache(maxsize=256)
+def _field(name: bytes, flag: bytes) -> bytes:
+    field = (name + b" ").ljust(HEADER.size - 8, b"-")
+    return field[: len(field) - len(flag)] + flag
+
+
+@lru_cache(maxsize=256)
 def _name(field: bytes) -> bytes:
     """What stands before the first space of the first 11 bytes; the rest is never checked (1.1)."""
     return field[:NAME_BYTES].split(b" ", 1)[0]

@@ -9,6 +9,7 @@ or a peer asks without reading our answers.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from typing import NamedTuple, Protocol
 
@@ -20,6 +21,7 @@ from outrider.protocol.connection import Connection, State
 from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
 from outrider.protocol.faults import Fault, encode_fault, refused
 
+_log = logging.getLogger("outrider.transport")
 _UNREAD_ANSWERS_BYTES = 32 * 1024 * 1024
 """Reading stops when this much waits to be read by the peer; far above what our own senders queue up."""
 _LINGER_S = 5
@@ -85,6 +87,7 @@ class Channel(asyncio.Protocol):
         answer: asyncio.Future[bytes] = self._loop.create_future()
         self._answers[counter] = answer
         self._flush()
+        self._arm()
         try:
             return await answer
         finally:
@@ -95,6 +98,7 @@ class Channel(asyncio.Protocol):
         if self.is_open:
             self.connection.request(command, payload, self._ports.now(), timeout_s)
             self._flush()
+            self._arm()
 
     @property
     def is_open(self) -> bool:
@@ -202,22 +206,28 @@ class Channel(asyncio.Protocol):
         try:
             reply = self._owner.process_request(event.command, event.payload)
         except Exception as error:  # noqa: BLE001  (whatever a request runs into is the peer's answer, never our end)
-            self._reply(event.counter, reply_to(error))
+            self._reply(event.counter, self._failed(event.command, error))
             return
         if isinstance(reply, Reply):
             self._reply(event.counter, reply)
         else:
-            task = self._loop.create_task(self._serve_later(event.counter, reply))
+            task = self._loop.create_task(self._serve_later(event, reply))
             self._serving[task] = None
             task.add_done_callback(lambda task: self._serving.pop(task, None))
 
-    async def _serve_later(self, counter: int, work: Awaitable[Reply]) -> None:
+    async def _serve_later(self, event: Requested, work: Awaitable[Reply]) -> None:
         try:
             reply = await work
         except Exception as error:  # noqa: BLE001  (as in _serve)
-            reply = reply_to(error)
-        self._reply(counter, reply)
+            reply = self._failed(event.command, error)
+        self._reply(event.counter, reply)
         self._flush()
+
+    def _failed(self, command: Command, error: Exception) -> Reply:
+        """The answer to a request that failed; what is our own fault stands in our own log, in full."""
+        if not isinstance(error, PeerError | ValueError):
+            _log.error("cannot serve %s of %s: %s", command, self.address, error or type(error).__name__)
+        return reply_to(error)
 
     def _reply(self, counter: int, reply: Reply) -> None:
         self.connection.reply(counter, reply.name, reply.payload, self._ports.now())
@@ -245,7 +255,6 @@ class Channel(asyncio.Protocol):
             self._transport.write(data)
             if self._transport.get_write_buffer_size() > _UNREAD_ANSWERS_BYTES:
                 self.hold("unread answers")
-        self._arm()
 
     def _arm(self) -> None:
         """Keep one timer, at the connection's next deadline or before it."""
@@ -259,6 +268,7 @@ class Channel(asyncio.Protocol):
     def _tick(self) -> None:
         self._timer = None
         self._act(self.connection.tick(self._ports.now()))
+        self._arm()
 
 
 def reply_to(error: Exception) -> Reply:

@@ -217,6 +217,11 @@ class ReceiveIntegrityTask:
         except OutriderError as error:
             await self._failed(error)
             return
+        except BaseException:
+            self._integrity.conclude(
+                Verdict.FAILED
+            )  # a round waits for this; what went wrong is told by the supervisor
+            raise
         self._log.info(
             "applied %d files and %d deletions, %d bytes, in %.3f s (%s)",
             applied.written,
