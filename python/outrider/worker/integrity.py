@@ -10,7 +10,6 @@ from outrider.errors import OutriderError, PeerError, RefusedByPeer, TransportEr
 from outrider.exchange.sending import Opening
 from outrider.exchange.session import Session
 from outrider.logs import Tag, task_logger
-from outrider.model import Plan
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.bodies import TaskFault, container_path
@@ -24,7 +23,7 @@ from outrider.protocol.commands import (
 from outrider.protocol.faults import Fault
 from outrider.settings import Settings
 from outrider.status import Outcome, Status
-from outrider.store.tree import Applied, FileTree
+from outrider.store.tree import Applied, FileTree, Packer
 from outrider.supervise import Backoff
 from outrider.transport.channel import Reply
 
@@ -60,7 +59,7 @@ class Integrity:
         self._applying = asyncio.Lock()
         self._last_rehash = ports.monotonic()
         self._counts: dict[str, int] = {}
-        self._last_plan: Plan | None = None
+        self._last_plan: int | None = None
         self._repeats = 0
         self._complained: list[tuple[str, str]] = []
 
@@ -95,14 +94,19 @@ class Integrity:
         """Ask for permission, send our manifest, wait for the master's verdict."""
         if self._applying.locked() or await self._session.request(INTEGRITY_PERMISSION) != b"True":
             return Verdict.BUSY
+        packer = await self._look()
+        verdict = self._verdict = asyncio.get_running_loop().create_future()
+        container = container_path(self._session.worker, self._ports.wall(), self._ports.random.getrandbits(128))
+        await self._session.sender.container(packer, _CHECK, container)
+        return await self._patiently(verdict)
+
+    async def _look(self) -> Packer:
+        """What the tree holds, ready to be sent; no more of it stays in memory while the master is at work."""
         async with self._applying:
             scan = await self._tree.scan(rehash=self._rehash_due())
         self._complain(scan.problems)
         self.log.info("Starting: %d files, %d of them read", len(scan.manifest), scan.hashed)
-        verdict = self._verdict = asyncio.get_running_loop().create_future()
-        container = container_path(self._session.worker, self._ports.wall(), self._ports.random.getrandbits(128))
-        await self._session.sender.container(await self._tree.pack_manifest(scan.manifest), _CHECK, container)
-        return await self._patiently(verdict)
+        return await self._tree.pack_manifest(scan.manifest)
 
     def conclude(self, verdict: Verdict, **counts: int) -> None:
         """The master has spoken, or what it sent was dealt with; ``counts`` say what that came to."""
@@ -123,8 +127,10 @@ class Integrity:
         async with self._applying:
             try:
                 applied = await self._tree.apply(file)
-                self._repeats = self._repeats + 1 if applied.plan == self._last_plan else 0
-                self._last_plan = applied.plan
+                # The plan may list 100,000 files, and only whether it comes again is asked. 0 stands for an empty one.
+                plan = hash(applied.plan) if applied.plan else 0
+                self._repeats = self._repeats + 1 if plan == self._last_plan else 0
+                self._last_plan = plan
                 return applied
             finally:
                 self._session.remove_later(file)
@@ -208,8 +214,7 @@ class ReceiveIntegrityTask:
     async def run(self) -> None:
         """The whole life of the task; it never raises an error of ours."""
         try:
-            file = await self._file()
-            applied = await self._integrity.process_files_from_master(file)
+            self._done(await self._integrity.process_files_from_master(await self._file()))
         except asyncio.CancelledError:
             self._arrival.cancel()
             self._session.tell(CANCEL_TASK, TaskFault(self._task, Fault(faults.FILE_ERROR, "the node is stopping")))
@@ -218,10 +223,12 @@ class ReceiveIntegrityTask:
             await self._failed(error)
             return
         except BaseException:
-            self._integrity.conclude(
-                Verdict.FAILED
-            )  # a round waits for this; what went wrong is told by the supervisor
+            # A round waits for this; what went wrong is told by the supervisor.
+            self._integrity.conclude(Verdict.FAILED)
             raise
+        await self._integrity.sweep()
+
+    def _done(self, applied: Applied) -> None:
         self._log.info(
             "applied %d files and %d deletions, %d bytes, in %.3f s (%s)",
             applied.written,
@@ -233,7 +240,6 @@ class ReceiveIntegrityTask:
         self._integrity.conclude(
             Verdict.SYNCED, written=applied.written, deleted=applied.deleted, bytes=applied.bytes_written
         )
-        await self._integrity.sweep()
 
     async def _file(self) -> Path:
         try:
