@@ -49,10 +49,6 @@ class TaskLogger(logging.LoggerAdapter[logging.Logger]):
         kwargs["extra"] = {**(kwargs.get("extra") or {}), **self.fields}
         return msg, kwargs
 
-    def for_task(self, task: str) -> TaskLogger:
-        """The same process, for one of its tasks."""
-        return TaskLogger(self.fields["tag"] or "", node=self.fields["node"] or "", peer=self.fields["peer"], task=task)
-
 
 def task_logger(tag: str, node: str, peer: str | None = None, task: str | None = None) -> TaskLogger:
     """The logger of the process ``tag`` at ``node``, about ``peer`` and within ``task`` where they are known."""

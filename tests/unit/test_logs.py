@@ -47,7 +47,7 @@ def test_unknown_parts_are_left_out(stream: io.StringIO) -> None:
 
 
 def test_a_task_of_a_process_keeps_its_other_fields() -> None:
-    log = task_logger(Tag.INTEGRITY_CHECK, "node01", peer="worker1").for_task("abc")
+    log = task_logger(Tag.INTEGRITY_CHECK, "node01", peer="worker1", task="abc")
     assert log.fields == {"node": "node01", "peer": "worker1", "tag": "Integrity check", "task": "abc"}
 
 

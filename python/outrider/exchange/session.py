@@ -31,6 +31,7 @@ from outrider.protocol.seal import Seal
 from outrider.protocol.transfer import Strings
 from outrider.settings import Settings
 from outrider.store.home import Home
+from outrider.supervise import Supervisor, within
 from outrider.transport.channel import Channel, Owner, Reply
 
 Serve = Callable[[bytes], Reply | Awaitable[Reply]]
@@ -145,6 +146,13 @@ class Session:
         """Remove a transferred file, off the loop."""
         self._removals.add(task := asyncio.ensure_future(self._inbox.remove(file)))
         task.add_done_callback(self._removals.discard)
+
+    async def end(self, tasks: Supervisor, reason: str) -> None:
+        """End the role's tasks while the peer can still be told, then the channel, then what came over it."""
+        await tasks.stop()
+        self.channel.close(reason)
+        await within(1, self.channel.closed())
+        await self.close()
 
     async def close(self) -> None:
         """The channel is gone: nothing of its transfers stays."""

@@ -18,7 +18,7 @@ from outrider.protocol.bodies import Hello, check_node_name
 from outrider.protocol.commands import Command
 from outrider.status import Status
 from outrider.store.tree import FileTree
-from outrider.supervise import Supervisor, within
+from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel, Reply
 
 _PROBE_S = 2
@@ -102,10 +102,7 @@ class MasterHandler:
 
     async def close(self, reason: str) -> None:
         """End all tasks of this connection, telling the worker what is given up, then the connection."""
-        await self.supervisor.stop()
-        self.session.channel.close(reason)
-        await within(1, self.session.channel.closed())
-        await self.session.close()
+        await self.session.end(self.supervisor, reason)
 
     # the worker's commands
 

@@ -18,7 +18,7 @@ from outrider.protocol.seal import KeyRing
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.home import Home
-from outrider.store.tree import FileTree
+from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Supervisor, until
 from outrider.transport.channel import Channel
 from outrider.world import real_ports
@@ -53,20 +53,12 @@ class Master:
 
     def add_tasks(self, source: Source) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
         """What runs while the node does: name and work."""
-        return [("Local integrity", source.run), ("Keep alive", self._check_keep_alives)]
+        return [(Tag.LOCAL_INTEGRITY, source.run), (Tag.KEEP_ALIVE, self._check_keep_alives)]
 
     async def run(self) -> None:
         """Open the home, scan the tree, listen, until :meth:`stop`."""
-        threads = self._ports.threads
-        await threads.run(self._home.open)
-        try:
-            tree = FileTree(self.settings, threads)
-            try:
-                await until(self._stopping, self._live(tree))
-            finally:
-                await tree.settled()
-        finally:
-            await threads.run(self._home.close)
+        async with inhabited(self._home, self.settings, self._ports.threads) as tree:
+            await until(self._stopping, self._live(tree))
 
     async def stop(self) -> None:
         """End the tasks, tell the workers, close the connections; then ``run`` returns."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,8 +12,9 @@ from outrider._native import Applied, FileRule, FilesTable, Manifest, Packer, Pl
 from outrider._native import read_manifest as read_manifest_file
 from outrider.ports import Threads
 from outrider.settings import Settings
+from outrider.store.home import Home
 
-__all__ = ["Applied", "FileTree", "Packer", "files_table", "open_tree"]
+__all__ = ["Applied", "FileTree", "Packer", "files_table", "inhabited", "open_tree"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,6 +69,20 @@ class FileTree:
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         return await asyncio.shield(running)
+
+
+@asynccontextmanager
+async def inhabited(home: Home, settings: Settings, threads: Threads) -> AsyncIterator[FileTree]:
+    """Hold ``home`` for one node, with the tree in it; it is given back when no work on the tree goes on."""
+    await threads.run(home.open)
+    try:
+        tree = FileTree(settings, threads)
+        try:
+            yield tree
+        finally:
+            await tree.settled()
+    finally:
+        await threads.run(home.close)
 
 
 def files_table(settings: Settings) -> FilesTable:

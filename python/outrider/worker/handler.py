@@ -14,7 +14,7 @@ from outrider.protocol.bodies import Hello, TaskFault
 from outrider.protocol.commands import Command
 from outrider.status import Status
 from outrider.store.tree import FileTree
-from outrider.supervise import Supervisor, within
+from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel, Reply
 from outrider.worker.integrity import Integrity, Verdict
 
@@ -92,10 +92,7 @@ class WorkerHandler:
 
     async def close(self, reason: str) -> None:
         """End all tasks of this connection, telling the master what is given up, then the connection."""
-        await self.supervisor.stop()
-        self.session.channel.close(reason)
-        await within(1, self.session.channel.closed())
-        await self.session.close()
+        await self.session.end(self.supervisor, reason)
 
     # the master's commands
 

@@ -16,7 +16,7 @@ from outrider.protocol.seal import KeyRing
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.home import Home
-from outrider.store.tree import FileTree
+from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Backoff, until
 from outrider.worker.handler import WorkerHandler
 from outrider.world import real_ports
@@ -51,7 +51,6 @@ class Worker:
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
         self._stopping = asyncio.Event()
-        self._handler: WorkerHandler | None = None
         self._told: int | None = None
 
     def get_node(self) -> NodeInfo:
@@ -69,16 +68,8 @@ class Worker:
 
     async def run(self) -> None:
         """Open the home, mend what a crash left, then stay connected until :meth:`stop`."""
-        threads = self._ports.threads
-        await threads.run(self._home.open)
-        try:
-            tree = FileTree(self.settings, threads)
-            try:
-                await until(self._stopping, self._live(tree))
-            finally:
-                await tree.settled()
-        finally:
-            await threads.run(self._home.close)
+        async with inhabited(self._home, self.settings, self._ports.threads) as tree:
+            await until(self._stopping, self._live(tree))
 
     async def stop(self) -> None:
         """End the tasks, tell the master, close the connection; then ``run`` returns."""
