@@ -17,33 +17,49 @@ if TYPE_CHECKING:
         OutriderError,
         PeerError,
         ProtocolError,
+        RecordsRefused,
         RefusedByPeer,
         RequestTimeoutError,
         SettingsError,
+        StoreBusyError,
         StoreError,
         SyncError,
         TransportError,
     )
     from outrider.master import Master
+    from outrider.model import AgentInfo, GroupAssignment
     from outrider.settings import Settings
+    from outrider.store.agents import AgentStore
     from outrider.worker import Worker
 
 __all__ = [
+    "AgentInfo",
+    "AgentStore",
     "ConnectionLostError",
+    "GroupAssignment",
     "Master",
     "OutriderError",
     "PeerError",
     "ProtocolError",
+    "RecordsRefused",
     "RefusedByPeer",
     "RequestTimeoutError",
     "Settings",
     "SettingsError",
+    "StoreBusyError",
     "StoreError",
     "SyncError",
     "TransportError",
     "Worker",
 ]
-_HOMES = {"Master": "outrider.master", "Settings": "outrider.settings", "Worker": "outrider.worker"}
+_HOMES = {
+    "AgentInfo": "outrider.model",
+    "AgentStore": "outrider.store.agents",
+    "GroupAssignment": "outrider.model",
+    "Master": "outrider.master",
+    "Settings": "outrider.settings",
+    "Worker": "outrider.worker",
+}
 
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours

@@ -13,6 +13,8 @@
     │   └── ConnectionLostError    the link is gone
     ├── SyncError            a round failed as a whole: nothing changed, rolled back, tried again
     └── StoreError           this machine's disk or database refused
+        ├── StoreBusyError   it cannot be reached, is locked or full: the same may work later
+        └── RecordsRefused   it will never take these records; the others of the batch may stand
 
 Every text names the cause and, where a person can act, the remedy.
 """
@@ -83,3 +85,11 @@ class SyncError(OutriderError):
 
 class StoreError(OutriderError):
     """The disk or the database of this machine refused."""
+
+
+class StoreBusyError(StoreError):
+    """The database cannot be reached, is locked or full; the same may work later."""
+
+
+class RecordsRefused(StoreError):  # noqa: N818  (it is an answer, told as one)
+    """The database does not take some records of a batch; the text is its own."""

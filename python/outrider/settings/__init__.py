@@ -13,6 +13,7 @@ from outrider.settings.files import FileRow
 from outrider.settings.key import ClusterKey
 from outrider.settings.load import Described, Settings
 from outrider.settings.sections import (
+    Agents,
     CommunicationIntervals,
     Intervals,
     Limits,
@@ -25,6 +26,7 @@ from outrider.settings.sections import (
 )
 
 __all__ = [
+    "Agents",
     "ClusterKey",
     "CommunicationIntervals",
     "Described",

@@ -9,13 +9,14 @@ from typing import Any
 from msgspec import NODEFAULT, Meta, Struct, structs
 
 from outrider.settings.key import ClusterKey
-from outrider.settings.sections import Intervals, Limits, Link, Log, Node, Section, Tree
+from outrider.settings.sections import Agents, Intervals, Limits, Link, Log, Node, Section, Tree
 
 SECTIONS: dict[str, type[Section]] = {
     "node": Node,
     "link": Link,
     "intervals": Intervals,
     "tree": Tree,
+    "agents": Agents,
     "limits": Limits,
     "log": Log,
 }

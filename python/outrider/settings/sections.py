@@ -173,6 +173,28 @@ class Tree(Section, frozen=True, kw_only=True):
         return self.files
 
 
+class Agents(Section, frozen=True, kw_only=True):
+    """Where this node keeps its agents and their groups."""
+
+    store: Annotated[
+        Literal["sqlite", "wazuh-db"],
+        _says("sqlite: a file of this node's own; wazuh-db: the daemon that runs beside it", "wazuh-db"),
+    ] = "sqlite"
+    unknown: Annotated[
+        Literal["add", "wazuh"],
+        _says("agents and groups that arrive unknown: added, or left out as wazuh-db does; sqlite only", "add"),
+    ] = "add"
+    database_timeout: Annotated[float, _seconds("longest wait for a database that is locked or slow", example=30)] = (
+        30.0
+    )
+    wazuh_db_socket: Annotated[
+        Path, _says("socket of wazuh-db; a relative path starts at node.home", "/var/ossec/queue/db/wdb")
+    ] = Path("queue/db/wdb")
+    wazuh_db_connections: Annotated[
+        int, _count("connections to wazuh-db, which serves eight at one time", most=8, example=2)
+    ] = 2
+
+
 class Limits(Section, frozen=True, kw_only=True):
     """How much a peer may cost this node; every limit that is hit is counted by its name."""
 

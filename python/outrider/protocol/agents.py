@@ -1,0 +1,120 @@
+"""Agents and groups as text (specification 5.7, 5.8, 6.3): chunks, the messages that carry them, the answers.
+
+What cannot be read is a :class:`ValueError`, of which msgspec's errors are kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from outrider.model import AgentInfo, GroupAssignment
+
+CHUNK_BYTES = 65_024
+"""A chunk stops before this: with its command it must fit into one request to a wazuh-db (6.3)."""
+
+AGENT_INFO_SET: Final = "global sync-agent-info-set"
+GROUPS_SET: Final = "global set-agent-groups"
+GROUPS_PAYLOAD: Final[Mapping[str, str]] = {"mode": "override", "sync_status": "synced"}
+
+_COLUMNS = frozenset(AgentInfo.__struct_encode_fields__)
+_agents = msgspec.json.Decoder(list[AgentInfo])
+_rows = msgspec.json.Decoder(list[dict[str, Any]])
+
+
+class GroupsText(Struct, frozen=True, gc=False):
+    """One element of a groups chunk; ``hash`` stands in the last chunk of a periodic message."""
+
+    data: list[GroupAssignment]
+    hash: str | UnsetType | None = UNSET
+
+
+_groups = msgspec.json.Decoder(list[GroupsText])
+
+
+def encode_agent(agent: AgentInfo) -> bytes:
+    """One agent as a JSON object, without the columns that have no value."""
+    if not agent.other:
+        return msgspec.json.encode(agent)
+    columns = msgspec.to_builtins(agent)
+    columns.pop("")
+    return msgspec.json.encode({**agent.other, **columns})
+
+
+def encode_agents(agents: Sequence[AgentInfo]) -> bytes:
+    """A chunk of agent information: a JSON array."""
+    return b"[" + b",".join(map(encode_agent, agents)) + b"]"
+
+
+def decode_agents(chunk: bytes) -> list[AgentInfo]:
+    """Read a chunk; columns that we do not know are kept."""
+    try:
+        return _agents.decode(chunk)
+    except msgspec.ValidationError:
+        return [_with_other_columns(row) for row in _rows.decode(chunk)]
+
+
+def _with_other_columns(row: dict[str, Any]) -> AgentInfo:
+    known = {name: value for name, value in row.items() if name in _COLUMNS and name}
+    other = {name: value for name, value in row.items() if name not in _COLUMNS}
+    return msgspec.convert({**known, "": other}, AgentInfo)
+
+
+def encode_groups(assignments: Sequence[GroupAssignment], digest: str | UnsetType | None = UNSET) -> bytes:
+    """A chunk of assignments, with the hash over all of them where one is due."""
+    return msgspec.json.encode([GroupsText(list(assignments), digest)])
+
+
+def decode_groups(chunk: bytes) -> GroupsText:
+    """Read a chunk of assignments: the first element of its array, all that a peer sends."""
+    elements = _groups.decode(chunk)
+    if not elements:
+        raise msgspec.ValidationError("a chunk of groups has no element")
+    return elements[0]
+
+
+class Message(Struct, frozen=True, gc=False):
+    """What a string of 5.7 or 5.8 holds; new keys of a later version are ignored (7.4)."""
+
+    set_data_command: str
+    payload: dict[str, Any]
+    chunks: list[str]
+
+
+class Result(Struct, frozen=True):
+    """The answer to a message: chunks that were kept, why others were not, and the seconds that it took."""
+
+    updated_chunks: int
+    error_messages: list[str]
+    time_spent: float
+
+    def encode(self) -> bytes:
+        """As the original writes it."""
+        return msgspec.json.encode(self)
+
+
+_messages = msgspec.json.Decoder(Message)
+_results = msgspec.json.Decoder(Result)
+
+
+def encode_message(command: str, payload: Mapping[str, Any], chunks: Iterable[bytes]) -> bytes:
+    """A message, chunk by chunk, so that no single step holds the interpreter for long."""
+    head = msgspec.json.encode({"set_data_command": command, "payload": payload})
+    texts = b",".join(msgspec.json.encode(chunk.decode()) for chunk in chunks)
+    return head[:-1] + b',"chunks":[' + texts + b"]}"
+
+
+def decode_message(text: bytes, command: str) -> Message:
+    """Read a message that must carry ``command``; no other is ever run (7.3, row 8)."""
+    message = _messages.decode(text)
+    if message.set_data_command != command:
+        raise ValueError(f"the command {message.set_data_command[:64]!r} is not allowed here, only {command!r}")
+    return message
+
+
+def decode_result(payload: bytes) -> Result:
+    """Read the answer to a message."""
+    return _results.decode(payload)
