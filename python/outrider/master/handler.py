@@ -17,6 +17,7 @@ from outrider.protocol import faults
 from outrider.protocol.bodies import Hello, check_node_name
 from outrider.protocol.commands import Command
 from outrider.status import Status
+from outrider.store.agents import AgentStore
 from outrider.store.tree import FileTree
 from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel, Reply
@@ -33,10 +34,11 @@ class MasterHandler:
         self,
         ground: Ground,
         tree: FileTree,
+        agents: AgentStore | None,
         source: Source,
+        *,
         roster: Roster[MasterHandler],
         status: Status,
-        *,
         admit: Callable[[MasterHandler], str | None],
         left: Callable[[MasterHandler], None],
     ) -> None:
@@ -45,6 +47,7 @@ class MasterHandler:
         self.info = NodeInfo(name="", type="", version="", address="")
         self.last_keep_alive = now
         self._greeting = False
+        self._agents = agents
         self._ports = ports
         self._status = status
         self._roster = roster

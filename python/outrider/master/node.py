@@ -17,6 +17,7 @@ from outrider.ports import Listener, Ports
 from outrider.protocol.seal import KeyRing
 from outrider.settings import Settings
 from outrider.status import Status
+from outrider.store.agents import AgentStore
 from outrider.store.home import Home
 from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Supervisor, until
@@ -29,9 +30,10 @@ class Master:
 
     ``run`` returns after :meth:`stop`; it raises :class:`SettingsError` if the settings do not allow a
     start, and nothing else that a peer could cause. ``addresses`` are bound once ``started`` is set.
+    ``agents`` is a host's own store of agents, which the host closes.
     """
 
-    def __init__(self, settings: Settings, ports: Ports | None = None) -> None:
+    def __init__(self, settings: Settings, ports: Ports | None = None, *, agents: AgentStore | None = None) -> None:
         if not settings.link.keys:
             raise SettingsError("link.key: a master needs the cluster key; make one with: outrider keygen")
         self.settings = settings
@@ -40,6 +42,7 @@ class Master:
         self.addresses: list[tuple[str, int]] = []
         self.roster: Roster[MasterHandler] = Roster(self.get_node(), settings.node.cluster)
         self._ports = ports or real_ports()
+        self._agents = agents
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
         self._supervisor = Supervisor(self._ports, self._log)
@@ -86,7 +89,16 @@ class Master:
         ground = Ground(self.settings, self._ports, self._home, ring)
 
         def accept() -> Channel:
-            handler = MasterHandler(ground, tree, source, self.roster, self.status, admit=self._admit, left=self._left)
+            handler = MasterHandler(
+                ground,
+                tree,
+                self._agents,
+                source,
+                roster=self.roster,
+                status=self.status,
+                admit=self._admit,
+                left=self._left,
+            )
             return handler.session.channel
 
         listener = await self._ports.network.listen(link.bind_addr, link.port, accept)

@@ -13,6 +13,7 @@ from outrider.protocol import commands as c
 from outrider.protocol.bodies import Hello, TaskFault
 from outrider.protocol.commands import Command
 from outrider.status import Status
+from outrider.store.agents import AgentStore
 from outrider.store.tree import FileTree
 from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel, Reply
@@ -24,7 +25,8 @@ _NO_AGENTS = b"this node keeps no agents"
 class WorkerHandler:
     """One connection to the master, from hello to its end."""
 
-    def __init__(self, ground: Ground, tree: FileTree, status: Status) -> None:
+    def __init__(self, ground: Ground, tree: FileTree, agents: AgentStore | None, status: Status) -> None:
+        self._agents = agents
         self._settings = ground.settings
         self._ports = ground.ports
         self._status = status

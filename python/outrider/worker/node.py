@@ -15,6 +15,7 @@ from outrider.protocol import faults
 from outrider.protocol.seal import KeyRing
 from outrider.settings import Settings
 from outrider.status import Status
+from outrider.store.agents import AgentStore
 from outrider.store.home import Home
 from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Backoff, until
@@ -37,10 +38,11 @@ class Worker:
     """A node that is kept in step.
 
     ``run`` returns after :meth:`stop`; it raises :class:`SettingsError` if the settings do not allow a
-    start, and nothing else that a peer could cause. Specification 5.1 to 5.5, 5.11.
+    start, and nothing else that a peer could cause. ``agents`` is a host's own store of agents, which the
+    host closes. Specification 5.1 to 5.5, 5.11.
     """
 
-    def __init__(self, settings: Settings, ports: Ports | None = None) -> None:
+    def __init__(self, settings: Settings, ports: Ports | None = None, *, agents: AgentStore | None = None) -> None:
         if not settings.link.nodes:
             raise SettingsError("link.nodes: a worker needs its master's address, e.g. nodes = ['192.0.2.10']")
         if not settings.link.keys:
@@ -48,6 +50,7 @@ class Worker:
         self.settings = settings
         self.status = Status()
         self._ports = ports or real_ports()
+        self._agents = agents
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
         self._stopping = asyncio.Event()
@@ -86,7 +89,7 @@ class Worker:
         backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)
         while True:
             started = self._ports.monotonic()
-            permanent = await self._connection(WorkerHandler(ground, tree, self.status))
+            permanent = await self._connection(WorkerHandler(ground, tree, self._agents, self.status))
             if self._ports.monotonic() - started >= _STABLE_S:
                 backoff.reset()
             await self._ports.sleep(_PERMANENT_PAUSE_S if permanent else backoff.next_pause())
