@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         StoreError,
         SyncError,
         TransportError,
+        UnknownAgents,
     )
     from outrider.master import Master
     from outrider.model import AgentInfo, GroupAssignment
@@ -50,6 +51,7 @@ __all__ = [
     "StoreError",
     "SyncError",
     "TransportError",
+    "UnknownAgents",
     "Worker",
 ]
 _HOMES = {

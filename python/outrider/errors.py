@@ -15,6 +15,7 @@
     └── StoreError           this machine's disk or database refused
         ├── StoreBusyError   it cannot be reached, is locked or full: the same may work later
         └── RecordsRefused   it will never take these records; the others of the batch may stand
+            └── UnknownAgents    because it does not know their agents: no fault of who sent them (5.7)
 
 Every text names the cause and, where a person can act, the remedy.
 """
@@ -93,3 +94,10 @@ class StoreBusyError(StoreError):
 
 class RecordsRefused(StoreError):  # noqa: N818  (it is an answer, told as one)
     """The database does not take some records of a batch; the text is its own."""
+
+
+class UnknownAgents(RecordsRefused):
+    """The database does not know the agents of these records, and nothing else was wrong with the batch.
+
+    Specification 5.7 counts such a chunk neither as kept nor as an error.
+    """

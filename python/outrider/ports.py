@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
 
-if TYPE_CHECKING:  # rooms that must not see the event loop import this file
+if TYPE_CHECKING:  # rooms that must not see the event loop or the disk import this file
     import asyncio
+    from pathlib import Path
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,10 +49,14 @@ class Listener(Protocol):
 
 
 class Network(Protocol):
-    """Makes byte streams: out to an address, in from one."""
+    """Makes byte streams: out to an address, in from one, and to programs of this machine."""
 
     async def dial(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
         """Connect, hand the stream to a protocol of ``factory`` and return it; :class:`TransportError` if refused."""
+        ...
+
+    async def dial_local(self, path: Path, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+        """Connect to the unix socket at ``path``; otherwise as :meth:`dial`."""
         ...
 
     async def listen(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> Listener:

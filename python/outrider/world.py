@@ -1,4 +1,4 @@
-"""The real world of a node: the event loop's clock, the system's chance, a thread pool, TCP."""
+"""The real world of a node: the event loop's clock, the system's chance, a thread pool, sockets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from random import SystemRandom
 from typing import ParamSpec, TypeVar
 
 from outrider.ports import Ports
+from outrider.transport.local import LocalSockets
 from outrider.transport.tcp import TcpNetwork
 
 P = ParamSpec("P")
@@ -45,6 +46,10 @@ class ThreadPool:
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args, **kwargs))
 
 
+class Sockets(TcpNetwork, LocalSockets):
+    """Every stream of a real node: over TCP to other nodes, over unix sockets to programs beside it."""
+
+
 def real_ports() -> Ports:
     """The ports of a node that runs for real."""
     return Ports(
@@ -52,6 +57,6 @@ def real_ports() -> Ports:
         wall=time.time,
         random=SystemRandom(),
         threads=ThreadPool(),
-        network=TcpNetwork(),
+        network=Sockets(),
         sleep=asyncio.sleep,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 from outrider.errors import SettingsError, TransportError
@@ -37,6 +38,7 @@ class Fabric:
         self.dialled: list[tuple[float, str]] = []
         self._random = random
         self._doors: dict[tuple[str, int], Door] = {}
+        self._programs: dict[tuple[str, Path], Callable[[], asyncio.Protocol]] = {}
         self._taps: list[Tap] = []
         self._apart: set[frozenset[str]] = set()
         self._ports = 40_000
@@ -58,6 +60,10 @@ class Fabric:
         self._apart.clear()
         for stream in self.streams:
             stream.pump()
+
+    def serve_local(self, address: str, path: Path, factory: Callable[[], asyncio.Protocol]) -> None:
+        """A program listens on a unix socket of the host at ``address``; no cut and no partition reaches it."""
+        self._programs[address, path] = factory
 
     def cut(self, address: str) -> None:
         """Reset every stream of a host."""
@@ -100,6 +106,9 @@ class Fabric:
     def close_door(self, door: Door) -> None:
         self._doors.pop(door.addresses[0], None)
 
+    def program(self, address: str, path: Path) -> Callable[[], asyncio.Protocol] | None:
+        return self._programs.get((address, path))
+
     def door(self, address: str, port: int) -> Door | None:
         return self._doors.get((address, port))
 
@@ -137,17 +146,30 @@ class Host:
         if door is None:
             raise TransportError("Connection refused")
         near = Stream(self._fabric, (self.address, self._fabric.free_port()), (host, port))
-        far = Stream(self._fabric, near.peername, near.sockname)
-        near.join(far)
-        protocol = factory()
-        near.open(protocol)
-        far.open(door.factory())
-        return protocol
+        return self._connect(near, factory, door.factory)
+
+    async def dial_local(self, path: Path, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+        await asyncio.sleep(0)
+        program = self._fabric.program(self.address, path)
+        if program is None:
+            raise TransportError("No such file or directory")
+        socket = f"{self.address}:{path}"
+        return self._connect(Stream(self._fabric, (socket, self._fabric.free_port()), (socket, 0)), factory, program)
 
     async def listen(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> Listener:
         del host
         await asyncio.sleep(0)
         return self._fabric.open_door(self.address, port, factory)
+
+    def _connect(
+        self, near: Stream, factory: Callable[[], asyncio.Protocol], far_factory: Callable[[], asyncio.Protocol]
+    ) -> asyncio.Protocol:
+        far = Stream(self._fabric, near.peername, near.sockname)
+        near.join(far)
+        protocol = factory()
+        near.open(protocol)
+        far.open(far_factory())
+        return protocol
 
 
 class Stream(asyncio.Transport):

@@ -32,7 +32,7 @@ class TcpListener:
 
 
 class TcpNetwork:
-    """The :class:`outrider.ports.Network` of a real node."""
+    """The part of :class:`outrider.ports.Network` that reaches other machines."""
 
     async def dial(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
         """Connect to ``host``:``port``, whichever of its addresses answers."""
