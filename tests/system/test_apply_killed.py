@@ -191,6 +191,27 @@ def test_threat_32_killed_again_while_it_recovers(node: Node, exchange: tuple[st
         assert node.check(f"killed at {name} number {number} of recover") == ("old" if marked else "new")
 
 
+def test_threat_40_a_half_done_apply_whose_journal_is_damaged_loses_nothing_and_the_next_one_mends_it(
+    node: Node,
+) -> None:
+    node.run("apply", Calls((STAGE,), ("renameat2",)), "-e", "inject=renameat2:signal=KILL:when=6")
+    assert node.version().startswith("a mix")
+    journal = node.home / ".outrider/journal"
+    journal.write_bytes(journal.read_bytes()[:-1])
+    tree = Tree(str(node.home), TABLE)
+    assert str(tree.recover()).startswith("set aside, since its journal is damaged (its digest does not match")
+    assert node.version().startswith("a mix")
+    everything = [path for path in node.home.rglob("*") if path.is_file() and path.name != "journal.damaged"]
+    assert {path.read_text() for path in everything} >= set(OLD.values())
+    master = Tree(str(node.home.parent / "master"), TABLE)
+    packer = master.pack(diff(master.scan().manifest, tree.scan().manifest, TABLE))
+    (node.home.parent / "mending").write_bytes(packer.read(1 << 20))
+    tree.apply(str(node.home.parent / "mending"))
+    assert node.version() == "new"
+    assert tree.sweep() == 1
+    assert tree.recover() is None
+
+
 @pytest.mark.parametrize("calls", FAULTS, ids=lambda calls: "-".join(calls.names))
 def test_threat_33_refused_at_any_call_the_tree_is_put_back_and_the_space_freed(node: Node, calls: Calls) -> None:
     for at, (name, number) in enumerate(list(node.each("apply", calls))):

@@ -117,12 +117,9 @@ impl Tree {
         Ok(Scan { manifest: Arc::new(manifest), problems, hashed, bytes_hashed })
     }
 
-    fn recover(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
+    fn recover(&self, py: Python<'_>) -> PyResult<Option<String>> {
         let recovered = py.detach(|| self.applier.recover()).map_err(raised)?;
-        Ok(recovered.map(|recovered| match recovered {
-            core::Recovered::Finished => "finished",
-            core::Recovered::Undone => "undone",
-        }))
+        Ok(recovered.map(|recovered| recovered.to_string()))
     }
 
     #[pyo3(signature = (plan, *, limit=None, level=1))]

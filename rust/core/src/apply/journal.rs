@@ -3,24 +3,28 @@
 //! The file is a digest and a JSON line. It is written aside, made durable with everything staged,
 //! and then becomes the journal by a rename; from here on a crash finishes the transaction. Another
 //! rename commits it, a third marks it as one to take back: each is one atomic decision.
+//!
+//! A journal that cannot be read decides nothing any more: it is set aside, and so is its transaction.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, syncfs, unlinkat};
 use rustix::io::Errno;
 use serde::ser::{SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
 
 use super::stage::Stages;
 use super::steps::{Kind, Step};
-use super::workspace::{HIDDEN, JOURNAL, UNDO, Workspace, failed};
+use super::workspace::{HIDDEN, JOURNAL, UNDO, Workspace, exists, failed, remove};
 use crate::digest::Summed;
 use crate::{Digest, Error, RelPath, Result};
 
 /// Its name in the stage while it is written.
 const PLAN: &str = "plan";
+/// Where a journal that cannot be read goes; the last one stays.
+pub(super) const DAMAGED: &str = "journal.damaged";
 
 /// The steps of one transaction, in order.
 #[derive(Debug, PartialEq)]
@@ -28,6 +32,14 @@ pub(super) struct Journal {
     pub(super) number: u64,
     pub(super) mounts: Vec<String>,
     pub(super) steps: Vec<Step>,
+}
+
+/// What stands under a journal's name.
+pub(super) enum Found {
+    Nothing,
+    Whole(Journal),
+    /// Why nothing can be done by it.
+    Damaged(String),
 }
 
 /// How a journal is read; it is written by [`Serialize`], a step at a time.
@@ -51,17 +63,29 @@ impl Journal {
         self.write_to(&mut out).and_then(|()| out.flush()).map_err(Error::io("write", path))
     }
 
-    /// The journal of this name, if there is one.
-    pub(super) fn read(workspace: &Workspace<'_>, name: &str) -> Result<Option<Self>> {
+    /// Looks for the journal of this name.
+    pub(super) fn read(workspace: &Workspace<'_>, name: &str) -> Result<Found> {
         let path = workspace.home.join(HIDDEN).join(name);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // NONBLOCK: a FIFO in its place must not hold us.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat(&workspace.root, name, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT) => return Ok(Found::Nothing),
+            Err(Errno::LOOP) => return Ok(Found::Damaged("it is a link".to_owned())),
             opened => opened.map_err(failed("open", &path))?,
         };
         let mut text = Vec::new();
-        File::from(file).read_to_end(&mut text).map_err(Error::io("read", path))?;
-        Self::parse(&text).map(Some)
+        match File::from(file).read_to_end(&mut text) {
+            // A sector that is gone, or a folder: it reads no better at the next start.
+            Err(error) if lasts(&error) => return Ok(Found::Damaged(error.to_string())),
+            read => read.map_err(Error::io("read", path))?,
+        };
+        Ok(match Self::parse(&text) {
+            Err(why) => Found::Damaged(why),
+            Ok(journal) if !exists(workspace.root.as_fd(), &format!("stage/{}", journal.number)) => {
+                Found::Damaged(format!("the files of its transaction, {}, are gone", journal.number))
+            }
+            Ok(journal) => Found::Whole(journal),
+        })
     }
 
     /// The digest stands first, so the text is made twice: it may be large, and is never held.
@@ -73,27 +97,28 @@ impl Journal {
         Ok(serde_json::to_writer(out, self)?)
     }
 
-    fn parse(text: &[u8]) -> Result<Self> {
-        let (digest, json) = text.split_at_checked(129).ok_or_else(|| damaged("it is cut short"))?;
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let (digest, json) = text.split_at_checked(129).ok_or("it is cut short")?;
         // Threat 40: what the disk gives back is not believed.
         if digest != format!("{}\n", Digest::of(json)).as_bytes() {
-            return Err(damaged("its digest does not match"));
+            return Err("its digest does not match".to_owned());
         }
-        let text: Text = serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))?;
+        let text: Text = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let step = |(kind, ino, path, mount, item): StepText<String>| {
             let kind = match kind {
                 'p' => Kind::Put(ino),
                 'f' => Kind::PutFolder,
                 's' => Kind::Swap(ino),
                 't' => Kind::Take,
-                _ => return Err(damaged("it holds a step that this version does not know")),
+                _ => return Err("it holds a step that this version does not know".to_owned()),
             };
             if mount >= text.mounts.len() {
-                return Err(damaged("it names a mount that it does not list"));
+                return Err("it names a mount that it does not list".to_owned());
             }
-            Ok(Step { kind, path: RelPath::new(&path)?, mount, item })
+            let path = RelPath::new(&path).map_err(|error| error.to_string())?;
+            Ok(Step { kind, path, mount, item })
         };
-        let steps = text.steps.into_iter().map(step).collect::<Result<_>>()?;
+        let steps = text.steps.into_iter().map(step).collect::<Result<_, _>>()?;
         Ok(Self { number: text.number, mounts: text.mounts, steps })
     }
 }
@@ -157,6 +182,15 @@ pub(super) fn forget(workspace: &Workspace<'_>) -> Result<()> {
     Ok(())
 }
 
+/// From here on it decides nothing. What was done before is durable with it.
+pub(super) fn set_aside(workspace: &Workspace<'_>, name: &str) -> Result<()> {
+    let done = syncfs(&workspace.root)
+        .and_then(|()| remove(workspace.root.as_fd(), DAMAGED))
+        .and_then(|()| renameat(&workspace.root, name, &workspace.root, DAMAGED))
+        .and_then(|()| fsync(&workspace.root));
+    done.map_err(failed("set aside", workspace.home.join(HIDDEN).join(name)))
+}
+
 fn in_stage(number: u64, name: &str) -> String {
     format!("stage/{number}/{name}")
 }
@@ -170,9 +204,8 @@ fn sync(workspace: &Workspace<'_>) -> Result<()> {
     fsync(workspace.root.as_fd()).map_err(failed("sync", workspace.home.join(HIDDEN)))
 }
 
-fn damaged(why: &str) -> Error {
-    let remedy = "the tree may be half changed: remove the journal, then let the next round bring it in step";
-    Error::BadData { what: "the journal in .outrider", why: format!("{why}; {remedy}") }
+fn lasts(error: &io::Error) -> bool {
+    [Errno::IO, Errno::ISDIR].iter().any(|lasting| error.raw_os_error() == Some(lasting.raw_os_error()))
 }
 
 #[cfg(test)]

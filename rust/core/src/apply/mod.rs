@@ -31,7 +31,7 @@ use staged::StagedFiles;
 use steps::{Kind, Mover};
 use survey::Survey;
 use unpack::Unpacked;
-use workspace::Workspace;
+use workspace::{HIDDEN, Workspace};
 
 pub use recover::Recovered;
 
@@ -94,7 +94,11 @@ impl Applier {
         let source = File::open(container).map_err(Error::io("open", container))?;
         let home = Home::open(&self.home)?;
         let workspace = self.locked(&home)?;
-        recover::settle(&workspace)?;
+        if let Some(Recovered::SetAside(why)) = recover::settle(&workspace)? {
+            // This container was made for a tree that is not known any more; the next round looks at all of it.
+            let why = format!("an apply that was cut short has been {}; try again", Recovered::SetAside(why));
+            return Err(Error::Conflict { path: HIDDEN.to_owned(), why });
+        }
         let number = workspace.next_number()?;
         let applied = self.transact(&workspace, number, source);
         if applied.is_err() {
@@ -109,8 +113,8 @@ impl Applier {
     /// Finishes or undoes an apply that a crash cut short, and removes what it left. Call it before anything else.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Conflict`] if the disk or the tree does not let it; [`Error::BadData`] if the
-    /// journal is damaged.
+    /// [`Error::Io`] or [`Error::Conflict`] if the disk or the tree does not let it. A journal that is damaged is
+    /// none: it is set aside, and so is what its transaction had replaced.
     pub fn recover(&self) -> Result<Option<Recovered>> {
         let home = Home::open(&self.home)?;
         let workspace = self.locked(&home)?;

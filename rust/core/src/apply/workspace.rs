@@ -3,6 +3,7 @@
 //! ```text
 //! <home>/.outrider/journal             a transaction that is being exchanged
 //! <home>/.outrider/journal.undo        one that is being taken back
+//! <home>/.outrider/journal.damaged     the last one that could not be read
 //! <home>/.outrider/stage/7/            transaction 7: 0, 1, 2... new files, later the old ones
 //! <home>/.outrider/stage/7/journal     ... it is committed; what lies here is the previous version
 //! <home>/.outrider/stage/7/mounts      ... other folders below the home that hold a stage of their own
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 use crate::beneath::Home;
 use crate::{Error, RelPath, Result};
@@ -28,6 +30,7 @@ pub(super) const HIDDEN: &str = ".outrider";
 pub(super) const JOURNAL: &str = "journal";
 pub(super) const UNDO: &str = "journal.undo";
 pub(super) const MOUNTS: &str = "mounts";
+const INDEX: &str = "index";
 const STAGE: &str = "stage";
 const TRASH: &str = "trash";
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -97,6 +100,18 @@ impl<'a> Workspace<'a> {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(failed("move", self.stage_path("", number))(error)),
         }
+    }
+
+    /// Makes a stage count as a version, for as long as versions are kept.
+    pub(super) fn keep(&self, number: u64) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let kept = openat(&self.stage, format!("{number}/{JOURNAL}"), flags, Mode::RUSR | Mode::WUSR);
+        kept.map(drop).map_err(failed("keep", self.stage_path("", number)))
+    }
+
+    /// Removes the index: the next scan reads every file.
+    pub(super) fn forget_index(&self) -> Result<()> {
+        remove(self.root.as_fd(), INDEX).map_err(failed("remove", self.home.join(HIDDEN).join(INDEX)))
     }
 
     /// Removes what was discarded; how many transactions. Slow: two system calls a file.
@@ -180,7 +195,9 @@ fn numbers(folder: &OwnedFd) -> rustix::io::Result<Vec<u64>> {
 }
 
 /// Removes a file or a folder with all that is in it; links are removed, not followed.
-fn remove(parent: rustix::fd::BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
+///
+/// Names are bytes here: what was moved out of the tree with its folder may have any.
+pub(super) fn remove(parent: rustix::fd::BorrowedFd<'_>, name: impl Arg + Copy) -> rustix::io::Result<()> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}
@@ -198,7 +215,7 @@ fn remove(parent: rustix::fd::BorrowedFd<'_>, name: &str) -> rustix::io::Result<
     inside.sort_by_key(|name| name.as_c_str() == c"mounts");
     for name in inside {
         if let Err(Errno::ISDIR | Errno::PERM) = unlinkat(&folder, &name, AtFlags::empty()) {
-            remove(folder.as_fd(), &name.to_string_lossy())?;
+            remove(folder.as_fd(), name.as_c_str())?;
         }
     }
     unlinkat(parent, name, AtFlags::REMOVEDIR)
@@ -208,4 +225,26 @@ fn remove(parent: rustix::fd::BorrowedFd<'_>, name: &str) -> rustix::io::Result<
 pub(super) fn failed(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(Errno) -> Error {
     let path = path.into();
     move |error| Error::io(action, path)(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_discarded_is_removed_whatever_its_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        let workspace = Workspace::open(&home).unwrap();
+        let deep = folder.path().join(".outrider/stage/3/0").join(OsStr::from_bytes(b"caf\xe9/\xff\xfe"));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join(OsStr::from_bytes(b"\x80")), "own").unwrap();
+        workspace.discard(3).unwrap();
+        assert_eq!(workspace.empty_trash().unwrap(), 1);
+        assert_eq!(fs::read_dir(folder.path().join(".outrider/trash")).unwrap().count(), 0);
+    }
 }
