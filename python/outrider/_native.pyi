@@ -91,7 +91,7 @@ class Manifest:
         """The metadata JSON of specification 4.2, as a worker whose tree lies at ``home`` sends it."""
     @staticmethod
     def from_wire(data: bytes) -> Manifest:
-        """Read a worker's metadata JSON; :class:`PeerError` for anything that is not one, bad paths included."""
+        """Read metadata JSON; :class:`PeerError` for anything that is not, a name that may not be written included."""
 
 @final
 class Plan:
@@ -208,7 +208,11 @@ class Tree:
     def scan(self, *, rehash: bool = False) -> Scan:
         """Look at every file; read only those whose stat differs from the index, all if ``rehash``."""
     def recover(self) -> str | None:
-        """Finish or undo an apply that a crash cut short: ``"finished"``, ``"undone"`` or ``None``. Call it first."""
+        """Finish or undo an apply that a crash cut short; call it first.
+
+        ``"finished"``, ``"undone"``, or ``None`` if there was none. Where the journal is damaged, ``"set aside, ..."``
+        with the reason, and where what was replaced lies; the next scan then reads every file.
+        """
     def pack(self, plan: Plan, *, limit: int | None = None, level: int = 1) -> Packer:
         """A master's container: the files of ``missing`` and ``shared``, then the three groups (4.1, 4.3)."""
     def apply(self, container: str) -> Applied:
@@ -219,5 +223,8 @@ class Tree:
 def pack_manifest(manifest: Manifest, home: str) -> Packer:
     """A worker's container: its metadata only (5.4); ``home`` as for :meth:`Manifest.to_wire`."""
 
-def read_manifest(container: str, *, max_bytes: int | None = None) -> Manifest:
-    """The metadata of a worker's container file; other members are ignored."""
+def read_manifest(container: str, *, max_bytes: int | None = None) -> tuple[Manifest, list[tuple[str, str]]]:
+    """The metadata of a worker's container file, for a comparison; other members are ignored.
+
+    With it come the names that no plan may hold, each with the rule that it breaks: they are left out.
+    """

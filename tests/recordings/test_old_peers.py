@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 from pathlib import Path
 from random import Random
 
+import pytest
 from tests.recordings.nodes import running_master, running_worker
 from tests.recordings.peer import Heard, Peer, field_of
 from tests.recordings.vectors import KEY, container_meaning, pack
@@ -146,6 +148,51 @@ def test_an_answer_with_a_name_of_its_own_is_a_refusal_and_not_the_end(tmp_path:
     asyncio.run(run())
 
 
+async def fetched(peer: Peer, held: dict[str, dict[str, object]]) -> bytes:
+    """The small container that brings a worker with these files in step."""
+    task = (await peer.ask("syn_i_w_m")).payload
+    await asyncio.gather(*upload(peer, task, pack({}, held), 1000, "syn_i_w_m_e"))
+    peer.answer(await peer.asked("syn_m_c"), "ok", b"task-1")
+    peer.answer(await peer.asked("new_file"), "ok ", b"Ready to receive new file")
+    container = (await next_part(peer)).split(b" ", 1)[1]
+    peer.answer(await peer.asked("file_end"), "ok", b"File received correctly")
+    peer.answer(await peer.asked("syn_m_c_e"), "ok", b"File correctly received")
+    return container
+
+
+def test_threat_24_a_worker_with_names_that_no_plan_may_hold_gets_in_step_in_the_rest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = ["etc/rules/back\\slash", "etc/rules/caf\udce9", "../outside", "/etc/passwd", "etc/rules/" + "x" * 256]
+    own = {name: entry(b"own", "etc/rules/") for name in odd}
+    (tmp_path / "etc/rules").mkdir(parents=True)
+    (tmp_path / "etc/rules/new").write_bytes(b"new")
+
+    async def run() -> bytes:
+        async with running_master(tmp_path) as (_, port):
+            peer = await joined(port)
+            container = await fetched(peer, own | {"etc/rules/old": entry(b"old", "etc/rules/")})
+            for _ in range(2):
+                task = (await peer.ask("syn_i_w_m")).payload
+                now = pack({}, own | {"etc/rules/new": entry(b"new", "etc/rules/")})
+                await asyncio.gather(*upload(peer, task, now, 1000, "syn_i_w_m_e"))
+                peer.answer(await peer.asked("syn_m_c_ok"), "ok", b"Thanks")
+            await peer.close()
+            return container
+
+    with caplog.at_level(logging.WARNING, "outrider"):
+        members, plan = container_meaning(asyncio.run(run()))
+    assert members == {"etc/rules/new": b"new"}
+    assert {group: list(files) for group, files in plan.items()} == {
+        "missing": ["etc/rules/new"],
+        "shared": [],
+        "extra": ["etc/rules/old"],
+    }
+    told = [record.getMessage() for record in caplog.records if "is left as it is" in record.getMessage()]
+    assert len(told) == len(odd)
+    assert "the worker's ../outside is left as it is: it holds a . or .. component" in told
+
+
 def test_files_with_odd_names_travel_both_ways(tmp_path: Path) -> None:
     names = [
         "etc/shared/a b/c d.conf",
@@ -165,13 +212,7 @@ def test_files_with_odd_names_travel_both_ways(tmp_path: Path) -> None:
         """An empty worker's first container from our master."""
         async with running_master(tmp_path / "master") as (_, port):
             peer = await joined(port)
-            task = (await peer.ask("syn_i_w_m")).payload
-            await asyncio.gather(*upload(peer, task, pack({}, {}), 1000, "syn_i_w_m_e"))
-            peer.answer(await peer.asked("syn_m_c"), "ok", b"task-1")
-            peer.answer(await peer.asked("new_file"), "ok ", b"Ready to receive new file")
-            container = (await next_part(peer)).split(b" ", 1)[1]
-            peer.answer(await peer.asked("file_end"), "ok", b"File received correctly")
-            peer.answer(await peer.asked("syn_m_c_e"), "ok", b"File correctly received")
+            container = await fetched(peer, {})
             await peer.close()
             return container
 

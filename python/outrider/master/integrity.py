@@ -30,6 +30,8 @@ from outrider.sync.permission import Permission
 from outrider.sync.size_limit import SizeLimit
 from outrider.transport.channel import Reply
 
+_NAMES_TOLD = 10
+"""A peer decides how many there are; the log does not grow with them."""
 _SYNC = Opening(INTEGRITY_SYNC, INTEGRITY_SYNC_END, INTEGRITY_SYNC_ERROR)
 
 
@@ -63,6 +65,7 @@ class WorkerIntegrity:
             tolerance=times.zip_limit_tolerance,
             receiver_timeout_s=times.timeout_receiving_file,
         )
+        self._complained = hash(frozenset[tuple[str, str]]())
 
     def ask(self, _: bytes) -> Reply:
         """``syn_i_w_m_p``: whether the worker may begin a round."""
@@ -121,12 +124,25 @@ class WorkerIntegrity:
             await self._session.report(CANCEL_TASK, TaskFault(task, Fault(faults.FILE_TIMEOUT)))
             raise
         try:
-            return await self._tree.read_manifest(path)
+            manifest, unnameable = await self._tree.read_manifest(path)
         except OutriderError as error:
             await self._no_files(error)
             raise
         finally:
             self._session.remove_later(path)
+        self._complain(unnameable)
+        return manifest
+
+    def _complain(self, unnameable: list[tuple[str, str]]) -> None:
+        """Say once for as long as it stays the same which of the worker's names are left out of the comparison."""
+        names = hash(frozenset(unnameable))
+        if names == self._complained:
+            return
+        self._complained = names
+        for name, why in unnameable[:_NAMES_TOLD]:
+            self._log(None).warning("the worker's %s is left as it is: %s", name, why)
+        if more := unnameable[_NAMES_TOLD:]:
+            self._log(None).warning("so are %d more of its files with such names", len(more))
 
     async def _sync(self, plan: Plan, log: TaskLogger) -> None:
         """Pack what differs and send it while it is packed."""

@@ -37,7 +37,7 @@ class FileTree:
             await asyncio.wait(self._running)
 
     async def recover(self) -> str | None:
-        """Finish or undo what a crash cut short; before anything else."""
+        """Finish, undo or set aside what a crash cut short, and say which; before anything else."""
         return await self._run(self._tree.recover)
 
     async def scan(self, *, rehash: bool = False) -> Scan:
@@ -52,8 +52,8 @@ class FileTree:
         """The container that asks a master whether ``manifest`` is in step."""
         return await self._threads.run(pack_manifest, manifest, self._home)
 
-    async def read_manifest(self, container: Path) -> Manifest:
-        """What a worker says it holds."""
+    async def read_manifest(self, container: Path) -> tuple[Manifest, list[tuple[str, str]]]:
+        """What a worker says it holds, and what of it cannot be compared: name and reason."""
         return await self._threads.run(read_manifest_file, str(container))
 
     async def apply(self, container: Path) -> Applied:

@@ -69,9 +69,11 @@ pub fn pack_manifest(manifest: &Manifest, home: &str) -> Packer {
     core::Packer::of_manifest(Arc::clone(&manifest.0), home).into()
 }
 
+type Claim = (Manifest, Vec<(String, &'static str)>);
+
 #[pyfunction]
 #[pyo3(signature = (container, *, max_bytes=None))]
-pub fn read_manifest(py: Python<'_>, container: &str, max_bytes: Option<u64>) -> PyResult<Manifest> {
+pub fn read_manifest(py: Python<'_>, container: &str, max_bytes: Option<u64>) -> PyResult<Claim> {
     let mut budget = core::Budget::default();
     if let Some(bytes) = max_bytes {
         budget.metadata_bytes = bytes;
@@ -80,5 +82,6 @@ pub fn read_manifest(py: Python<'_>, container: &str, max_bytes: Option<u64>) ->
         let file = File::open(container).map_err(core::Error::io("open", container))?;
         core::read_manifest(file, budget)
     };
-    py.detach(read).map(|manifest| Manifest(Arc::new(manifest))).map_err(raised)
+    let core::Claim { manifest, unnameable } = py.detach(read).map_err(raised)?;
+    Ok((Manifest(Arc::new(manifest)), unnameable))
 }

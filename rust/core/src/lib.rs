@@ -28,3 +28,4 @@ pub use plan::Plan;
 pub use relpath::RelPath;
 pub use scan::{Problem, Scan, ScanOptions, scan};
 pub use table::{FileRule, FilesTable};
+pub use wire::Claim;

@@ -1,5 +1,6 @@
 """The Python face of containers; what they hold is tested in Rust."""
 
+import json
 import zlib
 from pathlib import Path
 
@@ -19,11 +20,11 @@ def recorded_json() -> bytes:
 
 
 def test_a_recorded_check_is_read() -> None:
-    assert read_manifest(str(RECORDED)) == Manifest.from_wire(recorded_json())
+    assert read_manifest(str(RECORDED)) == (Manifest.from_wire(recorded_json()), [])
 
 
 def test_a_check_of_ours_unpacks_to_the_same_json_as_the_recorded_one(tmp_path: Path) -> None:
-    manifest = read_manifest(str(RECORDED))
+    manifest, _ = read_manifest(str(RECORDED))
     packer = pack_manifest(manifest, "/home")
     with pytest.raises(RuntimeError, match="to its end"):
         packer.packed()
@@ -34,11 +35,24 @@ def test_a_check_of_ours_unpacks_to_the_same_json_as_the_recorded_one(tmp_path: 
     assert (name, stream[:2]) == (b"files_metadata.json", b"\x78\x01")
     assert zlib.decompress(stream) == manifest.to_wire("/home")
     (tmp_path / "container").write_bytes(container)
-    assert read_manifest(str(tmp_path / "container")) == manifest
+    assert read_manifest(str(tmp_path / "container"))[0] == manifest
+
+
+def test_threat_24_a_name_that_no_plan_may_hold_is_left_out_and_named(tmp_path: Path) -> None:
+    row = {"mod_time": 1.0, "cluster_item_key": "etc/", "merged": False, "hash": "ab" * 64}
+    metadata = json.dumps(dict.fromkeys(("etc/good", "etc/back\\slash", "etc/\udce9", "../x"), row))
+    (tmp_path / "container").write_bytes(b"files_metadata.json|//@@//|" + zlib.compress(metadata.encode()))
+    manifest, unnameable = read_manifest(str(tmp_path / "container"))
+    assert [entry.path for entry in manifest.entries()] == ["etc/good"]
+    assert unnameable == [
+        ("etc/back\\slash", "it holds a backslash"),
+        ("etc/\\xed\\xb3\\xa9", "it is not UTF-8"),
+        ("../x", "it holds a . or .. component"),
+    ]
 
 
 def test_a_closed_packer_gives_nothing() -> None:
-    packer = pack_manifest(read_manifest(str(RECORDED)), "/home")
+    packer = pack_manifest(read_manifest(str(RECORDED))[0], "/home")
     packer.close()
     assert packer.read(100) == b""
 

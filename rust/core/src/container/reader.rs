@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{FILE_SEP, METADATA, PATH_SEP, marks};
-use crate::{Error, Manifest, Result};
+use crate::{Claim, Error, Result};
 
 const WHAT: &str = "the container";
 /// Bytes of a name, as for a path.
@@ -247,18 +247,18 @@ impl<R: Read> Read for Content<'_, R> {
 /// # Errors
 /// [`Error::BadData`], [`Error::BadPath`] or [`Error::Limit`] for what a peer may not send, [`Error::Io`] if
 /// `source` cannot be read.
-pub fn read_manifest(source: impl Read, budget: Budget) -> Result<Manifest> {
+pub fn read_manifest(source: impl Read, budget: Budget) -> Result<Claim> {
     let mut reader = Reader::new(source, budget);
-    let mut manifest = None;
+    let mut claim = None;
     while let Some(name) = reader.next_name()? {
         let limit = if name == METADATA { reader.metadata_bytes() } else { reader.file_bytes() };
         let mut content = reader.content(limit);
-        if name == METADATA && manifest.replace(Manifest::read_wire(&mut content)?).is_some() {
+        if name == METADATA && claim.replace(Claim::read_wire(&mut content)?).is_some() {
             return Err(twice());
         }
         content.finish()?;
     }
-    manifest.ok_or_else(no_metadata)
+    claim.ok_or_else(no_metadata)
 }
 
 pub(crate) fn no_metadata() -> Error {
@@ -351,8 +351,8 @@ mod tests {
     #[test]
     fn a_recorded_check_holds_a_manifest() {
         let two = include_bytes!("../../../../tests/vectors/container-2-metadata-only.bin");
-        let manifest = read_manifest(two.as_slice(), Budget::default()).unwrap();
-        assert!(manifest.get("etc/client.keys").is_some());
+        let claim = read_manifest(two.as_slice(), Budget::default()).unwrap();
+        assert!(claim.manifest.get("etc/client.keys").is_some() && claim.unnameable.is_empty());
         assert!(read_manifest(member("a", b"").as_slice(), Budget::default()).is_err());
         let budget = Budget { metadata_bytes: 100, ..Budget::default() };
         assert!(matches!(read_manifest(two.as_slice(), budget), Err(Error::Limit { limit: 100, .. })));

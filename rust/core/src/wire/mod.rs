@@ -7,3 +7,5 @@
 
 mod read;
 mod write;
+
+pub use read::Claim;

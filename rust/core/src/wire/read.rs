@@ -1,7 +1,9 @@
 //! JSON of a peer to manifest and plan: hostile until it has become a value.
 //!
 //! What is checked here is checked nowhere else: paths, digests, finite times, no path twice and no
-//! twins by case or Unicode form. One bad entry refuses the whole text.
+//! twins by case or Unicode form. One bad entry refuses the whole text of a plan, which this node is to
+//! carry out. What another node says it holds is only compared: there a name that this system would
+//! not write is left out and reported, so that the node is brought in step in all the rest (threat 24).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,14 +19,38 @@ use crate::{Digest, Entry, Error, Manifest, Plan, RelPath, Result};
 const WHAT: &str = "the metadata";
 const RULE_BYTES: usize = 4096;
 
-impl Manifest {
-    /// Reads a node's own metadata: one object, path to entry.
+/// What another node says it holds.
+#[derive(Debug, Default, PartialEq)]
+pub struct Claim {
+    /// What of it has a name that can be compared.
+    pub manifest: Manifest,
+    /// The other names, shortened and printable as text, and the rule that each breaks. No plan can hold one.
+    pub unnameable: Vec<(String, &'static str)>,
+}
+
+impl Claim {
+    /// Reads a node's own metadata, one object, path to entry, for a comparison.
+    ///
+    /// Its twins stay: on its file system they are two files, and a plan may delete one of them.
     ///
     /// # Errors
-    /// [`Error::BadData`] or [`Error::BadPath`] for anything else; an [`Error`] that the reader carries
-    /// inside its `io::Error` comes back as it is.
+    /// [`Error::BadData`] for anything else, [`Error::BadPath`] for a path that stands there twice; an [`Error`]
+    /// that the reader carries inside its `io::Error` comes back as it is.
     pub fn read_wire(input: impl Read) -> Result<Self> {
-        let entries = read(input, Group(&mut Rules::default()))?;
+        let mut unnameable = Vec::new();
+        let entries = read(input, Group { rules: &mut Rules::default(), unnameable: Some(&mut unnameable) })?;
+        refuse_repeats(entries.iter().map(|entry| &entry.path).collect())?;
+        Ok(Self { manifest: entries.into(), unnameable })
+    }
+}
+
+impl Manifest {
+    /// Reads metadata whose every name must be one that this system would write: one object, path to entry.
+    ///
+    /// # Errors
+    /// As [`Claim::read_wire`]; also [`Error::BadData`] for a bad name, [`Error::BadPath`] for twins.
+    pub fn read_wire(input: impl Read) -> Result<Self> {
+        let entries = read(input, Group { rules: &mut Rules::default(), unnameable: None })?;
         refuse_twins(entries.iter().map(|entry| &entry.path))?;
         Ok(entries.into())
     }
@@ -38,15 +64,14 @@ impl Plan {
     pub fn read_wire(input: impl Read) -> Result<Self> {
         let plan = read(input, Groups)?;
         refuse_twins(plan.written().map(|entry| &entry.path))?;
-        refuse_repeats(&plan)?;
+        refuse_repeats(plan.written().chain(&plan.extra).map(|entry| &entry.path).collect())?;
         Ok(plan)
     }
 }
 
 /// A file that is written and deleted by one plan has no defined outcome. Twins between the written
 /// and the deleted are fine: a master may rename `a` to `A`.
-fn refuse_repeats(plan: &Plan) -> Result<()> {
-    let mut paths: Vec<&RelPath> = plan.written().chain(&plan.extra).map(|entry| &entry.path).collect();
+fn refuse_repeats(mut paths: Vec<&RelPath>) -> Result<()> {
     paths.sort_unstable();
     match paths.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
@@ -114,7 +139,7 @@ impl<'de> Visitor<'de> for Groups {
                     continue;
                 }
             };
-            if group.replace(map.next_value_seed(Group(&mut rules))?).is_some() {
+            if group.replace(map.next_value_seed(Group { rules: &mut rules, unnameable: None })?).is_some() {
                 return Err(de::Error::custom(format_args!("the group {name} stands there twice")));
             }
         }
@@ -123,7 +148,11 @@ impl<'de> Visitor<'de> for Groups {
     }
 }
 
-struct Group<'r>(&'r mut Rules);
+struct Group<'r> {
+    rules: &'r mut Rules,
+    /// Where bad names go; without it one of them refuses the whole.
+    unnameable: Option<&'r mut Vec<(String, &'static str)>>,
+}
 
 impl<'de> DeserializeSeed<'de> for Group<'_> {
     type Value = Vec<Entry>;
@@ -137,14 +166,49 @@ impl<'de> Visitor<'de> for Group<'_> {
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object, path to entry")
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Entry>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Vec<Entry>, A::Error> {
         let mut entries = Vec::new();
-        while let Some(path) = map.next_key_seed(Text("a path", path))? {
-            let (digest, mod_time, rule) = map.next_value_seed(Fields(self.0))?;
-            entries.push(Entry { path, digest, mod_time, rule });
+        while let Some(path) = map.next_key_seed(Path)? {
+            let (digest, mod_time, rule) = map.next_value_seed(Fields(self.rules))?;
+            match (path, &mut self.unnameable) {
+                (Ok(path), _) => entries.push(Entry { path, digest, mod_time, rule }),
+                (Err(Error::BadPath { path, why }), Some(unnameable)) => unnameable.push((path, why)),
+                (Err(error), _) => return Err(de::Error::custom(error)),
+            }
         }
         Ok(entries)
     }
+}
+
+/// A path, or the rule that it breaks. Read as bytes: Python writes names that are not UTF-8 as lone
+/// surrogates, which no text can hold.
+struct Path;
+
+impl<'de> DeserializeSeed<'de> for Path {
+    type Value = Result<RelPath>;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
+        input.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for Path {
+    type Value = Result<RelPath>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a path")
+    }
+    fn visit_bytes<E: de::Error>(self, name: &[u8]) -> Result<Self::Value, E> {
+        Ok(std::str::from_utf8(name).map_or_else(|_| Err(not_utf8(name)), RelPath::new))
+    }
+}
+
+fn not_utf8(name: &[u8]) -> Error {
+    let shown =
+        name.utf8_chunks().fold(String::new(), |shown, chunk| shown + chunk.valid() + &escaped(chunk.invalid()));
+    Error::BadPath { path: shown.chars().take(200).collect(), why: "it is not UTF-8" }
+}
+
+fn escaped(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
 }
 
 /// One entry without its path.
@@ -199,10 +263,6 @@ impl<'de> Visitor<'de> for Fields<'_> {
     }
 }
 
-fn path(text: &str) -> Result<RelPath, String> {
-    RelPath::new(text).map_err(|error| error.to_string())
-}
-
 fn digest(text: &str) -> Result<Digest, String> {
     Digest::from_hex(text).ok_or_else(|| "a hash is not 128 hex digits".to_owned())
 }
@@ -254,7 +314,7 @@ mod tests {
 
     #[test]
     fn threat_24_a_bad_path_or_a_twin_refuses_the_whole() {
-        for bad in ["../x", "/x", "a/../../b", "a\\u0000b", "a\\\\b", "C:/x", ""] {
+        for bad in ["../x", "/x", "a/../../b", "a\\u0000b", "a\\\\b", "C:/x", "", "a/\\udce9"] {
             assert!(manifest(&[entry("a/good", ""), entry(bad, "")]).is_err(), "{bad} was accepted");
         }
         assert!(manifest(&[entry("a/b", ""), entry("a/b", "")]).is_err());
@@ -267,6 +327,24 @@ mod tests {
         assert!(groups("a/b", "a/B", "c").is_err());
         assert!(groups("a/b", "c", "a/b").is_err());
         assert!(groups("a/b", "c", "a/B").is_ok(), "a rename by case alone is a plan that a master may send");
+    }
+
+    #[test]
+    fn threat_24_a_name_that_no_plan_may_hold_is_left_out_of_what_a_node_claims() {
+        let long = "x".repeat(256);
+        let bad = ["../x", "/x", "a/../../b", "a\\u0000b", "a\\\\b", "C:/x", "", "a/\\udce9", "a/\\ud83d", &long];
+        let mut all = bad.map(|name| entry(name, "")).to_vec();
+        all.extend(["a/b", "a/B", "a/\\ud83d\\ude00"].map(|name| entry(name, "")));
+        let claim = Claim::read_wire(format!("{{{}}}", all.join(", ")).as_bytes()).unwrap();
+        let paths: Vec<_> = claim.manifest.entries().iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(paths, ["a/B", "a/b", "a/\u{1f600}"]);
+        assert_eq!(claim.unnameable.len(), bad.len());
+        assert!(claim.unnameable.contains(&("a/\\xed\\xb3\\xa9".to_owned(), "it is not UTF-8")), "{claim:?}");
+        for other in ["{\"../x\": 7}".to_owned(), format!("{{{}, {}}}", entry("a", ""), entry("a", ""))] {
+            assert!(Claim::read_wire(other.as_bytes()).is_err(), "{other:.80}");
+        }
+        let raw = [b"{\"a/\xff".as_slice(), entry("", "").strip_prefix('"').unwrap().as_bytes(), b"}"].concat();
+        assert_eq!(Claim::read_wire(raw.as_slice()).unwrap().unnameable, [("a/\\xff".to_owned(), "it is not UTF-8")]);
     }
 
     #[test]
