@@ -3,7 +3,8 @@
 //! A small file is compressed at once by libdeflate. A large one, and the metadata, is cut into
 //! segments: each is raw deflate that ends with a flush (`00 00 ff ff`), so that no mark can span
 //! two of them and each is checked, and compressed again, alone. Whatever a level does, stored
-//! blocks cut inside each mark always work.
+//! blocks cut inside each mark always work. They are also what becomes of data that does not shrink
+//! (pictures, archives, ciphertext): a few samples tell, since deflate is slowest where it gains nothing.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use libdeflater::{Adler32, CompressionLvl, Compressor};
@@ -21,6 +22,11 @@ const FLUSH: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
 /// zlib-rs at level 1 is 20-45% larger than zlib itself at level 1; at level 2 it is as small.
 const SEGMENT_LEVELS: [u32; 3] = [2, 4, 9];
 const STORED_BLOCK: usize = 60_000;
+/// Of so many bytes a sample is looked at; less is compressed without a question, which costs little.
+const SAMPLED: usize = 128 << 10;
+const SAMPLE: usize = 4 << 10;
+/// A sample that does not become smaller than this shows no gain.
+const GAIN: usize = SAMPLE - SAMPLE / 64;
 /// libdeflate: tried where the wanted level leaves a mark in the stream. Its level 1 is faster than zlib's and as small;
 /// 0, which it calls its fastest, does not compress.
 const OTHER_LEVELS: [i32; 5] = [1, 3, 6, 9, 12];
@@ -29,28 +35,22 @@ const OTHER_LEVELS: [i32; 5] = [1, 3, 6, 9, 12];
 pub(super) struct Encoder {
     fast: Compressor,
     segments: Compress,
+    sampler: Compressor,
 }
 
 impl Encoder {
     /// `level` is zlib's, 1 to 9; 0 stores.
     pub(super) fn new(level: u8) -> Self {
         let segments = if level == 1 { SEGMENT_LEVELS[0] } else { level.into() };
-        Self { fast: whole_compressor(level.into()), segments: segment_compressor(segments) }
+        let (fast, sampler) = (whole_compressor(level.into()), whole_compressor(OTHER_LEVELS[0]));
+        Self { fast, segments: segment_compressor(segments), sampler }
     }
 
     /// Appends the stream of a whole file and the `FILE_SEP` that ends its member.
     pub(super) fn whole(&mut self, raw: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
-        if one_shot(&mut self.fast, raw, out) && ends_first(&out[start..]) {
+        if self.shrinks(raw) && self.whole_smaller(raw, out) {
             return;
         }
-        for level in &OTHER_LEVELS {
-            out.truncate(start);
-            if one_shot(&mut whole_compressor(*level), raw, out) && ends_first(&out[start..]) {
-                return;
-            }
-        }
-        out.truncate(start);
         out.extend(HEADER);
         stored(raw, out);
         let mut sum = Adler32::new();
@@ -61,18 +61,49 @@ impl Encoder {
 
     /// Appends one segment of a large member; the first follows [`begin`], the last is followed by [`finish`].
     pub(super) fn segment(&mut self, raw: &[u8], out: &mut Vec<u8>) {
+        if !(self.shrinks(raw) && self.segment_smaller(raw, out)) {
+            stored(raw, out);
+        }
+    }
+
+    /// Appends nothing and says false if a mark stays at every level.
+    fn whole_smaller(&mut self, raw: &[u8], out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        if one_shot(&mut self.fast, raw, out) && ends_first(&out[start..]) {
+            return true;
+        }
+        let found = OTHER_LEVELS.iter().any(|level| {
+            out.truncate(start);
+            one_shot(&mut whole_compressor(*level), raw, out) && ends_first(&out[start..])
+        });
+        if !found {
+            out.truncate(start);
+        }
+        found
+    }
+
+    /// As [`Self::whole_smaller`].
+    fn segment_smaller(&mut self, raw: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
         if deflate(&mut self.segments, raw, out) && marks::find_any(&out[start..]).is_none() {
-            return;
+            return true;
         }
-        for level in &SEGMENT_LEVELS[1..] {
+        let found = SEGMENT_LEVELS[1..].iter().any(|level| {
             out.truncate(start);
-            if deflate(&mut segment_compressor(*level), raw, out) && marks::find_any(&out[start..]).is_none() {
-                return;
-            }
+            deflate(&mut segment_compressor(*level), raw, out) && marks::find_any(&out[start..]).is_none()
+        });
+        if !found {
+            out.truncate(start);
         }
-        out.truncate(start);
-        stored(raw, out);
+        found
+    }
+
+    /// Whether any of a few samples becomes smaller; the first that does is the last that is looked at.
+    fn shrinks(&mut self, raw: &[u8]) -> bool {
+        let mut room = [0; GAIN];
+        // Without room for its whole output the compressor refuses.
+        let shrinks = |sample: &[u8]| self.sampler.deflate_compress(sample, &mut room).is_ok();
+        raw.len() < SAMPLED || raw.chunks_exact(SAMPLED).map(|part| &part[..SAMPLE]).any(shrinks)
     }
 }
 
@@ -231,6 +262,28 @@ mod tests {
         let mut raw = b"@@//@@|".to_vec();
         raw.extend(noise(5, 59_000));
         check(&raw);
+    }
+
+    #[test]
+    fn threat_28_what_does_not_shrink_is_stored_and_its_marks_arrive() {
+        let mut raw = noise(11, SEGMENT);
+        for (at, mark) in [(0, FILE_SEP), (SAMPLED, PATH_SEP), (SEGMENT - 8, FILE_SEP), (SEGMENT - 12, PATH_SEP)] {
+            raw[at..at + 8].copy_from_slice(mark);
+        }
+        let mut encoder = Encoder::new(1);
+        assert!(!encoder.shrinks(&raw));
+        let parts = in_segments(&raw, SEGMENT, |part, out| encoder.segment(part, out));
+        assert!(parts.len() > raw.len());
+        check(&raw);
+    }
+
+    #[test]
+    fn one_sample_that_shrinks_is_enough() {
+        let mut raw = noise(13, SEGMENT);
+        raw[SEGMENT - SAMPLED..].fill(b' ');
+        let mut encoder = Encoder::new(1);
+        assert!(encoder.shrinks(&raw) && encoder.shrinks(&raw[SEGMENT - SAMPLED..]));
+        assert!(encoder.shrinks(&noise(13, SAMPLED - 1)), "so little is not asked about");
     }
 
     #[test]
