@@ -1,0 +1,165 @@
+"""Agents in the database: who exists, what is known of them, whose information is still to be sent.
+
+Every function is a part of one transaction; none waits for anything but the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from sqlite3 import Connection
+from typing import NamedTuple
+
+import msgspec
+from msgspec import structs
+
+from outrider.errors import RecordsRefused, UnknownAgents
+from outrider.model import AgentInfo
+from outrider.protocol.agents import decode_agents, encode_agent
+from outrider.store.agents import RegisteredAgent
+from outrider.store.sqlite.parts import Limits, bounded
+
+_Row = tuple[int, str, str | None]
+"""A row of the table ``information``."""
+
+_LEARN = "INSERT INTO agent (id, registered) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_STORE = """INSERT INTO information (id, info, labels) VALUES (?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET info = excluded.info, labels = coalesce(excluded.labels, labels)"""
+_UPDATE = "UPDATE information SET info = ?, labels = coalesce(?, labels) WHERE id = ?"
+_NAMED = 5
+"""So many agents are named in an error; the rest is counted."""
+
+
+class Change(NamedTuple):
+    """An agent's information as it was handed out, and the number of its change."""
+
+    agent: AgentInfo
+    number: int
+
+
+class Changes(NamedTuple):
+    """Some of the agents that are still to be sent, by ascending id."""
+
+    changes: Sequence[Change]
+    more: bool
+
+
+def changed(db: Connection, limits: Limits) -> Changes:
+    """The first agents that changed since they were last taken."""
+    cursor = db.execute("SELECT change, info, labels FROM unsent JOIN information USING (id) ORDER BY id")
+    rows, more = bounded(cursor, limits, _size)
+    agents = decoded((info, labels) for _, info, labels in rows)
+    return Changes([Change(agent, row[0]) for agent, row in zip(agents, rows, strict=True)], more)
+
+
+def forget(db: Connection, sent: Iterable[tuple[int, int]]) -> None:
+    """These changes, by agent and number, count as sent; newer ones of the same agents do not."""
+    db.executemany("DELETE FROM unsent WHERE id = ? AND change = ?", sent)
+
+
+def change_all(db: Connection) -> None:
+    """Every agent of which anything is known counts as changed."""
+    db.execute("INSERT OR REPLACE INTO unsent SELECT id, ? FROM information", (_next_change(db),))
+
+
+def store(db: Connection, agents: Sequence[AgentInfo], now: int, *, add: bool) -> None:
+    """Keep what another node says, as already sent; labels that are ``None`` stay as they are.
+
+    Without ``add`` an agent that is not known is left out, and labels for it are refused, as wazuh-db does.
+    """
+    rows = _encoded(agents)
+    if add:
+        _upsert(db, rows, now)
+    else:
+        unknown = [row for row in rows if _update(db, row) == 0]
+        if lost := [number for number, _, labels in unknown if labels not in (None, "[]")]:
+            raise UnknownAgents(f"{_named(lost)} unknown here: FOREIGN KEY constraint failed")
+    db.executemany("DELETE FROM unsent WHERE id = ?", ((agent.id,) for agent in agents))
+
+
+def put(db: Connection, agents: Sequence[AgentInfo], now: int) -> None:
+    """Add or replace agents, as changed on this node."""
+    rows = _encoded(agents)
+    _upsert(db, rows, now)
+    number = _next_change(db)
+    db.executemany("INSERT OR REPLACE INTO unsent VALUES (?, ?)", ((row[0], number) for row in rows))
+
+
+def remove(db: Connection, ids: Iterable[int]) -> int:
+    """Remove agents with everything that is known of them; how many there were."""
+    return db.executemany("DELETE FROM agent WHERE id = ?", ((number,) for number in ids)).rowcount
+
+
+def register(db: Connection, agents: Sequence[RegisteredAgent], now: int) -> None:
+    """Learn who exists; a new name is taken over, everything else that is known stays."""
+    db.executemany(
+        """INSERT INTO agent (id, registered, register_ip) VALUES (?, ?, ?)
+        ON CONFLICT (id) DO UPDATE SET register_ip = excluded.register_ip
+        WHERE register_ip IS NOT excluded.register_ip""",
+        ((agent.id, now, agent.ip) for agent in agents),
+    )
+    known = dict(db.execute("SELECT id, json_extract(info, '$.name') FROM information"))
+    fresh = [agent for agent in agents if agent.id not in known]
+    _upsert(db, _encoded([_never_connected(agent) for agent in fresh]), now)
+    for agent in agents:
+        if agent.id in known and known[agent.id] != agent.name.encode():
+            _rename(db, agent)
+
+
+def _next_change(db: Connection) -> int:
+    number: int = db.execute("UPDATE last_change SET number = number + 1 RETURNING number").fetchone()[0]
+    return number
+
+
+def _rename(db: Connection, agent: RegisteredAgent) -> None:
+    (info,) = db.execute("SELECT info FROM information WHERE id = ?", (agent.id,)).fetchone()
+    renamed = structs.replace(decode_agents(b"[" + info + b"]")[0], name=agent.name)
+    db.execute("UPDATE information SET info = ? WHERE id = ?", (encode_agent(renamed).decode(), agent.id))
+
+
+def _never_connected(agent: RegisteredAgent) -> AgentInfo:
+    return AgentInfo(id=agent.id, name=agent.name, connection_status="never_connected")
+
+
+def learn(db: Connection, ids: Iterable[int], now: int) -> None:
+    """These agents exist; nothing else is known of them yet."""
+    db.executemany(_LEARN, ((number, now) for number in ids))
+
+
+def _upsert(db: Connection, rows: Sequence[_Row], now: int) -> None:
+    learn(db, (row[0] for row in rows), now)
+    db.executemany(_STORE, rows)
+
+
+def _update(db: Connection, row: _Row) -> int:
+    number, info, labels = row
+    return db.execute(_UPDATE, (info, labels, number)).rowcount
+
+
+def _encoded(agents: Sequence[AgentInfo]) -> list[_Row]:
+    return [_row(agent) for agent in agents]
+
+
+def _row(agent: AgentInfo) -> _Row:
+    try:
+        if agent.labels is None:
+            return agent.id, encode_agent(agent).decode(), None
+        labels = msgspec.json.encode(agent.labels).decode()
+        return agent.id, encode_agent(structs.replace(agent, labels=None)).decode(), labels
+    except (TypeError, ValueError) as error:
+        raise RecordsRefused(f"agent {agent.id} cannot be kept: {error}") from error
+
+
+def _size(row: tuple[int, bytes, bytes | None]) -> int:
+    return len(row[1]) + len(row[2] or b"")
+
+
+def decoded(rows: Iterable[tuple[bytes, bytes | None]]) -> list[AgentInfo]:
+    """The agents of ``info`` and ``labels`` as the database has them."""
+    texts = (info if labels is None else info[:-1] + b',"labels":' + labels + b"}" for info, labels in rows)
+    return decode_agents(b"[" + b",".join(texts) + b"]")
+
+
+def _named(ids: Sequence[int]) -> str:
+    shown = ", ".join(map(str, ids[:_NAMED]))
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f"agents {shown}{more} are" if len(ids) > 1 else f"agent {shown} is"
