@@ -1,0 +1,122 @@
+"""The request JSON of the distributed API (specification 5.9), as data.
+
+A request names what it calls; here that name is text and stays text. ``wazuh.core.agent:Agent.get_agents_overview``
+is the module and the qualified name of a wire object, with a colon between; our own calls have no module and
+so no colon. Whether a name means anything is decided by a table (``relay/handlers.py``), never by an import.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from outrider.protocol.results import parse, special
+
+MOST_DEPTH: Final = 100
+"""How deep a request may be nested; those of the original stay below ten."""
+
+BASIC_SERVICES: Final = ("wazuh-modulesd", "wazuh-analysisd", "wazuh-execd", "wazuh-db", "wazuh-remoted")
+
+RequestType = Literal["local_any", "local_master", "distributed_master"]
+_Word = Annotated[str, Meta(max_length=256)]
+
+
+class _Callee(Struct, frozen=True, forbid_unknown_fields=True):
+    name: _Word = field(name="__name__")
+    module: _Word = field(name="__module__")
+    qualname: _Word = field(name="__qualname__")
+    type: _Word = field(name="__type__", default="function")
+
+
+class _Callable(Struct, frozen=True, forbid_unknown_fields=True):
+    callee: _Callee = field(name="__callable__")
+
+
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One request. ``call`` is what it calls, by its name here; the rest has the wire's names.
+
+    The arguments stay data as they came, so that a request that is passed on says what it said.
+    """
+
+    call: str = field(name="f")
+    f_kwargs: dict[str, Any] = field(default_factory=dict)
+    request_type: RequestType = "local_master"
+    wait_for_complete: bool = False
+    from_cluster: bool = False
+    is_async: bool = False
+    local_client_arg: str | None = None
+    basic_services: tuple[str, ...] = BASIC_SERVICES
+    rbac_permissions: dict[str, Any] = field(default_factory=lambda: {"rbac_mode": "black"})
+    current_user: str = ""
+    broadcasting: bool = False
+    nodes: tuple[str, ...] = ()
+    api_timeout: Annotated[int, Meta(ge=0, le=10**9)] | Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    debug: bool = False
+    remove_denied_nodes: bool = False
+
+    def encode(self) -> bytes:
+        """The JSON of this request: what the standard serialiser writes, and the two other keys where they are set."""
+        body = {name: getattr(self, name) for name in self.__struct_fields__}
+        body = {"f": _wire_callable(body.pop("call")), **body}
+        for name in ("debug", "remove_denied_nodes"):
+            if not body[name]:
+                del body[name]
+        return json.dumps(body, default=special, allow_nan=False).encode()
+
+
+def decode_request(payload: bytes) -> Request:
+    """Read a request; :class:`ValueError`, whose text the caller may be told, for anything that is none."""
+    body = parse(payload)
+    if _is_deeper(body, MOST_DEPTH):
+        raise ValueError(f"the request is nested deeper than {MOST_DEPTH} levels")
+    if isinstance(body, dict) and "f" in body:
+        body["f"] = _call_name(body["f"])
+    request = msgspec.convert(body, Request)
+    if any(map(_is_no_text, request.nodes)):
+        raise ValueError("the request names a node in letters that are none")
+    return request
+
+
+def _call_name(f: Any) -> str:
+    callee = msgspec.convert({"f": f}, _Named).f.callee
+    name = f"{callee.module}:{callee.qualname}" if callee.module else callee.qualname
+    if _is_no_text(name) or not name.isprintable():
+        raise ValueError("the request names a call in letters that are none")
+    return name
+
+
+class _Named(Struct, frozen=True):
+    """So that an error's path begins at ``f``."""
+
+    f: _Callable
+
+
+def _wire_callable(call: str) -> dict[str, Any]:
+    module, _, qualname = call.rpartition(":")
+    name = qualname.rpartition(".")[2]
+    parts = {"__name__": name, "__module__": module, "__qualname__": qualname, "__type__": "function"}
+    return {"__callable__": parts}
+
+
+def _is_no_text(text: str) -> bool:
+    """Whether it holds half a character, which JSON allows and no file, log or terminal takes."""
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether containers stand within one another more than ``most`` deep; level by level, not by recursion."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
