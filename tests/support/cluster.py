@@ -17,6 +17,7 @@ from tests.support.trace import Trace
 
 from outrider.master import Master
 from outrider.settings import Settings
+from outrider.store.agents import AgentStore
 from outrider.worker import Worker
 
 KEY = "0123456789abcdefghijklmnopqrstuv"
@@ -59,19 +60,25 @@ class Cluster:
         """Each name's own: the master's is known to all, the others follow in the order of their first use."""
         return self._addresses.setdefault(name, MASTER if name == "master" else f"10.0.1.{len(self._addresses) + 1}")
 
-    async def master(self, changes: Mapping[str, Any] | None = None) -> Master:
+    async def master(self, changes: Mapping[str, Any] | None = None, *, agents: AgentStore | None = None) -> Master:
         """Start a master; it listens when this returns."""
-        master = Master(self.settings("master", changes), simulated_ports(self.fabric, MASTER, self.seed))
+        ports = simulated_ports(self.fabric, MASTER, self.seed)
+        master = Master(self.settings("master", changes), ports, agents=agents)
         self._start(master)
         await self.until(master.started.is_set)
         return master
 
     def worker(
-        self, name: str = "worker1", changes: Mapping[str, Any] | None = None, *, random: Random | None = None
+        self,
+        name: str = "worker1",
+        changes: Mapping[str, Any] | None = None,
+        *,
+        random: Random | None = None,
+        agents: AgentStore | None = None,
     ) -> Worker:
         """Start a worker."""
         ports = simulated_ports(self.fabric, self.address(name), self.seed, random=random)
-        worker = Worker(self.settings(name, changes), ports)
+        worker = Worker(self.settings(name, changes), ports, agents=agents)
         self._start(worker)
         return worker
 

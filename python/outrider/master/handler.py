@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from outrider.errors import OutriderError, Refusal
 from outrider.exchange.session import Ground, Serve, Session
 from outrider.logs import Tag, task_logger
+from outrider.master.agent_groups import AgentGroups, WorkerGroups
 from outrider.master.integrity import WorkerIntegrity
 from outrider.master.roster import Roster
 from outrider.master.source import Source
@@ -37,6 +38,7 @@ class MasterHandler:
         agents: AgentStore | None,
         source: Source,
         *,
+        groups: AgentGroups | None,
         roster: Roster[MasterHandler],
         status: Status,
         admit: Callable[[MasterHandler], str | None],
@@ -66,6 +68,16 @@ class MasterHandler:
             status=status,
             supervisor=self.supervisor,
         )
+        self.groups = None
+        if groups is not None:
+            self.groups = WorkerGroups(
+                self.session,
+                groups,
+                settings=settings,
+                ports=ports,
+                status=status,
+                supervisor=self.supervisor,
+            )
         self.session.also_serve(self._serves())
 
     # what the channel calls
@@ -110,7 +122,16 @@ class MasterHandler:
     # the worker's commands
 
     def _serves(self) -> dict[Command, Serve]:
-        return {
+        groups: dict[Command, Serve] = {}
+        if self.groups:
+            groups = {
+                c.FULL_GROUPS_REQUEST: self.groups.wants_all,
+                c.GROUPS_RESULT: self.groups.written,
+                c.FULL_GROUPS_RESULT: self.groups.all_written,
+                c.GROUPS_ERROR: self.groups.not_written,
+                c.FULL_GROUPS_ERROR: self.groups.all_not_written,
+            }
+        return groups | {
             c.HELLO: self._hello,
             c.KEEP_ALIVE: self._keep_alive,
             c.INTEGRITY_PERMISSION: self._integrity.ask,

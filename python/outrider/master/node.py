@@ -9,6 +9,7 @@ from typing import Any
 from outrider.errors import SettingsError
 from outrider.exchange.session import Ground
 from outrider.logs import Tag, task_logger
+from outrider.master.agent_groups import AgentGroups, WorkerGroups
 from outrider.master.handler import MasterHandler
 from outrider.master.roster import Roster
 from outrider.master.source import Source
@@ -23,6 +24,8 @@ from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Supervisor, until
 from outrider.transport.channel import Channel
 from outrider.world import real_ports
+
+Task = tuple[str, Callable[[], Coroutine[Any, Any, None]]]
 
 
 class Master:
@@ -54,9 +57,12 @@ class Master:
         node = self.settings.node
         return NodeInfo(name=node.name, type="master", version=node.wire_version, address="")
 
-    def add_tasks(self, source: Source) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+    def add_tasks(self, source: Source, groups: AgentGroups | None) -> list[Task]:
         """What runs while the node does: name and work."""
-        return [(Tag.LOCAL_INTEGRITY, source.run), (Tag.KEEP_ALIVE, self._check_keep_alives)]
+        tasks: list[Task] = [(Tag.LOCAL_INTEGRITY, source.run), (Tag.KEEP_ALIVE, self._check_keep_alives)]
+        if groups:
+            tasks.append((Tag.AGENT_GROUPS_SEND, lambda: groups.run(self._workers_groups)))
+        return tasks
 
     async def run(self) -> None:
         """Open the home, scan the tree, listen, until :meth:`stop`."""
@@ -73,9 +79,12 @@ class Master:
             self._log.warning("an apply that was cut short has been %s", mended)
         source = Source(tree, self.settings, self._ports, self.status)
         await source.look()
-        listener = await self._listen(tree, source)
+        groups = None
+        if self._agents is not None:
+            groups = AgentGroups(self._agents, settings=self.settings, ports=self._ports)
+        listener = await self._listen(tree, source, groups)
         try:
-            for name, work in self.add_tasks(source):
+            for name, work in self.add_tasks(source, groups):
                 self._supervisor.repeat(name, work)
             await asyncio.Event().wait()
         finally:
@@ -83,7 +92,7 @@ class Master:
             await asyncio.gather(*(handler.close("the master is stopping") for handler in list(self._handlers)))
             await self._supervisor.stop()
 
-    async def _listen(self, tree: FileTree, source: Source) -> Listener:
+    async def _listen(self, tree: FileTree, source: Source, groups: AgentGroups | None) -> Listener:
         link = self.settings.link
         ring = KeyRing(link.keys, link.token_age_s)
         ground = Ground(self.settings, self._ports, self._home, ring)
@@ -94,6 +103,7 @@ class Master:
                 tree,
                 self._agents,
                 source,
+                groups=groups,
                 roster=self.roster,
                 status=self.status,
                 admit=self._admit,
@@ -106,6 +116,9 @@ class Master:
         self._log.info("listening on %s", ", ".join(endpoint(host, port) for host, port in self.addresses))
         self.started.set()
         return listener
+
+    def _workers_groups(self) -> list[WorkerGroups]:
+        return [handler.groups for handler in self.roster.members() if handler.groups]
 
     def _admit(self, handler: MasterHandler) -> str | None:
         """Whether there is room for one more connection: ``None``, or the limit that was hit."""

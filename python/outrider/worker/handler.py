@@ -17,6 +17,7 @@ from outrider.store.agents import AgentStore
 from outrider.store.tree import FileTree
 from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel, Reply
+from outrider.worker.agent_groups import AgentGroups
 from outrider.worker.integrity import Integrity, Verdict
 
 _NO_AGENTS = b"this node keeps no agents"
@@ -36,6 +37,16 @@ class WorkerHandler:
         self.session = Session(ground, self)
         self.supervisor = Supervisor(ground.ports, self._log)
         self.integrity = Integrity(self.session, tree, self._settings, ground.ports, status)
+        self._groups = None
+        if agents is not None:
+            self._groups = AgentGroups(
+                self.session,
+                agents,
+                settings=self._settings,
+                ports=ground.ports,
+                status=status,
+                supervisor=self.supervisor,
+            )
         self.session.also_serve(self._serves())
 
     # what the channel calls
@@ -105,8 +116,8 @@ class WorkerHandler:
             c.INTEGRITY_SYNC: self._receive_files,
             c.INTEGRITY_SYNC_END: self.session.deliver,
             c.INTEGRITY_SYNC_ERROR: self._files_failed,
-            c.GROUPS: lambda payload: self._receive_groups(payload, c.GROUPS_ERROR),
-            c.FULL_GROUPS: lambda payload: self._receive_groups(payload, c.FULL_GROUPS_ERROR),
+            c.GROUPS: self._groups.receive if self._groups else self._declines_groups(c.GROUPS_ERROR),
+            c.FULL_GROUPS: self._groups.receive_all if self._groups else self._declines_groups(c.FULL_GROUPS_ERROR),
             c.AGENT_INFO_RESULT: self._agent_info_result,
             c.AGENT_INFO_ERROR: self._agent_info_error,
         }
@@ -126,6 +137,9 @@ class WorkerHandler:
             self.integrity.log.warning("the master cannot send files: %s", failed.fault)
             self.integrity.conclude(Verdict.FAILED)
         return Reply(b"Error received")
+
+    def _declines_groups(self, error: Command) -> Serve:
+        return lambda name: self._receive_groups(name, error)
 
     def _receive_groups(self, name: bytes, error: Command) -> Reply:
         """Take the string off the wire, and say that nothing keeps it (the store of agents is not built yet)."""

@@ -1,0 +1,88 @@
+"""A message of agent groups, written and read bit by bit (specification 5.8): no step holds the interpreter for long.
+
+A chunk is what one request to a wazuh-db can hold. A peer's chunk is read as far as it can be: one
+assignment that is none costs itself and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from outrider.model import GroupAssignment
+from outrider.protocol.agents import CHUNK_BYTES, GROUPS_PAYLOAD, GROUPS_SET, decode_groups, encode_message
+
+_LONGEST_HASH = len(b'[{"data":[],"hash":"%s"}]' % (b"0" * 40))
+
+GroupsHash = str | None | UnsetType
+"""40 hex digits; ``None`` where no agent has a group; ``UNSET`` where nothing is said of it."""
+
+
+class GroupsWriter:
+    """Takes assignments and gives the message that carries them: in chunks, the hash in the last one only."""
+
+    def __init__(self, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self._room = chunk_bytes - _LONGEST_HASH
+        self._chunks: list[bytes] = []
+        self._open: list[bytes] = []
+        self._open_bytes = 0
+        self.assignments = 0
+
+    def add(self, assignments: Sequence[GroupAssignment]) -> None:
+        """More assignments, after those that came before. One that fills a chunk by itself has one to itself."""
+        for assignment in assignments:
+            text = msgspec.json.encode(assignment)
+            if self._open and self._open_bytes + len(text) + 1 > self._room:
+                self._chunks.append(b'[{"data":[' + b",".join(self._open) + b"]}]")
+                self._open, self._open_bytes = [], 0
+            self._open.append(text)
+            self._open_bytes += len(text) + 1
+        self.assignments += len(assignments)
+
+    def finish(self, digest: GroupsHash = UNSET) -> bytes:
+        """The whole message; it has one chunk at least, since the hash needs one."""
+        tail = b"" if digest is UNSET else b',"hash":' + msgspec.json.encode(digest)
+        last = b'[{"data":[' + b",".join(self._open) + b"]" + tail + b"}]"
+        return encode_message(GROUPS_SET, GROUPS_PAYLOAD, [*self._chunks, last])
+
+
+class GroupsRead(NamedTuple):
+    """What a chunk holds: its assignments, its hash, and what is wrong with the assignments that are left out."""
+
+    assignments: list[GroupAssignment]
+    hash: GroupsHash
+    faults: list[str]
+
+
+class _LooseText(Struct, frozen=True):
+    data: list[Raw]
+    hash: str | UnsetType | None = UNSET
+
+
+_loose = msgspec.json.Decoder(list[_LooseText])
+_assignment = msgspec.json.Decoder(GroupAssignment)
+
+
+def read_groups(chunk: str) -> GroupsRead:
+    """Read a chunk; :class:`ValueError` if it is no chunk at all."""
+    try:
+        text = decode_groups(chunk.encode())
+    except msgspec.ValidationError:
+        return _read_one_by_one(chunk)
+    return GroupsRead(text.data, text.hash, [])
+
+
+def _read_one_by_one(chunk: str) -> GroupsRead:
+    elements = _loose.decode(chunk)
+    if not elements:
+        raise msgspec.ValidationError("a chunk of groups has no element")
+    assignments, faults = [], []
+    for row in elements[0].data:
+        try:
+            assignments.append(_assignment.decode(row))
+        except msgspec.ValidationError as error:
+            faults.append(f"{bytes(row)[:128].decode(errors='replace')} is no assignment: {error}")
+    return GroupsRead(assignments, elements[0].hash, faults)

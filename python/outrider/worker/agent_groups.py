@@ -1,0 +1,237 @@
+"""Groups that the master sends: written into the store, answered, compared (specification 5.8).
+
+Groups are only names in the store: an assignment is no error because the group's files are not here
+yet (threats 44). Of what a message holds only the assignments are used: that they replace what an
+agent had, and that the master knows of them already, is fixed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from msgspec import UNSET
+
+from outrider.errors import OutriderError, Refusal, StoreError, TransportError
+from outrider.exchange.session import Session
+from outrider.logs import Tag, TaskLogger, task_logger
+from outrider.ports import Ports
+from outrider.protocol import commands as c
+from outrider.protocol import faults
+from outrider.protocol.agents import Result
+from outrider.protocol.groups_message import GroupsHash
+from outrider.settings import Settings
+from outrider.status import Outcome, Status
+from outrider.store.agents import AgentStore, GroupsQuery
+from outrider.supervise import Supervisor
+from outrider.sync.agent_groups import Agreement, Mismatches, OnlyHere, only_here
+from outrider.transport.channel import Reply
+from outrider.worker.groups_writing import UnwrittenError, Written, read_message, write_message
+
+
+class AgentGroups:
+    """The groups of one session: one message at a time, in the order in which they came."""
+
+    def __init__(
+        self,
+        session: Session,
+        agents: AgentStore,
+        *,
+        settings: Settings,
+        ports: Ports,
+        status: Status,
+        supervisor: Supervisor,
+    ) -> None:
+        times = settings.intervals.worker
+        self.session = session
+        self.agents = agents
+        self.ports = ports
+        self.status = status
+        self.node = settings.node.name
+        self.limit_s = times.timeout_agent_groups
+        self.mismatches = Mismatches(times.agent_groups_mismatch_limit)
+        self.masters_hash: GroupsHash = UNSET
+        self.alarmed = False
+        self.turn = asyncio.Lock()
+        self._most = settings.limits.tasks
+        self._waiting = 0
+        self._supervisor = supervisor
+
+    def receive(self, name: bytes) -> Reply:
+        """``syn_g_m_w``: a string holds what has changed, and the hash over everything."""
+        return self._start(ReceiveAgentGroupsTask(self, name))
+
+    def receive_all(self, name: bytes) -> Reply:
+        """``syn_g_m_w_c``: a string holds every assignment."""
+        return self._start(ReceiveEntireAgentGroupsTask(self, name))
+
+    async def own_hash(self, log: TaskLogger) -> GroupsHash:
+        """The hash over all groups of this node; ``UNSET`` if it cannot be had."""
+        try:
+            async with asyncio.timeout(self.limit_s):
+                return (await self.agents.groups(GroupsQuery(with_hash=True))).hash
+        except (StoreError, TimeoutError) as error:
+            log.warning("no checksum of this node's groups: %s", error or f"not within {self.limit_s:g} s")
+            return UNSET
+
+    def _start(self, task: _Receive) -> Reply:
+        if self._waiting >= self._most:
+            raise Refusal(faults.INTERNAL, f"{self._most} messages of groups wait already (limits.tasks)")
+        self._waiting += 1
+        self._supervisor.start(task.tag, self._in_turn(task))
+        return Reply(task.name)
+
+    async def _in_turn(self, task: _Receive) -> None:
+        try:
+            async with self.turn:
+                await task.run()
+        finally:
+            self._waiting -= 1
+
+
+class _Receive:
+    """What both kinds of messages have in common: write, answer, then settle what it means for the whole."""
+
+    tag: ClassVar[Tag]
+    kind: ClassVar[str]
+    done: ClassVar[c.Command]
+    failed: ClassVar[c.Command]
+
+    def __init__(self, groups: AgentGroups, name: bytes) -> None:
+        self.name = name
+        self._groups = groups
+        self._log = task_logger(self.tag, groups.node, task=name.decode(errors="replace"))
+
+    async def run(self) -> None:
+        """The whole life of the task, when its turn has come; no error of the store or the link leaves it."""
+        now = self._groups.ports.monotonic
+        started = now()
+        try:
+            message = read_message(self._groups.session.strings.take(self.name), self.name)
+            written = await write_message(message, self._groups.agents, self._groups.limit_s, now)
+        except UnwrittenError as error:
+            self._log.error("not written: %s", error)
+            await self._answer(self.failed, str(error).encode())
+            self._record(now() - started, Result(0, [str(error)], 0))
+            return
+        except Exception as error:
+            await self._answer(self.failed, f"error processing agent-groups chunks: {type(error).__name__}".encode())
+            raise
+        for fault in written.result.error_messages:
+            self._log.error("not written: %s", fault)
+        await self._answer(self.done, written.result.encode())
+        await self._settle(written)
+        self._record(now() - started, written.result)
+
+    async def _settle(self, written: Written) -> None:
+        raise NotImplementedError
+
+    async def _answer(self, command: c.Command, payload: bytes) -> None:
+        try:
+            await self._groups.session.request(command, payload)
+        except OutriderError as untold:
+            self._log.debug("%s: %s", command, untold)
+
+    def _record(self, seconds: float, result: Result) -> None:
+        self._log.debug("%d chunks written in %.3f s", result.updated_chunks, seconds)
+        outcome = Outcome(
+            ok=not result.error_messages,
+            started=self._groups.ports.wall() - seconds,
+            seconds=seconds,
+            counts={"chunks": result.updated_chunks},
+            detail="; ".join(result.error_messages)[:1000],
+        )
+        self._groups.status.finished(self.kind, outcome)
+
+
+class ReceiveAgentGroupsTask(_Receive):
+    """A periodic message: what has changed, and a hash that shows whether everything before has come, too."""
+
+    tag = Tag.AGENT_GROUPS_RECV
+    kind = "agent_groups"
+    done = c.GROUPS_RESULT
+    failed = c.GROUPS_ERROR
+
+    async def _settle(self, written: Written) -> None:
+        if written.hash is UNSET:
+            return
+        groups = self._groups
+        groups.masters_hash = written.hash
+        ours = await groups.own_hash(self._log)
+        counter = groups.mismatches
+        agreement = counter.different() if ours is UNSET else counter.compare(written.hash, ours)
+        if agreement is Agreement.EQUAL:
+            groups.alarmed = False
+        elif agreement is Agreement.ASK:
+            await self._ask()
+        self._log.debug("checksum: %s", agreement.value)
+
+    async def _ask(self) -> None:
+        """Ask for everything; the answer comes as a message of its own."""
+        mismatches = self._groups.mismatches
+        if mismatches.in_vain > 1:
+            self._log.warning(
+                "asking for all groups again: %d times it did not help; the next time comes after %d mismatches",
+                mismatches.in_vain - 1,
+                mismatches.needed,
+            )
+        else:
+            self._log.info("the checksum differs from the master's again and again: asking for all groups")
+        try:
+            await self._groups.session.request(c.FULL_GROUPS_REQUEST)
+        except TransportError as error:
+            mismatches.unasked()
+            self._log.warning("the master did not hear it: %s", error)
+        except OutriderError as error:
+            self._log.warning("the master sends none: %s", error)
+
+
+class ReceiveEntireAgentGroupsTask(_Receive):
+    """Every assignment of the master, which must put an end to the mismatches."""
+
+    tag = Tag.AGENT_GROUPS_RECV_FULL
+    kind = "agent_groups_full"
+    done = c.FULL_GROUPS_RESULT
+    failed = c.FULL_GROUPS_ERROR
+
+    async def _settle(self, written: Written) -> None:
+        groups = self._groups
+        try:
+            await groups.agents.recalculate_hashes()
+        except StoreError as error:
+            self._log.warning("the groups' hashes could not be computed again: %s", error)
+        ours = await groups.own_hash(self._log)
+        if groups.masters_hash is UNSET or ours is UNSET:
+            return
+        if ours == groups.masters_hash:
+            groups.mismatches.healed()
+            groups.alarmed = False
+            self._log.info("all groups are those of the master now")
+        elif not groups.alarmed:
+            groups.alarmed = True
+            await self._alarm(written.ids)
+
+    async def _alarm(self, theirs: frozenset[int] | None) -> None:
+        """Say once what no full synchronisation will cure (threats 43)."""
+        self._groups.status.count("agent_groups_not_cured")
+        alone = await self._only_here(theirs) if theirs is not None else None
+        why = f"agents with groups that only this node has: {alone}" if alone and alone.agents else "no reason is known"
+        self._log.error(
+            "all groups came, and the checksum still differs from the master's last one: %s; "
+            "all groups are asked for again after %d mismatches, then ever more rarely",
+            why,
+            self._groups.mismatches.needed,
+        )
+
+    async def _only_here(self, theirs: frozenset[int]) -> OnlyHere | None:
+        alone, after = OnlyHere(0, ()), 0
+        try:
+            while True:
+                part = await self._groups.agents.groups(GroupsQuery(condition="all", after=after))
+                alone = only_here(part.assignments, theirs, alone)
+                if not part.more or not part.assignments:
+                    return alone
+                after = part.assignments[-1].id
+        except StoreError as error:
+            self._log.warning("this node's groups could not be read: %s", error)
+            return None

@@ -1,0 +1,134 @@
+"""One message of agent groups, from its text into the store (specification 5.8, steps 3 and 4).
+
+One bad chunk, or one bad assignment in it, stops no other. What the master is told has the
+original's form, so that its log reads as ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from outrider.errors import OutriderError, StoreBusyError, StoreError
+from outrider.protocol.agents import GROUPS_SET, Message, Result, decode_message
+from outrider.protocol.groups_message import GroupsHash, GroupsRead, read_groups
+from outrider.store.agents import AgentStore
+
+_WORDS_BYTES = 1 << 20
+"""Up to this size a text that is no JSON is described in the original's words, which take a slow parser."""
+_MOST_FAULTS = 100
+"""So many texts travel back; the rest is counted."""
+
+
+class UnwrittenError(OutriderError):
+    """Nothing more of a message can be written; the text is what the master is told."""
+
+
+class Written(NamedTuple):
+    """What became of a message: the answer, the master's hash, the agents it named (``None`` if some are unread)."""
+
+    result: Result
+    hash: GroupsHash
+    ids: frozenset[int] | None
+
+
+def read_message(text: bytes | None, name: bytes) -> Message:
+    """The message of the string ``name``; ``text`` is ``None`` if there is no such string."""
+    if text is None:
+        raise UnwrittenError((b"error while trying to access string under task_id %a." % name).decode())
+    try:
+        return decode_message(text, GROUPS_SET)
+    except (msgspec.DecodeError, RecursionError) as error:
+        if isinstance(error, msgspec.ValidationError):
+            raise _unprocessed(error) from error
+        raise UnwrittenError(f"error while trying to load JSON: {_words(text) or error}") from error
+    except ValueError as error:
+        raise _unprocessed(error) from error
+
+
+async def write_message(message: Message, agents: AgentStore, limit_s: float, now: Callable[[], float]) -> Written:
+    """Write what can be within the limit; :class:`UnwrittenError` if the store cannot be reached."""
+    started = now()
+    writing = _Writing(agents)
+    try:
+        async with asyncio.timeout(limit_s):
+            for chunk in message.chunks:
+                await writing.chunk(chunk)
+    except TimeoutError:
+        left = len(message.chunks) - writing.seen + 1
+        writing.fault(f"{left} of {len(message.chunks)} chunks were not written within {limit_s:g} s")
+    except StoreBusyError as error:
+        raise _unprocessed(error) from error
+    return Written(writing.result(now() - started), _hash(message), writing.named())
+
+
+class _Writing:
+    def __init__(self, agents: AgentStore) -> None:
+        self.seen = 0
+        self._agents = agents
+        self._updated = 0
+        self._faults: list[str] = []
+        self._more_faults = 0
+        self._ids: set[int] = set()
+        self._whole = True
+
+    async def chunk(self, chunk: str) -> None:
+        """A chunk without assignments counts as written, as it does with the original."""
+        self.seen += 1
+        read = _read(chunk)
+        self._ids.update(assignment.id for assignment in read.assignments)
+        for text in read.faults:
+            self._whole = False
+            self.fault(text)
+        try:
+            if read.assignments:
+                await self._agents.set_groups(read.assignments, "override", "synced")
+        except StoreBusyError:
+            raise
+        except StoreError as error:
+            self.fault(str(error))
+        else:
+            self._updated += not read.faults
+
+    def fault(self, text: str) -> None:
+        if len(self._faults) < _MOST_FAULTS:
+            self._faults.append(text)
+        else:
+            self._more_faults += 1
+
+    def result(self, seconds: float) -> Result:
+        more = [f"and {self._more_faults} more"] if self._more_faults else []
+        return Result(self._updated, self._faults + more, seconds)
+
+    def named(self) -> frozenset[int] | None:
+        return frozenset(self._ids) if self._whole else None
+
+
+def _read(chunk: str) -> GroupsRead:
+    try:
+        return read_groups(chunk)
+    except (ValueError, RecursionError) as error:
+        return GroupsRead([], UNSET, [f"a chunk that is none: {error}"])
+
+
+def _hash(message: Message) -> GroupsHash:
+    """It stands in the last chunk; if it does not, nothing is compared."""
+    return _read(message.chunks[-1]).hash if message.chunks else UNSET
+
+
+def _unprocessed(error: Exception) -> UnwrittenError:
+    return UnwrittenError(f"error processing agent-groups chunks in process pool: {error}")
+
+
+def _words(text: bytes) -> str | None:
+    """What the original says of a text that is no JSON."""
+    try:
+        json.loads(text if len(text) <= _WORDS_BYTES else b"null")
+    except (ValueError, RecursionError) as error:
+        return str(error)
+    return None
