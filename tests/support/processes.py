@@ -30,6 +30,8 @@ class Node:
     def __init__(self, role: str, home: Path, *, port: int, host: str = "127.0.0.1", **limits: Any) -> None:
         self.role, self.home, self.port, self.host = role, home, port, host
         self.log = home.parent / f"{home.name}.log"
+        self.within: list[str] = []
+        """A command that ends by becoming the one behind it, e.g. ``unshare --mount``."""
         self._process: subprocess.Popen[bytes] | None = None
         (home / "tree").mkdir(parents=True, exist_ok=True)
         self._config = home.parent / f"{home.name}.toml"
@@ -39,12 +41,19 @@ class Node:
     def start(self) -> Node:
         """Start the process; a master listens, or has given up, when this returns."""
         seen = len(self.lines())
-        command = [sys.executable, "-m", "outrider", self.role, "--config", str(self._config), "--home", str(self.home)]
+        node = [sys.executable, "-m", "outrider", self.role, "--config", str(self._config), "--home", str(self.home)]
+        command = [*self.within, *node]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         if self.role == "master":
             wait_until(lambda: self._ended() or any("listening on" in line for line in self.lines()[seen:]))
         return self
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        assert self._process is not None
+        return self._process.pid
 
     def _ended(self) -> bool:
         return self._process is None or self._process.poll() is not None
