@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import ClassVar, final
 
 __all__ = [
+    "AgentMessage",
     "Applied",
     "Entry",
     "FileRule",
@@ -26,6 +27,24 @@ __all__ = [
 ]
 
 __version__: str
+
+@final
+class AgentMessage:
+    """A message of agents (specification 5.7, 5.8), split into its command and its chunks; nothing else of it is kept.
+
+    :class:`PeerError` if it is no such message, or holds more than 65,536 chunks or one of more than 65,536 bytes.
+    """
+
+    def __new__(cls, text: bytes) -> AgentMessage: ...
+    @property
+    def command(self) -> str:
+        """What the receiver's database is asked to do."""
+
+    def __len__(self) -> int:
+        """How many chunks there are."""
+
+    def chunk(self, number: int) -> bytes:
+        """A chunk's text, from 0 on; :class:`IndexError` beyond the last."""
 
 @final
 class FileRule:

@@ -9,6 +9,7 @@ from outrider.errors import OutriderError, Refusal
 from outrider.exchange.session import Ground, Serve, Session
 from outrider.logs import Tag, task_logger
 from outrider.master.agent_groups import AgentGroups, WorkerGroups
+from outrider.master.agent_info import WorkerAgentInfo
 from outrider.master.integrity import WorkerIntegrity
 from outrider.master.roster import Roster
 from outrider.master.source import Source
@@ -68,6 +69,11 @@ class MasterHandler:
             status=status,
             supervisor=self.supervisor,
         )
+        self._agent_info = None
+        if agents is not None:
+            self._agent_info = WorkerAgentInfo(
+                self.session, agents, settings=settings, ports=ports, status=status, supervisor=self.supervisor
+            )
         self.groups = None
         if groups is not None:
             self.groups = WorkerGroups(
@@ -138,8 +144,8 @@ class MasterHandler:
             c.INTEGRITY_CHECK: self._integrity.begin,
             c.INTEGRITY_CHECK_END: self.session.deliver,
             c.INTEGRITY_CHECK_ERROR: self._integrity.failed,
-            c.AGENT_INFO_PERMISSION: lambda _: Reply(b"False"),
-            c.AGENT_INFO: self._agent_info,
+            c.AGENT_INFO_PERMISSION: self._agent_info.ask if self._agent_info else lambda _: Reply(b"False"),
+            c.AGENT_INFO: self._agent_info.begin if self._agent_info else self._no_agent_info,
         }
 
     async def _hello(self, payload: bytes) -> Reply:
@@ -178,7 +184,7 @@ class MasterHandler:
         self.last_keep_alive = self._ports.monotonic()
         return Reply(payload, c.OK_KEEP_ALIVE)
 
-    def _agent_info(self, name: bytes) -> Reply:
+    def _no_agent_info(self, name: bytes) -> Reply:
         """Take the string off the wire, and say that nothing keeps it (the store of agents is not built yet)."""
         text = self.session.strings.take(name)
         complaint = _NO_AGENTS

@@ -23,6 +23,7 @@ GROUPS_PAYLOAD: Final[Mapping[str, str]] = {"mode": "override", "sync_status": "
 _COLUMNS = frozenset(AgentInfo.__struct_encode_fields__)
 _agents = msgspec.json.Decoder(list[AgentInfo])
 _rows = msgspec.json.Decoder(list[dict[str, Any]])
+_raw_records = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class GroupsText(Struct, frozen=True, gc=False):
@@ -57,6 +58,25 @@ def decode_agents(chunk: bytes) -> list[AgentInfo]:
         return [_with_other_columns(row) for row in _rows.decode(chunk)]
 
 
+def decode_sound_agents(chunk: bytes) -> tuple[list[AgentInfo], str]:
+    """Read what can be read of a chunk, and say why the rest cannot; one bad record does not cost the others."""
+    try:
+        return decode_agents(chunk), ""
+    except ValueError as whole:
+        try:
+            records = _raw_records.decode(chunk)
+        except ValueError:
+            return [], f"Invalid JSON data: {whole}"
+    agents: list[AgentInfo] = []
+    faults: list[str] = []
+    for record in records:
+        try:
+            agents += decode_agents(b"[" + bytes(record) + b"]")
+        except ValueError as fault:
+            faults.append(f"{bytes(record)[:64].decode(errors='replace')}: {fault}")
+    return agents, f"Invalid JSON data in {len(faults)} of {len(records)} records, first {faults[0]}"
+
+
 def _with_other_columns(row: dict[str, Any]) -> AgentInfo:
     known = {name: value for name, value in row.items() if name in _COLUMNS and name}
     other = {name: value for name, value in row.items() if name not in _COLUMNS}
@@ -89,7 +109,7 @@ class Result(Struct, frozen=True):
 
     updated_chunks: int
     error_messages: list[str]
-    time_spent: float
+    time_spent: float = 0.0
 
     def encode(self) -> bytes:
         """As the original writes it."""

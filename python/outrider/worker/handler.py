@@ -14,10 +14,12 @@ from outrider.protocol.bodies import Hello, TaskFault
 from outrider.protocol.commands import Command
 from outrider.status import Status
 from outrider.store.agents import AgentStore
+from outrider.store.outbox import Outbox
 from outrider.store.tree import FileTree
 from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel, Reply
 from outrider.worker.agent_groups import AgentGroups
+from outrider.worker.agent_info import AgentInfoSync
 from outrider.worker.integrity import Integrity, Verdict
 
 _NO_AGENTS = b"this node keeps no agents"
@@ -26,7 +28,9 @@ _NO_AGENTS = b"this node keeps no agents"
 class WorkerHandler:
     """One connection to the master, from hello to its end."""
 
-    def __init__(self, ground: Ground, tree: FileTree, agents: AgentStore | None, status: Status) -> None:
+    def __init__(
+        self, ground: Ground, tree: FileTree, agents: AgentStore | None, outbox: Outbox, status: Status
+    ) -> None:
         self._agents = agents
         self._settings = ground.settings
         self._ports = ground.ports
@@ -37,6 +41,11 @@ class WorkerHandler:
         self.session = Session(ground, self)
         self.supervisor = Supervisor(ground.ports, self._log)
         self.integrity = Integrity(self.session, tree, self._settings, ground.ports, status)
+        self._agent_info = None
+        if agents is not None:
+            self._agent_info = AgentInfoSync(
+                self.session, agents, outbox, settings=self._settings, ports=ground.ports, status=status
+            )
         self._groups = None
         if agents is not None:
             self._groups = AgentGroups(
@@ -91,13 +100,12 @@ class WorkerHandler:
         await self.integrity.run()
 
     async def sync_agent_info(self) -> None:
-        """Offer agent information at its interval. This node keeps no agents, so each round ends at 5.7, step 3."""
-        while True:
+        """Send what changed on this node's agents until cancelled."""
+        if self._agent_info is not None:
+            await self._agent_info.run()
+        while True:  # without agents each round ends at 5.7, step 3
             await self._ports.sleep(self._settings.intervals.worker.sync_agent_info)
-            allowed = await self.session.request(c.AGENT_INFO_PERMISSION)
-            task_logger(Tag.AGENT_INFO_SYNC, self._settings.node.name).debug(
-                "permission: %s", allowed.decode(errors="replace")
-            )
+            await self.session.request(c.AGENT_INFO_PERMISSION)
 
     async def process_files_from_master(self, file: Path) -> None:
         """Apply a received container, all or nothing."""
@@ -118,8 +126,8 @@ class WorkerHandler:
             c.INTEGRITY_SYNC_ERROR: self._files_failed,
             c.GROUPS: self._groups.receive if self._groups else self._declines_groups(c.GROUPS_ERROR),
             c.FULL_GROUPS: self._groups.receive_all if self._groups else self._declines_groups(c.FULL_GROUPS_ERROR),
-            c.AGENT_INFO_RESULT: self._agent_info_result,
-            c.AGENT_INFO_ERROR: self._agent_info_error,
+            c.AGENT_INFO_RESULT: self._agent_info.result if self._agent_info else self._agent_info_result,
+            c.AGENT_INFO_ERROR: self._agent_info.failed if self._agent_info else self._agent_info_error,
         }
 
     def _in_step(self, _: bytes) -> Reply:

@@ -17,6 +17,7 @@ from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
 from outrider.store.home import Home
+from outrider.store.outbox import Outbox, outbox_of
 from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Backoff, until
 from outrider.worker.handler import WorkerHandler
@@ -71,25 +72,29 @@ class Worker:
 
     async def run(self) -> None:
         """Open the home, mend what a crash left, then stay connected until :meth:`stop`."""
-        async with inhabited(self._home, self.settings, self._ports.threads) as tree:
-            await until(self._stopping, self._live(tree))
+        threads = self._ports.threads
+        async with inhabited(self._home, self.settings, threads) as tree, outbox_of(self._home.path, threads) as outbox:
+            await until(self._stopping, self._live(tree, outbox))
 
     async def stop(self) -> None:
         """End the tasks, tell the master, close the connection; then ``run`` returns."""
         self._stopping.set()
 
-    async def _live(self, tree: FileTree) -> None:
+    async def _live(self, tree: FileTree, outbox: Outbox) -> None:
+        if outbox.damaged:
+            self._log.warning("the outbox could not be read and is now %s; all agents are sent again", outbox.damaged)
         if mended := await tree.recover():
             self._log.warning("an apply that was cut short has been %s", mended)
         ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
-        await self._stay_connected(Ground(self.settings, self._ports, self._home, ring), tree)
+        await self._stay_connected(Ground(self.settings, self._ports, self._home, ring), tree, outbox)
 
-    async def _stay_connected(self, ground: Ground, tree: FileTree) -> None:
+    async def _stay_connected(self, ground: Ground, tree: FileTree, outbox: Outbox) -> None:
         cap = self.settings.intervals.worker.connection_retry
         backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)
         while True:
             started = self._ports.monotonic()
-            permanent = await self._connection(WorkerHandler(ground, tree, self._agents, self.status))
+            handler = WorkerHandler(ground, tree, self._agents, outbox, self.status)
+            permanent = await self._connection(handler)
             if self._ports.monotonic() - started >= _STABLE_S:
                 backoff.reset()
             await self._ports.sleep(_PERMANENT_PAUSE_S if permanent else backoff.next_pause())

@@ -1,6 +1,7 @@
 //! `outrider._native`: the contents list of the native module.
 #![allow(missing_docs, reason = "the Python face is documented in _native.pyi")]
 
+mod agents;
 mod container;
 mod error;
 mod manifest;
@@ -14,6 +15,8 @@ use pyo3::prelude::*;
 mod _native {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
+    #[pymodule_export]
+    use crate::agents::AgentMessage;
     #[pymodule_export]
     use crate::container::{Packed, Packer, pack_manifest, read_manifest};
     #[pymodule_export]

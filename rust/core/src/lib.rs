@@ -4,6 +4,7 @@
 //! the bottom: a scan makes a manifest, two manifests make a plan, a plan makes a container, and
 //! a container is applied to a tree as one transaction.
 
+mod agents;
 mod apply;
 mod beneath;
 mod container;
@@ -18,6 +19,7 @@ mod scan;
 mod table;
 mod wire;
 
+pub use agents::Message as AgentMessage;
 pub use apply::{Applied, Applier, Recovered, Times};
 pub use container::{Budget, Packed, Packer, Packing, read_manifest};
 pub use diff::{diff, keep_unseen};

@@ -1,0 +1,136 @@
+"""Keeps what one worker says of its agents, and answers what became of it (specification 5.7)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from logging import INFO, WARNING
+from typing import Final
+
+from outrider._native import AgentMessage
+from outrider.errors import OutriderError, PeerError, RecordsRefused, StoreError, UnknownAgents
+from outrider.exchange.session import Session
+from outrider.logs import Tag, TaskLogger, task_logger
+from outrider.ports import Ports
+from outrider.protocol.agents import AGENT_INFO_SET, Result, decode_sound_agents
+from outrider.protocol.commands import AGENT_INFO_ERROR, AGENT_INFO_RESULT, Command
+from outrider.settings import Settings
+from outrider.status import Outcome, Status
+from outrider.store.agents import AgentStore
+from outrider.supervise import Supervisor
+from outrider.transport.channel import Reply
+
+_NO_STRING: Final = b"error while trying to access string under task_id %a."
+_NO_JSON: Final = "error while trying to load JSON: %s"
+_NO_STORE: Final = "error processing agent-info chunks in process pool: %s"
+_SHOWN = 500
+"""Characters of an answer that go to our own log."""
+_MOST_ERRORS = 100
+"""Texts in one answer; each counts, but a worker learns no more from the thousandth."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Chunks: how many were looked at, how many kept, why others were not."""
+
+    done: int = 0
+    kept: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+class WorkerAgentInfo:
+    """One worker's agent information, one message at a time."""
+
+    def __init__(
+        self,
+        session: Session,
+        agents: AgentStore,
+        *,
+        settings: Settings,
+        ports: Ports,
+        status: Status,
+        supervisor: Supervisor,
+    ) -> None:
+        self._session = session
+        self._agents = agents
+        self._node = settings.node.name
+        self._ports = ports
+        self._status = status
+        self._supervisor = supervisor
+        self._limit_s = settings.intervals.master.timeout_agent_info
+        self._busy = False
+
+    def ask(self, _: bytes) -> Reply:
+        """``syn_a_w_m_p``: whether the worker may send."""
+        return Reply(b"%a" % (not self._busy))
+
+    def begin(self, name: bytes) -> Reply:
+        """``syn_a_w_m``: a message lies in the string ``name``."""
+        text = self._session.strings.take(name)
+        if text is None:
+            work = self._answer(AGENT_INFO_ERROR, _NO_STRING % name)
+        elif self._busy:
+            work = self._answer(AGENT_INFO_ERROR, (_NO_STORE % "an earlier message is at work").encode())
+        else:
+            self._busy = True
+            work = self._receive(text)
+        self._supervisor.start(Tag.AGENT_INFO_SYNC, work)
+        return Reply(name)
+
+    async def _receive(self, text: bytes) -> None:
+        started = self._ports.monotonic()
+        try:
+            command, answer = await self._keep(text, started)
+        finally:
+            self._busy = False
+        # Without a pause before it: a worker that is permitted again has had this answer.
+        await self._answer(command, answer)
+        seconds = self._ports.monotonic() - started
+        ok = command is AGENT_INFO_RESULT and b'"error_messages":[]' in answer
+        self._log().log(INFO if ok else WARNING, "%s", answer[:_SHOWN].decode(errors="replace"))
+        outcome = Outcome(ok=ok, started=self._ports.wall() - seconds, seconds=seconds)
+        self._status.finished("agent_info", outcome)
+
+    async def _answer(self, command: Command, text: bytes) -> None:
+        try:
+            await self._session.request(command, text)
+        except OutriderError as error:
+            self._log().warning("the worker did not take the answer: %s", error)
+
+    async def _keep(self, text: bytes, started: float) -> tuple[Command, bytes]:
+        """Keep what can be kept; then what to answer."""
+        try:
+            message = await self._ports.threads.run(AgentMessage, text)
+        except PeerError as error:
+            return AGENT_INFO_ERROR, (_NO_JSON % error).encode()
+        if message.command != AGENT_INFO_SET:
+            return AGENT_INFO_ERROR, b"the command %a is not allowed here" % message.command[:64]
+        tally = _Tally()
+        try:
+            async with asyncio.timeout(self._limit_s):
+                for number in range(len(message)):
+                    await self._keep_chunk(message.chunk(number), tally)
+                    tally.done += 1
+        except TimeoutError:
+            left = len(message) - tally.done
+            tally.errors.append(f"{left} of {len(message)} chunks were not written in time, within {self._limit_s:g} s")
+        except StoreError as error:
+            return AGENT_INFO_ERROR, (_NO_STORE % error).encode()
+        seconds = self._ports.monotonic() - started
+        return AGENT_INFO_RESULT, Result(tally.kept, tally.errors[:_MOST_ERRORS], seconds).encode()
+
+    async def _keep_chunk(self, chunk: bytes, tally: _Tally) -> None:
+        agents, unreadable = decode_sound_agents(chunk)
+        faults = [unreadable] if unreadable else []
+        try:
+            await self._agents.store_agents(agents)
+        except UnknownAgents:
+            tally.errors += faults
+            return  # neither kept nor an error (5.7)
+        except RecordsRefused as error:
+            faults.append(str(error))
+        tally.errors += faults
+        tally.kept += not faults
+
+    def _log(self) -> TaskLogger:
+        return task_logger(Tag.AGENT_INFO_SYNC, self._node, peer=self._session.worker)

@@ -1,0 +1,156 @@
+"""How agent information is cut for the wire, and what a master's answer means for what was sent (specification 5.7).
+
+A record leaves a worker only when the answer confirms it or when it alone was refused. An answer does not
+say which chunk it complains of, so what was refused is halved until the bad record stands alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from enum import Enum, auto
+from typing import NamedTuple
+
+import msgspec
+
+_TRIES = 3
+"""A record that is neither confirmed nor refused is put aside after so many messages of its own."""
+_LATER = re.compile(
+    r"locked|busy|process pool|cannot be reached|couldn't open db|db global disabled|disk i/o|is full|no space"
+    r"|read-?only|error 20(?:05|10)\b|in time",
+    re.IGNORECASE,
+)
+"""Errors of a database that is in trouble: no record's fault, and the same may be taken later."""
+_JSON = "error while trying to load JSON"
+
+
+class Cut(NamedTuple):
+    """Records in chunks, and those that are larger than a chunk may be."""
+
+    chunks: list[bytes]
+    too_large: list[bytes]
+
+
+def cut(records: Iterable[bytes], limit: int) -> Cut:
+    """Join JSON objects to arrays of at most ``limit`` bytes, in their order."""
+    result = Cut([], [])
+    held: list[bytes] = []
+    size = 1
+    for record in records:
+        if len(record) + 2 > limit:
+            result.too_large.append(record)
+            continue
+        if size + len(record) + 1 > limit:
+            result.chunks.append(join(held))
+            held, size = [], 1
+        held.append(record)
+        size += len(record) + 1
+    if held:
+        result.chunks.append(join(held))
+    return result
+
+
+def join(records: Sequence[bytes]) -> bytes:
+    """A chunk of these records."""
+    return b"[" + b",".join(records) + b"]"
+
+
+_array = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def records_of(chunk: bytes) -> list[bytes]:
+    """The records of a chunk, byte for byte."""
+    return [bytes(record) for record in _array.decode(chunk)]
+
+
+def halves(chunk: bytes) -> tuple[bytes, bytes]:
+    """A chunk of several records as two chunks."""
+    records = records_of(chunk)
+    middle = len(records) // 2
+    return join(records[:middle]), join(records[middle:])
+
+
+class Verdict(Enum):
+    """What became of a message."""
+
+    KEPT = auto()
+    """Every chunk is confirmed."""
+    LATER = auto()
+    """Nobody's fault but the moment's: the same again, after a pause."""
+    REFUSED = auto()
+    """Something in it will never be taken."""
+    SHORT = auto()
+    """Less was kept than sent and nobody says why: the time ran out, or an agent's group is unknown (5.7)."""
+
+
+def judge(sent: int, updated: int, errors: Sequence[str]) -> Verdict:
+    """The verdict on ``sent`` chunks by the master's result."""
+    if any(not _LATER.search(error) for error in errors):
+        return Verdict.REFUSED
+    if errors:
+        return Verdict.SHORT if updated else Verdict.LATER
+    return Verdict.KEPT if updated == sent else Verdict.SHORT
+
+
+def judge_failure(text: str) -> Verdict:
+    """The verdict when the master could do nothing with the message and says so in ``text``."""
+    return Verdict.SHORT if text.startswith(_JSON) else Verdict.LATER
+
+
+class Step(Enum):
+    """What to do with the message that was judged."""
+
+    CONFIRM = auto()
+    AGAIN = auto()
+    """Its first half next, or the halves of its only chunk."""
+    WAIT = auto()
+    SPLIT = auto()
+    """Cut its only chunk in halves, then go on with the first."""
+    PUT_ASIDE = auto()
+
+
+class Pace:
+    """How many chunks, from the oldest on, the next message takes; ``most`` when all is well.
+
+    Stretches in which something was refused are worked off first, each in halves of its own.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limit = most
+        self._stretches: list[int] = []  # the next one last
+        self._tries = 0
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks the next message takes at most."""
+        return self._stretches[-1] if self._stretches else self._limit
+
+    def learn(self, verdict: Verdict, sent: int, records: int) -> Step:
+        """What to do now; ``records`` are those of the message's only chunk and matter only then."""
+        if verdict is Verdict.LATER:
+            return Step.WAIT
+        if self._stretches:
+            self._stretches.pop()
+        if verdict is Verdict.KEPT:
+            self._tries = 0
+            if not self._stretches:
+                self._limit = min(self._most, self._limit * 2)
+            return Step.CONFIRM
+        if verdict is Verdict.SHORT:
+            self._limit = max(1, sent // 2)
+        if sent > 1:
+            self._stretches += [sent - sent // 2, sent // 2]
+            return Step.AGAIN
+        if records > 1:
+            self._stretches += [1, 1]
+            return Step.SPLIT
+        return self._alone(verdict)
+
+    def _alone(self, verdict: Verdict) -> Step:
+        self._tries += 1
+        if verdict is Verdict.SHORT and self._tries < _TRIES:
+            self._stretches.append(1)
+            return Step.WAIT
+        self._tries = 0
+        return Step.PUT_ASIDE

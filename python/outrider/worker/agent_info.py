@@ -1,0 +1,206 @@
+"""Sends what changed on this node's agents to the master, and again until it is confirmed (specification 5.7).
+
+What was read lies in the outbox before the store counts it as taken, and leaves it by an answer that confirms
+every chunk (7.3, row 16). On the wire this is what 4.9.2 does; only the messages have a bounded size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Final, NamedTuple
+
+from outrider.errors import OutriderError
+from outrider.exchange.session import Session
+from outrider.logs import Tag, task_logger
+from outrider.ports import Ports
+from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES, decode_result, encode_agent, encode_message
+from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_PERMISSION
+from outrider.settings import Settings
+from outrider.status import Outcome, Status
+from outrider.store.agents import AgentStore
+from outrider.store.outbox import Chunk, Outbox, PutAside
+from outrider.supervise import Backoff
+from outrider.sync.agent_info import Pace, Step, Verdict, cut, judge, judge_failure, records_of
+from outrider.transport.channel import Reply
+
+MESSAGE_CHUNKS: Final = 64
+"""Chunks of one message, some 4 MB: what is held of it in memory, and what is sent again if it fails."""
+_SETBACKS = 64
+"""Messages of a round that may fail before it ends: a master that refuses everything gets a pause."""
+_SHOWN = 200
+"""Characters of a master's words that go to the log."""
+
+
+class _Answer(NamedTuple):
+    verdict: Verdict
+    why: str = ""
+
+
+class AgentInfoSync:
+    """The agent information of one connection to a master."""
+
+    def __init__(
+        self, session: Session, agents: AgentStore, outbox: Outbox, *, settings: Settings, ports: Ports, status: Status
+    ) -> None:
+        times = settings.intervals
+        self._session = session
+        self._agents = agents
+        self._outbox = outbox
+        self._ports = ports
+        self._status = status
+        self._log = task_logger(Tag.AGENT_INFO_SYNC, settings.node.name)
+        self._interval_s = times.worker.sync_agent_info
+        # The master's own limit, and as long again for the answer as for any other.
+        self._answer_s = times.master.timeout_agent_info + times.communication.timeout_cluster_request
+        self._backoff = Backoff(ports.random, base_s=1, cap_s=max(60, self._interval_s))
+        self._pace = Pace(MESSAGE_CHUNKS)
+        self._answer: asyncio.Future[_Answer] | None = None
+        self._under_way = 0  # chunks of the message that waits for its answer
+        self._more = True
+
+    async def run(self) -> None:
+        """One round at each interval, until cancelled; after one that failed the next comes by chance."""
+        pause = self._interval_s
+        while True:
+            await self._ports.sleep(pause)
+            try:
+                done = await self._round()
+            except OutriderError as error:
+                self._log.warning("agent information waits: %s", error)
+                done = False
+            if done:
+                self._backoff.reset()
+            pause = self._interval_s if done else self._backoff.next_pause()
+
+    # the master's commands
+
+    def result(self, payload: bytes) -> Reply:
+        """``syn_m_a_e``: what became of the message under way."""
+        try:
+            result = decode_result(payload)
+        except ValueError:
+            json.loads(payload)  # what is no JSON at all is refused in the original's words
+            self._conclude(_Answer(Verdict.LATER, "its answer cannot be read"))
+            return Reply(b"Thanks")
+        errors = result.error_messages
+        why = "; ".join(errors[:3])[:_SHOWN] or f"it kept {result.updated_chunks} chunks and does not say why not all"
+        sent = self._under_way
+        self._conclude(_Answer(judge(sent, result.updated_chunks, errors), why))
+        return Reply(b"Thanks")
+
+    def failed(self, payload: bytes) -> Reply:
+        """``syn_m_a_err``: the master could do nothing with the message."""
+        text = payload.decode(errors="replace")[:_SHOWN]
+        self._conclude(_Answer(judge_failure(text), text))
+        return Reply(b"Thanks")
+
+    def _conclude(self, answer: _Answer) -> None:
+        if self._answer is None or self._answer.done():
+            self._log.debug("an answer to no message: %s", answer.why)
+        else:
+            self._answer.set_result(answer)
+
+    # a round
+
+    async def _round(self) -> bool:
+        """Send until nothing is left; whether all that could be sent was."""
+        started = self._ports.monotonic()
+        kept = setbacks = 0
+        allowed = await self._permitted()
+        if allowed:
+            await self._read_anew()
+        while allowed and (message := await self._outbox.oldest(self._pace.chunks)):
+            step = await self._exchange(message)
+            kept += len(message) if step is Step.CONFIRM else 0
+            setbacks += step is not Step.CONFIRM
+            if step is Step.WAIT or setbacks == _SETBACKS:
+                self._record(started, kept, ok=False)
+                return False
+            await self._fill(self._pace.chunks)
+            allowed = bool(await self._outbox.count()) and await self._permitted()
+        if kept:
+            self._record(started, kept, ok=True)
+        return True
+
+    async def _permitted(self) -> bool:
+        answer = await self._session.request(AGENT_INFO_PERMISSION)
+        self._log.debug("permission: %s", answer.decode(errors="replace"))
+        return answer == b"True"
+
+    async def _read_anew(self) -> None:
+        if self._outbox.all_again:
+            await self._agents.send_all_again()
+            self._outbox.all_again = False
+        self._more = True
+        await self._fill(self._pace.chunks)
+
+    async def _fill(self, chunks: int) -> None:
+        """Read until so many chunks wait or nothing more has changed."""
+        while self._more and await self._outbox.count() < chunks:
+            self._more = await self._outbox.bring(self._bring_part)
+
+    async def _bring_part(self) -> bool:
+        """From the store to the outbox; whether there is more. What the store counts as taken is safe by then."""
+        part = await self._agents.changed_agents()
+        # An iterator: the records are written in the thread.
+        found = await self._ports.threads.run(cut, map(encode_agent, part.agents), CHUNK_BYTES)
+        if found.too_large:
+            await self._put_aside(found.too_large, f"it is larger than a chunk of {CHUNK_BYTES} bytes")
+        await self._outbox.put(found.chunks)
+        await self._agents.taken(part.agents)
+        return part.more
+
+    async def _exchange(self, message: list[Chunk]) -> Step:
+        """Send a message, and read the next while the master works on it."""
+        reading = asyncio.ensure_future(self._fill(2 * MESSAGE_CHUNKS))
+        try:
+            step = await self._settle(message, await self._send(message))
+            await reading
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        return step
+
+    async def _send(self, message: list[Chunk]) -> _Answer:
+        text = await self._ports.threads.run(encode_message, AGENT_INFO_SET, {}, [chunk.text for chunk in message])
+        name = await self._session.sender.string(text)
+        # Permission was given after an earlier message had been answered or given up: what comes now is of this one.
+        self._under_way = len(message)
+        self._answer = asyncio.get_running_loop().create_future()
+        try:
+            await self._session.request(AGENT_INFO, name)
+            async with asyncio.timeout(self._answer_s):
+                return await self._answer
+        except TimeoutError:
+            return _Answer(Verdict.LATER, f"no answer within {self._answer_s:g} s")
+        finally:
+            self._answer = None
+
+    async def _settle(self, message: list[Chunk], answer: _Answer) -> Step:
+        """Do what the answer asks for."""
+        records = records_of(message[0].text) if len(message) == 1 else []
+        step = self._pace.learn(answer.verdict, len(message), len(records))
+        match step:
+            case Step.CONFIRM:
+                await self._outbox.confirmed(message)
+            case Step.SPLIT:
+                await self._outbox.split(message[0])
+            case Step.PUT_ASIDE:
+                await self._put_aside(records, answer.why, message[0])
+            case Step.WAIT:
+                self._log.warning("the master did not keep %d chunks: %s", len(message), answer.why)
+        return step
+
+    async def _put_aside(self, records: list[bytes], why: str, chunk: Chunk | None = None) -> None:
+        at = self._ports.wall()
+        await self._outbox.put_aside([PutAside(record, why, at) for record in records], chunk)
+        self._status.count("agents_put_aside", len(records))
+        for record in records:
+            self._log.error("put aside, it cannot be sent: %s: %s", record[:_SHOWN].decode(errors="replace"), why)
+
+    def _record(self, started: float, kept: int, *, ok: bool) -> None:
+        seconds = self._ports.monotonic() - started
+        self._log.info("the master keeps %d chunks, after %.3f s%s", kept, seconds, "" if ok else "; others wait")
+        outcome = Outcome(ok=ok, started=self._ports.wall() - seconds, seconds=seconds, counts={"chunks": kept})
+        self._status.finished("agent_info", outcome)
