@@ -1,4 +1,4 @@
-"""A master and three workers through faults drawn by chance: every seed ends in step, and no file is ever torn.
+"""A master and three workers through faults drawn by chance: every seed ends in step, and no tree is ever torn.
 
 ``OUTRIDER_SEEDS=1000`` runs more of them; a seed that fails is repeated by its number alone.
 """
@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 from tests.support.cluster import MASTER, Cluster, simulate
+from tests.support.generations import Generations
 
 from outrider.master import Master
 from outrider.worker import Worker
@@ -31,8 +32,9 @@ QUICK = {
 class Weather:
     """What may happen, one thing at a time."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, generations: Generations) -> None:
         self.cluster = cluster
+        self.generations = generations
         self.random = Random(cluster.seed)
         self.master: Master | None = None
         self.workers: dict[str, Worker] = {}
@@ -73,11 +75,13 @@ class Weather:
         for path, content in files.items():
             self.ever[path].add(content)
         self.cluster.write("master", files)
+        self.generations.changed()
 
     def remove(self) -> None:
         there = list(self.cluster.tree("master"))
         for path in self.random.sample(there, len(there) // 3):
             (self.cluster.home("master") / path).unlink()
+        self.generations.changed()
 
     def cut(self) -> None:
         self.cluster.fabric.cut(self._somebody())
@@ -115,18 +119,23 @@ class Weather:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_threat_50_whatever_happens_no_file_is_torn_and_in_the_end_all_are_in_step(tmp_path: Path, seed: int) -> None:
+def test_threat_50_whatever_happens_each_apply_makes_a_state_of_the_masters_and_in_the_end_all_are_in_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     async def story(cluster: Cluster) -> None:
-        weather = Weather(cluster)
+        generations = Generations(cluster, monkeypatch)
+        weather = Weather(cluster, generations)
         await weather.begin()
         for _ in range(25):
             await weather.happen()
-            assert weather.torn() == []
+            assert weather.torn() == generations.wrong == []
         await weather.calm()
         assert weather.torn() == []
         await asyncio.sleep(150)  # what a sender gave up goes when the next file comes
         weather.change()
         await weather.calm()
+        assert generations.wrong == []
+        assert generations.exact >= len(NAMES)
         await cluster.until(lambda: not any(cluster.transfers(name) for name in ("master", *NAMES)), within_s=30)
 
     simulate(tmp_path, story, seed)
