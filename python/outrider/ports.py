@@ -51,15 +51,15 @@ class Listener(Protocol):
 class Network(Protocol):
     """Makes byte streams: out to an address, in from one, and to programs of this machine."""
 
-    async def dial(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+    async def dial(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.BaseProtocol:
         """Connect, hand the stream to a protocol of ``factory`` and return it; :class:`TransportError` if refused."""
         ...
 
-    async def dial_local(self, path: Path, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+    async def dial_local(self, path: Path, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.BaseProtocol:
         """Connect to the unix socket at ``path``; otherwise as :meth:`dial`."""
         ...
 
-    async def listen(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> Listener:
+    async def listen(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> Listener:
         """Hand each stream that arrives at ``host``:``port`` (0: any free port) to a protocol of its own."""
         ...
 

@@ -38,7 +38,7 @@ class Fabric:
         self.dialled: list[tuple[float, str]] = []
         self._random = random
         self._doors: dict[tuple[str, int], Door] = {}
-        self._programs: dict[tuple[str, Path], Callable[[], asyncio.Protocol]] = {}
+        self._programs: dict[tuple[str, Path], Callable[[], asyncio.BaseProtocol]] = {}
         self._taps: list[Tap] = []
         self._apart: set[frozenset[str]] = set()
         self._ports = 40_000
@@ -61,7 +61,7 @@ class Fabric:
         for stream in self.streams:
             stream.pump()
 
-    def serve_local(self, address: str, path: Path, factory: Callable[[], asyncio.Protocol]) -> None:
+    def serve_local(self, address: str, path: Path, factory: Callable[[], asyncio.BaseProtocol]) -> None:
         """A program listens on a unix socket of the host at ``address``; no cut and no partition reaches it."""
         self._programs[address, path] = factory
 
@@ -96,7 +96,7 @@ class Fabric:
         for tap in self._taps:
             tap(now, sender, receiver, data)
 
-    def open_door(self, address: str, port: int, factory: Callable[[], asyncio.Protocol]) -> Door:
+    def open_door(self, address: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> Door:
         port = port or self.free_port()
         if (address, port) in self._doors:
             raise SettingsError(f"link.port: {address}:{port} is taken")
@@ -106,7 +106,7 @@ class Fabric:
     def close_door(self, door: Door) -> None:
         self._doors.pop(door.addresses[0], None)
 
-    def program(self, address: str, path: Path) -> Callable[[], asyncio.Protocol] | None:
+    def program(self, address: str, path: Path) -> Callable[[], asyncio.BaseProtocol] | None:
         return self._programs.get((address, path))
 
     def door(self, address: str, port: int) -> Door | None:
@@ -120,7 +120,7 @@ class Fabric:
 class Door:
     """A listener."""
 
-    def __init__(self, fabric: Fabric, address: str, port: int, factory: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, fabric: Fabric, address: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> None:
         self.addresses = [(address, port)]
         self.factory = factory
         self._fabric = fabric
@@ -136,7 +136,7 @@ class Host:
         self._fabric = fabric
         self.address = address
 
-    async def dial(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+    async def dial(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.BaseProtocol:
         self._fabric.dialled.append((asyncio.get_running_loop().time(), self.address))
         if not self._fabric.reachable(self.address, host):
             await asyncio.sleep(_DIAL_TIMEOUT_S)
@@ -148,7 +148,7 @@ class Host:
         near = Stream(self._fabric, (self.address, self._fabric.free_port()), (host, port))
         return self._connect(near, factory, door.factory)
 
-    async def dial_local(self, path: Path, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+    async def dial_local(self, path: Path, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.BaseProtocol:
         await asyncio.sleep(0)
         program = self._fabric.program(self.address, path)
         if program is None:
@@ -156,14 +156,14 @@ class Host:
         socket = f"{self.address}:{path}"
         return self._connect(Stream(self._fabric, (socket, self._fabric.free_port()), (socket, 0)), factory, program)
 
-    async def listen(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> Listener:
+    async def listen(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> Listener:
         del host
         await asyncio.sleep(0)
         return self._fabric.open_door(self.address, port, factory)
 
     def _connect(
-        self, near: Stream, factory: Callable[[], asyncio.Protocol], far_factory: Callable[[], asyncio.Protocol]
-    ) -> asyncio.Protocol:
+        self, near: Stream, factory: Callable[[], asyncio.BaseProtocol], far_factory: Callable[[], asyncio.BaseProtocol]
+    ) -> asyncio.BaseProtocol:
         far = Stream(self._fabric, near.peername, near.sockname)
         near.join(far)
         protocol = factory()
@@ -181,7 +181,7 @@ class Stream(asyncio.Transport):
         self.frozen = False
         self._fabric = fabric
         self._loop = asyncio.get_running_loop()
-        self._protocol: asyncio.Protocol | None = None
+        self._protocol: asyncio.BaseProtocol | None = None
         self._far: Stream | None = None
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
@@ -209,7 +209,7 @@ class Stream(asyncio.Transport):
         self._far, far._far = far, self
         self._fabric.streams += [self, far]
 
-    def open(self, protocol: asyncio.Protocol) -> None:
+    def open(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand the stream to its owner."""
         self._protocol = protocol
         protocol.connection_made(self)
@@ -335,12 +335,17 @@ class Stream(asyncio.Transport):
 
     def receive(self, data: bytes) -> None:
         """Bytes, or nothing for the end of the stream."""
-        if self._lost or self._closing or self._protocol is None:
+        protocol = self._protocol
+        if self._lost or self._closing or protocol is None:
             return
-        if data:
-            self._protocol.data_received(data)
-        elif not self._protocol.eof_received():
-            self.close()
+        assert isinstance(protocol, asyncio.Protocol | asyncio.BufferedProtocol)
+        if not data:
+            if not protocol.eof_received():
+                self.close()
+        elif isinstance(protocol, asyncio.Protocol):
+            protocol.data_received(data)
+        else:
+            _land(protocol, data)
 
     def _tell_writer(self) -> None:
         if self._protocol is None or self._lost:
@@ -362,3 +367,13 @@ class Stream(asyncio.Transport):
             self._loop.call_soon(self._protocol.connection_lost, None)
             self._protocol = None
         self._deliver()
+
+
+def _land(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+    """Hand ``data`` to one that says where it is to go."""
+    while data:
+        room = memoryview(protocol.get_buffer(-1))
+        size = min(len(data), len(room))
+        room[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]

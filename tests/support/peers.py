@@ -39,7 +39,7 @@ class PlayedMaster:
         await self._ports.network.listen("", PORT, self._accept)
         return self
 
-    def _accept(self) -> asyncio.Protocol:
+    def _accept(self) -> asyncio.BaseProtocol:
         side = Side(self._ports, self.serves, _RING, None)
         side.channel.connection.known()
         self.sides.append(side)

@@ -108,9 +108,9 @@ class Session:
         """Answer a request of the peer."""
         return self._serves[command.name](payload)
 
-    async def request(self, command: Command, payload: bytes = b"") -> bytes:
+    def request(self, command: Command, payload: bytes = b"") -> asyncio.Future[bytes]:
         """Ask the peer; see :meth:`Channel.request`."""
-        return await self.channel.request(command, payload, self._timeout_s)
+        return self.channel.request(command, payload, self._timeout_s)
 
     def tell(self, command: Command, fault: TaskFault) -> None:
         """Tell the peer that something failed, without waiting to hear that it heard."""

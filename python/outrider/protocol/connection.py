@@ -17,7 +17,6 @@ CLOSED     nothing, bytes are ignored          never
 
 from __future__ import annotations
 
-import heapq
 from collections import OrderedDict
 from collections.abc import Container
 from dataclasses import dataclass, field
@@ -89,20 +88,22 @@ class Connection:
         self._peer_counter: int | None = None
         self._greeting: int | None = None
         self._waiting: dict[int, float] = {}
-        self._deadlines: list[tuple[float, int]] = []
+        self._earliest = 0.0  # no request that waits is due before it
         self._expired: OrderedDict[int, None] = OrderedDict()
         self._out: list[bytes] = []
 
     # what the peer sends
 
-    def receive(self, data: bytes, now: Instant) -> list[Event]:
-        """Take bytes, cut anywhere; return what they mean."""
+    def receive(self, data: bytes | memoryview, now: Instant) -> list[Event]:
+        """Take bytes, cut anywhere; return what they mean. What comes before a broken frame still counts."""
         if self.state is State.CLOSED:
             return []
         events: list[Event] = []
         try:
-            # What came before a broken frame still counts: extend() keeps it when the reader raises.
-            events.extend(event for frame in self._reader.feed(data) if (event := self._take(frame, now)))
+            for frame in self._reader.feed(data):
+                event = self._take(frame, now)
+                if event is not None:
+                    events.append(event)
         except ProtocolError as error:
             events.append(self._broken(str(error), error.limit))
         return events
@@ -174,8 +175,9 @@ class Connection:
         counter = self._next_counter()
         if command is HELLO:
             self._greeting = counter
-        self._waiting[counter] = now.monotonic + timeout_s
-        heapq.heappush(self._deadlines, (now.monotonic + timeout_s, counter))
+        deadline = now.monotonic + timeout_s
+        self._earliest = min(self._earliest, deadline) if self._waiting else deadline
+        self._waiting[counter] = deadline
         self._send(counter, command.name, payload, now)
         return counter
 
@@ -208,26 +210,23 @@ class Connection:
     # time and state
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` should be called, in monotonic seconds."""
-        while self._deadlines and self._deadlines[0][1] not in self._waiting:
-            heapq.heappop(self._deadlines)
-        earliest = self._deadlines[0][0] if self._deadlines else None
+        """When ``tick`` should be called, in monotonic seconds; early is harmless, since requests are answered."""
+        earliest = self._earliest if self._waiting else None
         if self.state is State.ANONYMOUS and self._handshake_deadline is not None:
             return self._handshake_deadline if earliest is None else min(earliest, self._handshake_deadline)
         return earliest
 
     def tick(self, now: Instant) -> list[Event]:
         """What the passing of time means."""
-        events: list[Event] = []
         handshake = self._handshake_deadline
         if self.state is State.ANONYMOUS and handshake is not None and handshake <= now.monotonic:
             return [self._broken("no hello within the handshake deadline", "limits.handshake_deadline_s")]
-        while self._deadlines and self._deadlines[0][0] <= now.monotonic:
-            counter = heapq.heappop(self._deadlines)[1]
-            if self._waiting.pop(counter, None) is not None:
-                self._expire(counter)
-                events.append(TimedOut(counter))
-        return events
+        due = sorted((at, counter) for counter, at in self._waiting.items() if at <= now.monotonic)
+        for _, counter in due:
+            del self._waiting[counter]
+            self._expire(counter)
+        self._earliest = min(self._waiting.values(), default=0.0)
+        return [TimedOut(counter) for _, counter in due]
 
     def known(self) -> None:
         """The peer has said who it is, with the key: it may ask everything, and send large frames."""

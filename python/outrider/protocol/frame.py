@@ -72,28 +72,33 @@ class FrameReader:
         """Forget what was held."""
         self._buffer.clear()
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
+    def feed(self, data: bytes | memoryview) -> Iterator[Frame]:
         """Take ``data``; yield each frame that it completes. :class:`ProtocolError` for one over the limit."""
-        held: bytes | bytearray = data
-        if self._buffer:
-            self._buffer += data
-            held = self._buffer
-        size, start = len(held), 0
-        while size - start >= HEADER.size:
-            counter, length, field = HEADER.unpack_from(held, start)
+        held, rest = self._buffer, memoryview(data)
+        while len(held) + len(rest) >= HEADER.size:
+            if held:
+                rest = self._hold(rest, HEADER.size)
+            counter, length, field = HEADER.unpack_from(held or rest)
             if length > self.limit:
                 raise ProtocolError(f"a frame declares {length} bytes; the limit here is {self.limit}", self.setting)
-            end = start + HEADER.size + length
-            if size < end:
+            size = HEADER.size + length
+            if held:
+                rest = self._hold(rest, size)
+            if len(held or rest) < size:
                 break
-            with memoryview(held) as view:
-                payload = bytes(view[start + HEADER.size : end])
-            start = end
+            payload = bytes(memoryview(held or rest)[HEADER.size : size])
+            if held:
+                held.clear()
+            else:
+                rest = rest[size:]
             yield Frame(counter, _name(field), field[-1:] == _MORE, payload)
-        if held is self._buffer:
-            del self._buffer[:start]
-        else:
-            self._buffer += memoryview(data)[start:]
+        held += rest
+
+    def _hold(self, rest: memoryview, size: int) -> memoryview:
+        """Move bytes from the front of ``rest`` until ``size`` are held or none are left; return the others."""
+        missing = max(size - len(self._buffer), 0)
+        self._buffer += rest[:missing]
+        return rest[missing:]
 
 
 @lru_cache(maxsize=256)

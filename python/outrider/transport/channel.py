@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable
 from typing import NamedTuple, Protocol
 
 from outrider.errors import ConnectionLostError, PeerError, Refusal, RefusedByPeer, RequestTimeoutError
-from outrider.ports import Ports
+from outrider.ports import Instant, Ports
 from outrider.protocol import faults
 from outrider.protocol.commands import ERR, OK, RESPONSES, Command
 from outrider.protocol.connection import Connection, State
@@ -22,6 +23,7 @@ from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOu
 from outrider.protocol.faults import Fault, encode_fault, refused
 
 _log = logging.getLogger("outrider.transport")
+_READ_BYTES = 1024 * 1024
 _UNREAD_ANSWERS_BYTES = 32 * 1024 * 1024
 """Reading stops when this much waits to be read by the peer; far above what our own senders queue up."""
 _LINGER_S = 5
@@ -51,7 +53,17 @@ class Owner(Protocol):
         ...
 
 
-class Channel(asyncio.Protocol):
+class _Landing(threading.local):
+    """Where bytes land that the connection takes at once: a loop reads one stream at a time, so one for each thread."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_READ_BYTES))
+
+
+_landing = _Landing()
+
+
+class Channel(asyncio.BufferedProtocol):
     """See the module."""
 
     def __init__(self, connection: Connection, owner: Owner, ports: Ports) -> None:
@@ -64,6 +76,7 @@ class Channel(asyncio.Protocol):
         self._ports = ports
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._flushing = False
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._serving: dict[asyncio.Task[None], None] = {}  # in the order in which they came
         self._timer: asyncio.TimerHandle | None = None
@@ -76,29 +89,22 @@ class Channel(asyncio.Protocol):
 
     # for those who use it
 
-    async def request(self, command: Command, payload: bytes, timeout_s: float) -> bytes:
-        """Ask the peer and wait for its answer.
+    def request(self, command: Command, payload: bytes, timeout_s: float) -> asyncio.Future[bytes]:
+        """Ask the peer at once; its answer comes as a future.
 
-        :class:`RefusedByPeer` for ``err``, :class:`RequestTimeoutError`, :class:`ConnectionLostError`.
+        That fails with :class:`RefusedByPeer` for ``err``, :class:`RequestTimeoutError`, :class:`ConnectionLostError`.
         """
-        if not self.is_open:
-            raise ConnectionLostError(f"the link is closed: {self._reason or 'not connected'}")
-        counter = self.connection.request(command, payload, self._ports.now(), timeout_s)
         answer: asyncio.Future[bytes] = self._loop.create_future()
-        self._answers[counter] = answer
-        self._flush()
-        self._arm()
-        try:
-            return await answer
-        finally:
-            self._answers.pop(counter, None)
+        if self.is_open:
+            self._answers[self._ask(command, payload, timeout_s)] = answer
+        else:
+            answer.set_exception(ConnectionLostError(f"the link is closed: {self._reason or 'not connected'}"))
+        return answer
 
     def tell(self, command: Command, payload: bytes, timeout_s: float) -> None:
         """Ask the peer and let its answer go: for those who have no time left. Nothing if the link is closed."""
         if self.is_open:
-            self.connection.request(command, payload, self._ports.now(), timeout_s)
-            self._flush()
-            self._arm()
+            self._ask(command, payload, timeout_s)
 
     @property
     def is_open(self) -> bool:
@@ -155,10 +161,15 @@ class Channel(asyncio.Protocol):
         self._arm()
         self._owner.connected(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Hand bytes and the time to the connection; act on what they mean."""
-        self.bytes_in += len(data)
-        self._act(self.connection.receive(data, self._ports.now()))
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """Say where the next bytes go."""
+        return _landing.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Hand what has come and the time to the connection; act on what it means."""
+        self.bytes_in += nbytes
+        now = self._ports.now()
+        self._act(self.connection.receive(_landing.view[:nbytes], now), now)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail everything that waits, cancel what serves, tell the owner once."""
@@ -187,11 +198,17 @@ class Channel(asyncio.Protocol):
 
     # between the two
 
-    def _act(self, events: list[Event]) -> None:
+    def _ask(self, command: Command, payload: bytes, timeout_s: float) -> int:
+        counter = self.connection.request(command, payload, self._ports.now(), timeout_s)
+        self._flush()
+        self._arm()
+        return counter
+
+    def _act(self, events: list[Event], now: Instant) -> None:
         for event in events:
             match event:
                 case Requested():
-                    self._serve(event)
+                    self._serve(event, now)
                 case Answered(counter, name, payload):
                     self._answered(counter, name, payload)
                 case TimedOut(counter):
@@ -202,14 +219,14 @@ class Channel(asyncio.Protocol):
                     self.close(reason)
         self._flush()
 
-    def _serve(self, event: Requested) -> None:
+    def _serve(self, event: Requested, now: Instant) -> None:
+        reply: Reply | Awaitable[Reply]
         try:
             reply = self._owner.process_request(event.command, event.payload)
         except Exception as error:  # noqa: BLE001  (whatever a request runs into is the peer's answer, never our end)
-            self._reply(event.counter, self._failed(event.command, error))
-            return
+            reply = self._failed(event.command, error)
         if isinstance(reply, Reply):
-            self._reply(event.counter, reply)
+            self.connection.reply(event.counter, reply.name, reply.payload, now)
         else:
             task = self._loop.create_task(self._serve_later(event, reply))
             self._serving[task] = None
@@ -220,17 +237,14 @@ class Channel(asyncio.Protocol):
             reply = await work
         except Exception as error:  # noqa: BLE001  (as in _serve)
             reply = self._failed(event.command, error)
-        self._reply(event.counter, reply)
-        self._flush()
+        self.connection.reply(event.counter, reply.name, reply.payload, self._ports.now())
+        self._flush_soon()
 
     def _failed(self, command: Command, error: Exception) -> Reply:
         """The answer to a request that failed; what is our own fault stands in our own log, in full."""
         if not isinstance(error, PeerError | ValueError):
             _log.error("cannot serve %s of %s: %s", command, self.address, error or type(error).__name__)
         return reply_to(error)
-
-    def _reply(self, counter: int, reply: Reply) -> None:
-        self.connection.reply(counter, reply.name, reply.payload, self._ports.now())
 
     def _answered(self, counter: int, name: bytes, payload: bytes) -> None:
         if name == ERR:
@@ -239,21 +253,28 @@ class Channel(asyncio.Protocol):
         if name not in RESPONSES:
             self._fail(counter, RefusedByPeer(faults.GENERIC, f"an answer named {name!r}, which is none"))
             return
-        answer = self._answers.get(counter)
+        answer = self._answers.pop(counter, None)
         if answer is not None and not answer.done():
             answer.set_result(payload)
 
     def _fail(self, counter: int, error: Exception) -> None:
-        answer = self._answers.get(counter)
+        answer = self._answers.pop(counter, None)
         if answer is not None and not answer.done():
             answer.set_exception(error)
 
+    def _flush_soon(self) -> None:
+        """Answers that are ready together leave together."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
     def _flush(self) -> None:
+        self._flushing = False
         data = self.connection.bytes_to_send()
         if data and self._transport is not None and not self._transport.is_closing():
             self.bytes_out += len(data)
             self._transport.write(data)
-            if self._transport.get_write_buffer_size() > _UNREAD_ANSWERS_BYTES:
+            if not self._writable.is_set() and self._transport.get_write_buffer_size() > _UNREAD_ANSWERS_BYTES:
                 self.hold("unread answers")
 
     def _arm(self) -> None:
@@ -267,7 +288,8 @@ class Channel(asyncio.Protocol):
 
     def _tick(self) -> None:
         self._timer = None
-        self._act(self.connection.tick(self._ports.now()))
+        now = self._ports.now()
+        self._act(self.connection.tick(now), now)
         self._arm()
 
 

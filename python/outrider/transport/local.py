@@ -15,7 +15,7 @@ _DIAL_TIMEOUT_S = 20
 class LocalSockets:
     """The part of :class:`outrider.ports.Network` that reaches programs beside this one."""
 
-    async def dial_local(self, path: Path, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+    async def dial_local(self, path: Path, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.BaseProtocol:
         """Connect to the unix socket at ``path``."""
         try:
             async with asyncio.timeout(_DIAL_TIMEOUT_S):

@@ -13,6 +13,8 @@ from outrider.ports import Listener
 
 _DIAL_TIMEOUT_S = 20
 _BACKLOG = 1024
+_KEEP_ALIVE = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+"""The kernel finds out about a peer that vanished: a second line behind the protocol's keep-alives."""
 
 
 class TcpListener:
@@ -34,7 +36,7 @@ class TcpListener:
 class TcpNetwork:
     """The part of :class:`outrider.ports.Network` that reaches other machines."""
 
-    async def dial(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
+    async def dial(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.BaseProtocol:
         """Connect to ``host``:``port``, whichever of its addresses answers."""
         try:
             async with asyncio.timeout(_DIAL_TIMEOUT_S):
@@ -45,10 +47,10 @@ class TcpNetwork:
             raise TransportError(f"no answer within {_DIAL_TIMEOUT_S} s") from None
         except OSError as error:
             raise TransportError(_reason(error)) from error
-        _tune(transport)
+        transport.get_extra_info("socket").setsockopt(*_KEEP_ALIVE)
         return protocol
 
-    async def listen(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> Listener:
+    async def listen(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> Listener:
         """Hand each connection to a protocol of its own; ``::`` takes IPv4 as well."""
         try:
             if host == "::":
@@ -61,6 +63,8 @@ class TcpNetwork:
                 f"link.bind_addr, link.port: cannot listen on {endpoint(host, port)}: {_reason(error)}; "
                 "is another master running there?"
             ) from error
+        for door in server.sockets:
+            door.setsockopt(*_KEEP_ALIVE)  # whoever is let in inherits it
         return TcpListener(server)
 
 
@@ -69,10 +73,3 @@ def _reason(error: OSError) -> str:
     if error.errno is None or isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     return os.strerror(error.errno)
-
-
-def _tune(transport: asyncio.BaseTransport) -> None:
-    """Let the kernel find out about a peer that vanished, as a second line behind keep-alives."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

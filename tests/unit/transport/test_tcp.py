@@ -51,12 +51,21 @@ async def _speak(host: str, port: int) -> tuple[bytes, socket.socket]:
 )
 def test_streams_over_both_families(bound: str, dialled: list[str]) -> None:
     async def story() -> None:
-        listener = await TcpNetwork().listen(bound, 0, lambda: Answering(answers=True))
+        inside: list[Answering] = []
+
+        def accept() -> Answering:
+            inside.append(Answering(answers=True))
+            return inside[-1]
+
+        listener = await TcpNetwork().listen(bound, 0, accept)
         ((host, port),) = listener.addresses
         assert host == bound
         for address in dialled:
             data, _ = await _speak(address, port)
             assert data == b"HELLO"
+            let_in = inside[-1].transport
+            assert let_in is not None
+            assert let_in.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         listener.close()
 
     asyncio.run(story())
