@@ -133,7 +133,7 @@ def test_threat_46_a_disk_that_takes_twenty_seconds_holds_up_no_sign_of_life(tmp
 def test_threat_41_bulk_over_a_slow_link_does_not_starve_the_keep_alive(tmp_path: Path) -> None:
     async def story(cluster: Cluster) -> None:
         cluster.fabric.bytes_per_second = 125_000
-        cluster.write("master", {"tree/big": cluster.random_bytes(4 * 1024 * 1024)})
+        cluster.write("master", {"tree/big": cluster.random_bytes(6 * 1024 * 1024)})
         await cluster.master()
         worker = cluster.worker("worker1", {**FAST, "intervals.worker.keep_alive": 10})
         await cluster.until(lambda: cluster.in_step("worker1"), within_s=200)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, Protocol, Self
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple, Protocol, Self
 
 from outrider.errors import OutriderError, RefusedByPeer
 from outrider.exchange.tasks import Tasks
@@ -22,6 +23,8 @@ from outrider.protocol.faults import Fault
 from outrider.protocol.transfer import PART_BYTES
 from outrider.transport.channel import Channel
 
+_READ_BYTES = 2 * PART_BYTES
+"""Read and summed in one go: a thread for each part costs more than the part."""
 _FIRST_WINDOW, _WINDOW = 2, 16
 """Parts under way, at first and at most: 4 MiB, enough for 40 MB/s over 100 ms."""
 _QUICK_S, _SLOW_S = 1, 5
@@ -92,9 +95,9 @@ class Sender:
     async def string(self, data: bytes) -> bytes:
         """Send a string; the id under which the peer keeps it."""
         name = await self._ask(NEW_STR, str(len(data)).encode())
-        async with _Window(self._channel, self._ports) as window:
-            for start in range(0, len(data), PART_BYTES):
-                await window.put(self._ask(STR_UPD, name + b" " + data[start : start + PART_BYTES]))
+        async with self._window() as window:
+            for part in _parts(data):
+                await window.put(STR_UPD, name + b" " + part)
         return name
 
     async def _file(self, source: Source, path: TransferPath, cancelled: Callable[[], bool]) -> int:
@@ -103,17 +106,18 @@ class Sender:
         size = 0
 
         def read(sent: bytes) -> bytes:
-            """The next part; the sum is of what is sent, which after a cancel is less than what was read."""
+            """The next parts; the sum is of what is sent, which after a cancel is less than what was read."""
             sha256.update(sent)
-            return source.read(PART_BYTES)
+            return source.read(_READ_BYTES)
 
         reading = asyncio.ensure_future(self._ports.threads.run(read, b""))
         try:
-            async with _Window(self._channel, self._ports) as window:
-                while not cancelled() and (part := await reading):
-                    reading = asyncio.ensure_future(self._ports.threads.run(read, part))
-                    size += len(part)
-                    await window.put(self._ask(FILE_UPD, path.rooted + b" " + part))
+            async with self._window() as window:
+                while not cancelled() and (data := await reading):
+                    reading = asyncio.ensure_future(self._ports.threads.run(read, data))
+                    size += len(data)
+                    for part in _parts(data):
+                        await window.put(FILE_UPD, path.rooted + b" " + part)
         finally:
             await asyncio.gather(reading, return_exceptions=True)
         await self._ask(FILE_END, path.rooted + b" " + sha256.digest())
@@ -135,50 +139,65 @@ class Sender:
             except OutriderError:
                 return
 
-    async def _ask(self, command: Command, payload: bytes) -> bytes:
-        return await self._channel.request(command, payload, self._timeout_s)
+    def _ask(self, command: Command, payload: bytes) -> asyncio.Future[bytes]:
+        return self._channel.request(command, payload, self._timeout_s)
+
+    def _window(self) -> _Window:
+        return _Window(self._channel, self._ports, self._timeout_s)
 
 
 class _Window:
     """As many requests under way as the link bears; the first that fails ends them all. Leaving it waits for all."""
 
-    def __init__(self, channel: Channel, ports: Ports) -> None:
+    def __init__(self, channel: Channel, ports: Ports, timeout_s: float) -> None:
         self._channel = channel
         self._now = ports.monotonic
+        self._timeout_s = timeout_s
         self._size = _FIRST_WINDOW
-        self._under_way: set[asyncio.Task[bytes]] = set()
+        self._under_way: set[asyncio.Future[bytes]] = set()
+        self._changed = asyncio.Event()
+        self._error: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            while kind is None and self._under_way:
-                await self._collect(asyncio.FIRST_EXCEPTION)
+            if kind is None:
+                await self._fewer_than(1)
         finally:
-            for request in self._under_way:
-                request.cancel()
-            await asyncio.gather(*self._under_way, return_exceptions=True)
+            for answer in self._under_way:
+                answer.cancel()
 
-    async def put(self, request: Coroutine[Any, Any, bytes]) -> None:
-        """Start a request; wait while the window or the stream is full. Raises what an earlier request raised."""
-        self._under_way.add(asyncio.ensure_future(self._learn(request)))
+    async def put(self, command: Command, payload: bytes) -> None:
+        """Ask; wait while the window or the stream is full. Raises what an earlier request raised."""
+        answer = self._channel.request(command, payload, self._timeout_s)
+        self._under_way.add(answer)
+        answer.add_done_callback(partial(self._learn, self._now()))
         await self._channel.drain()
-        while len(self._under_way) >= self._size:
-            await self._collect(asyncio.FIRST_COMPLETED)
+        await self._fewer_than(self._size)
 
-    async def _learn(self, request: Coroutine[Any, Any, bytes]) -> bytes:
-        started = self._now()
-        answer = await request
+    def _learn(self, started: float, answer: asyncio.Future[bytes]) -> None:
+        self._under_way.discard(answer)
+        self._changed.set()
         seconds = self._now() - started
-        if seconds < _QUICK_S:
+        if answer.cancelled():
+            return
+        if error := answer.exception():
+            self._error = self._error or error
+        elif seconds < _QUICK_S:
             self._size = min(self._size + 1, _WINDOW)
         elif seconds > _SLOW_S:
             self._size = max(self._size // 2, 1)
-        return answer
 
-    async def _collect(self, when: str) -> None:
-        done, self._under_way = await asyncio.wait(self._under_way, return_when=when)
-        failed = [error for request in done if (error := request.exception())]
-        if failed:
-            raise failed[0]
+    async def _fewer_than(self, number: int) -> None:
+        while self._error is None and len(self._under_way) >= number:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._error is not None:
+            raise self._error
+
+
+def _parts(data: bytes) -> Iterator[memoryview]:
+    view = memoryview(data)
+    return (view[start : start + PART_BYTES] for start in range(0, len(view), PART_BYTES))

@@ -202,6 +202,7 @@ def test_a_send_that_is_cancelled_says_so_at_once_and_leaves_nothing_under_way()
         assert asyncio.get_running_loop().time() < 1.1
         await asyncio.sleep(1)
         assert TaskFault.decode(at.payloads("syn_m_c_r")[0]).task == b"task"
+        await asyncio.sleep(5)
         assert at.both.near.channel._answers == {}
         assert source.closed == 1
 
