@@ -5,7 +5,8 @@ that could do it: an ``asyncio.Protocol`` with a length, a Fernet token and noth
 
 File: one end sends 100 MiB from memory in parts of 256 KiB through :class:`Sender`, the other, a
 process of its own, writes it to a tmpfs and compares its SHA-256. The peer is Fernet alone with one
-core for each end: a process seals the same parts while another opens them; the slower one counts.
+core for each end: a process seals the same parts while another opens them; the slower one counts. All these
+processes have the memory options of the command line.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from outrider.protocol.seal import KeyRing
 from outrider.protocol.transfer import PART_BYTES
 from outrider.store.home import Home
 from outrider.transport.channel import Channel, Reply
-from outrider.world import real_ports
+from outrider.world import real_ports, share_freed_memory
 
 _KEY = b"k" * 32
 _BODY = b"x" * 128
@@ -51,6 +52,7 @@ def run(*, short: bool) -> list[Row]:
         home = Path(folder)
         # Ours and the peer's take turns, so that a machine whose pace changes changes both.
         echo = [(asyncio.run(_echo_ours(home, echoes)), asyncio.run(_echo_bare(echoes))) for _ in range(runs)]
+        share_freed_memory()
         file = [(_file_ours(home, size), _file_bare(size)) for _ in range(runs)]
     ours, bare = map(statistics.median, zip(*echo, strict=True))
     sent, sealed = map(statistics.median, zip(*file, strict=True))
@@ -184,6 +186,7 @@ def _file_ours(folder: Path, size: int) -> float:
 
 
 def _receive(home: Path, pipe: Pipe) -> None:
+    share_freed_memory()
     asyncio.run(_serve(home, pipe))
 
 
@@ -224,6 +227,7 @@ def _file_bare(size: int) -> float:
 
 
 def _seal_parts(size: int, pipe: Pipe) -> None:
+    share_freed_memory()
     fernet = Fernet(urlsafe_b64encode(_KEY))
     parts = _parts(size)
     pipe.send("ready")
