@@ -12,7 +12,7 @@ from outrider.errors import OutriderError, PeerError, RecordsRefused, StoreError
 from outrider.exchange.session import Session
 from outrider.logs import Tag, TaskLogger, task_logger
 from outrider.ports import Ports
-from outrider.protocol.agents import AGENT_INFO_SET, Result, decode_sound_agents
+from outrider.protocol.agents import AGENT_INFO_SET, Result, SoundAgents, decode_sound_agents
 from outrider.protocol.commands import AGENT_INFO_ERROR, AGENT_INFO_RESULT, Command
 from outrider.settings import Settings
 from outrider.status import Outcome, Status
@@ -23,6 +23,8 @@ from outrider.transport.channel import Reply
 _NO_STRING: Final = b"error while trying to access string under task_id %a."
 _NO_JSON: Final = "error while trying to load JSON: %s"
 _NO_STORE: Final = "error processing agent-info chunks in process pool: %s"
+_BATCH = 8
+"""Chunks that go into the store at once, half a megabyte: fewer transactions, and no long one."""
 _SHOWN = 500
 """Characters of an answer that go to our own log."""
 _MOST_ERRORS = 100
@@ -108,9 +110,10 @@ class WorkerAgentInfo:
         tally = _Tally()
         try:
             async with asyncio.timeout(self._limit_s):
-                for number in range(len(message)):
-                    await self._keep_chunk(message.chunk(number), tally)
-                    tally.done += 1
+                for first in range(0, len(message), _BATCH):
+                    numbers = range(first, min(first + _BATCH, len(message)))
+                    await self._keep_batch([decode_sound_agents(message.chunk(number)) for number in numbers], tally)
+                    tally.done += len(numbers)
         except TimeoutError:
             left = len(message) - tally.done
             tally.errors.append(f"{left} of {len(message)} chunks were not written in time, within {self._limit_s:g} s")
@@ -119,18 +122,21 @@ class WorkerAgentInfo:
         seconds = self._ports.monotonic() - started
         return AGENT_INFO_RESULT, Result(tally.kept, tally.errors[:_MOST_ERRORS], seconds).encode()
 
-    async def _keep_chunk(self, chunk: bytes, tally: _Tally) -> None:
-        agents, unreadable = decode_sound_agents(chunk)
-        faults = [unreadable] if unreadable else []
+    async def _keep_batch(self, batch: list[SoundAgents], tally: _Tally) -> None:
+        """Several chunks at once; where the store refuses some of it, each by itself, so that one costs no other."""
         try:
-            await self._agents.store_agents(agents)
-        except UnknownAgents:
-            tally.errors += faults
-            return  # neither kept nor an error (5.7)
+            await self._agents.store_agents([agent for chunk in batch for agent in chunk.agents])
         except RecordsRefused as error:
-            faults.append(str(error))
-        tally.errors += faults
-        tally.kept += not faults
+            if len(batch) > 1:
+                for chunk in batch:
+                    await self._keep_batch([chunk], tally)
+                return
+            if not isinstance(error, UnknownAgents):  # which is neither kept nor an error (5.7)
+                tally.errors.append(str(error))
+            tally.errors += [chunk.fault for chunk in batch if chunk.fault]
+            return
+        tally.kept += sum(not chunk.fault for chunk in batch)
+        tally.errors += [chunk.fault for chunk in batch if chunk.fault]
 
     def _log(self) -> TaskLogger:
         return task_logger(Tag.AGENT_INFO_SYNC, self._node, peer=self._session.worker)

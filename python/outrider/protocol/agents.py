@@ -6,7 +6,7 @@ What cannot be read is a :class:`ValueError`, of which msgspec's errors are kind
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -58,15 +58,22 @@ def decode_agents(chunk: bytes) -> list[AgentInfo]:
         return [_with_other_columns(row) for row in _rows.decode(chunk)]
 
 
-def decode_sound_agents(chunk: bytes) -> tuple[list[AgentInfo], str]:
-    """Read what can be read of a chunk, and say why the rest cannot; one bad record does not cost the others."""
+class SoundAgents(NamedTuple):
+    """What could be read of a chunk, and why the rest could not: empty if there is none."""
+
+    agents: list[AgentInfo]
+    fault: str
+
+
+def decode_sound_agents(chunk: bytes) -> SoundAgents:
+    """Read a chunk so that one bad record does not cost the others."""
     try:
-        return decode_agents(chunk), ""
+        return SoundAgents(decode_agents(chunk), "")
     except ValueError as whole:
         try:
             records = _raw_records.decode(chunk)
         except ValueError:
-            return [], f"Invalid JSON data: {whole}"
+            return SoundAgents([], f"Invalid JSON data: {whole}")
     agents: list[AgentInfo] = []
     faults: list[str] = []
     for record in records:
@@ -74,7 +81,7 @@ def decode_sound_agents(chunk: bytes) -> tuple[list[AgentInfo], str]:
             agents += decode_agents(b"[" + bytes(record) + b"]")
         except ValueError as fault:
             faults.append(f"{bytes(record)[:64].decode(errors='replace')}: {fault}")
-    return agents, f"Invalid JSON data in {len(faults)} of {len(records)} records, first {faults[0]}"
+    return SoundAgents(agents, f"Invalid JSON data in {len(faults)} of {len(records)} records, first {faults[0]}")
 
 
 def _with_other_columns(row: dict[str, Any]) -> AgentInfo:
