@@ -1,15 +1,15 @@
 //! The stat cache on disk: what was hashed, and how its file looked then.
 //!
 //! `<home>/.outrider/index` lets an unchanged file cost one `stat`. It is only ever a hint: a
-//! damaged, cut or foreign file counts as empty, and every file is read again. A `BLAKE2b` over the whole
+//! damaged, cut or foreign file counts as empty, and every file is read again. A checksum of the whole
 //! stands at its end; it is replaced by rename and never synced, since its loss costs time alone.
 //!
 //! ```text
-//! magic "OUTRIDX2"; then for each folder, sorted by path:
+//! magic "OUTRIDX3"; then for each folder, sorted by path:
 //!   u16 length, path; then for each entry, sorted by name:
 //!     u8 length, name, u64 ino, u64 size, i64 mtime_ns, i64 ctime_ns, 64 bytes digest
 //!   u8 0, behind the last entry
-//! 64 bytes BLAKE2b-512 of all before; all numbers little-endian
+//! 64 bytes BLAKE2b-512 of the digests of all before in parts of 16 KiB; all numbers little-endian
 //! ```
 //!
 //! When stat and digest may be kept. The clock of a file system ticks: every 1 to 10 ms on those that
@@ -19,19 +19,21 @@
 //! the file again. What an attacker or a jumping clock hides even so is found by a scan with `rehash`.
 
 use std::cmp::Ordering;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 
 use crate::beneath::Home;
-use crate::digest::Summed;
+use crate::digest::{Parts, of_parts};
 use crate::table::OWN_FOLDER;
 use crate::{Digest, Error, RelPath, Result};
 
-const MAGIC: &[u8; 8] = b"OUTRIDX2";
+const MAGIC: &[u8; 8] = b"OUTRIDX3";
 const DIGEST: usize = 64;
+/// Bytes of an entry behind its name.
+const KEPT: usize = 4 * 8 + DIGEST;
 
 /// How long after its last change a file must have been looked at for its digest to be kept.
 pub const SETTLE: Duration = Duration::from_millis(20);
@@ -190,8 +192,9 @@ impl Index {
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.folders.iter().flat_map(|Folder { path, entries }| {
             let known = Known { bytes: self.bytes.get(entries.clone()).unwrap_or_default() };
-            known.filter_map(|(name, stat, digest)| {
-                Some(Row { folder: path.as_str(), name: std::str::from_utf8(name).ok()?, stat, digest })
+            known.filter_map(|(name, kept)| {
+                let name = std::str::from_utf8(name).ok()?;
+                Some(Row { folder: path.as_str(), name, stat: kept.stat(), digest: kept.digest() })
             })
         })
     }
@@ -204,7 +207,7 @@ impl Index {
 
     fn parse(mut bytes: Vec<u8>) -> Option<Self> {
         let (body, checksum) = bytes.split_last_chunk::<DIGEST>()?;
-        if Digest::of(body).0 != *checksum {
+        if of_parts(body).0 != *checksum {
             return None;
         }
         let end = body.len();
@@ -212,7 +215,7 @@ impl Index {
         let mut rest = bytes.strip_prefix(MAGIC)?;
         let (mut folders, mut len) = (Vec::new(), 0);
         while !rest.is_empty() {
-            let length = usize::from(u16::from_le_bytes(take(&mut rest)?));
+            let length = usize::from(u16::from_le_bytes(*take(&mut rest)?));
             let path = RelPath::new(std::str::from_utf8(rest.split_off(..length)?).ok()?).ok()?;
             let start = end - rest.len();
             let mut known = Known { bytes: rest };
@@ -224,43 +227,54 @@ impl Index {
     }
 }
 
-/// What is known of one folder: name, stat and digest of each file.
+/// What is known of one folder: the name of each file, and what is kept of it.
 pub(crate) struct Known<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Iterator for Known<'a> {
-    type Item = (&'a [u8], Stat, Digest);
+    type Item = (&'a [u8], Kept<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let [length] = take(&mut self.bytes).filter(|[length]| *length > 0)?;
-        let name = self.bytes.split_off(..usize::from(length))?;
-        let stat = Stat {
-            ino: u64::from_le_bytes(take(&mut self.bytes)?),
-            size: u64::from_le_bytes(take(&mut self.bytes)?),
-            mtime_ns: i64::from_le_bytes(take(&mut self.bytes)?),
-            ctime_ns: i64::from_le_bytes(take(&mut self.bytes)?),
-        };
-        Some((name, stat, Digest(take(&mut self.bytes)?)))
+        let name = self.bytes.split_off(..usize::from(*length))?;
+        Some((name, Kept(take(&mut self.bytes)?)))
     }
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*first)
+/// Stat and digest of one file, read where they stand.
+#[derive(Clone, Copy)]
+pub(crate) struct Kept<'a>(&'a [u8; KEPT]);
+
+impl Kept<'_> {
+    pub(crate) fn stat(self) -> Stat {
+        let (words, _) = self.0.as_chunks();
+        Stat {
+            ino: u64::from_le_bytes(words[0]),
+            size: u64::from_le_bytes(words[1]),
+            mtime_ns: i64::from_le_bytes(words[2]),
+            ctime_ns: i64::from_le_bytes(words[3]),
+        }
+    }
+
+    pub(crate) fn digest(self) -> Digest {
+        self.0.last_chunk().map_or(Digest([0; DIGEST]), |digest| Digest(*digest))
+    }
 }
 
-/// Replaces the index of this home by these records.
+fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(first)
+}
+
+/// Replaces the index of this home by these records, which come in its [`order`].
 pub(crate) fn save<'a>(home: &Home, records: impl Iterator<Item = &'a Record>) -> Result<()> {
-    let mut records: Vec<&Record> = records.collect();
-    // All but sorted, coming from a scan; the stable sort is made for that.
-    records.sort_by(|a, b| order(&a.path, &b.path));
     let row = |record: &'a Record| {
         let (folder, name) = (record.path.folder(), record.path.name());
         Row { folder, name, stat: record.stat, digest: record.digest }
     };
-    replace(home, records.into_iter().map(row))
+    replace(home, records.map(row))
 }
 
 fn replace<'a>(home: &Home, rows: impl Iterator<Item = Row<'a>>) -> Result<()> {
@@ -276,15 +290,14 @@ fn try_replace<'a>(home: &Home, rows: impl Iterator<Item = Row<'a>>) -> io::Resu
     let _ = unlinkat(&own, "index.tmp", AtFlags::empty());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = std::fs::File::from(openat(&own, "index.tmp", flags, Mode::RUSR | Mode::WUSR)?);
-    let written = write(Summed::new(BufWriter::with_capacity(256 * 1024, file)), rows)
-        .and_then(|()| Ok(renameat(&own, "index.tmp", &own, "index")?));
+    let written = write(Parts::new(file), rows).and_then(|()| Ok(renameat(&own, "index.tmp", &own, "index")?));
     if written.is_err() {
         let _ = unlinkat(&own, "index.tmp", AtFlags::empty());
     }
     written
 }
 
-fn write<'a>(mut out: Summed<impl Write>, rows: impl Iterator<Item = Row<'a>>) -> io::Result<()> {
+fn write<'a>(mut out: Parts<impl Write>, rows: impl Iterator<Item = Row<'a>>) -> io::Result<()> {
     let too_long = |_| io::Error::other("a name is too long for the index");
     let mut open = None;
     out.write_all(MAGIC)?;
@@ -307,7 +320,5 @@ fn write<'a>(mut out: Summed<impl Write>, rows: impl Iterator<Item = Row<'a>>) -
     if open.is_some() {
         out.write_all(&[0])?;
     }
-    let (mut out, sum) = out.finish();
-    out.write_all(&sum.0)?;
-    out.flush()
+    out.finish()
 }

@@ -45,6 +45,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Of entries that are sorted by path already, each path once.
+    pub(crate) fn of_sorted(entries: Vec<Entry>) -> Self {
+        debug_assert!(entries.is_sorted_by(|a, b| a.path < b.path), "a manifest out of order");
+        Self { entries, root: OnceLock::new() }
+    }
+
     /// The entries, sorted by path.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
@@ -76,7 +82,7 @@ impl From<Vec<Entry>> for Manifest {
     fn from(mut entries: Vec<Entry>) -> Self {
         entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         entries.dedup_by(|a, b| a.path == b.path);
-        Self { entries, root: OnceLock::new() }
+        Self::of_sorted(entries)
     }
 }
 

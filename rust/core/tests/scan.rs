@@ -83,6 +83,19 @@ fn a_file_of_two_rows_belongs_to_the_first() {
 }
 
 #[test]
+fn files_of_one_folder_that_two_rows_share_are_remembered() {
+    let home = tree(&[("a/b/1", "1"), ("a/b/2", "2"), ("a/b/3", "3"), ("a/b/c/4", "4"), ("a/d", "5")]);
+    let mut table = table(&["a/b/", "a/"]);
+    table.rules[0].names = Some(vec!["2".to_owned()]);
+    table.rules[0].recursive = false;
+    let first = look(&home, &table);
+    assert_eq!(paths(&first), ["a/b/1", "a/b/2", "a/b/3", "a/b/c/4", "a/d"]);
+    assert_eq!(&*first.manifest.get("a/b/2").unwrap().rule, "a/b/");
+    let second = look(&home, &table);
+    assert_eq!((second.hashed, second.manifest), (0, first.manifest));
+}
+
+#[test]
 fn every_size_and_shape_of_tree_gets_the_digests_of_its_contents() {
     let home = TempDir::new().unwrap();
     let content =

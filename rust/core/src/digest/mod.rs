@@ -8,6 +8,7 @@
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+mod parts;
 mod summed;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use std::sync::LazyLock;
 
 use blake2::{Blake2b512, Digest as _};
 
+pub(crate) use parts::{Parts, of_parts};
 pub(crate) use summed::Summed;
 
 /// A plain BLAKE2b-512 digest: 64 bytes, printed as 128 lower-case hex digits.

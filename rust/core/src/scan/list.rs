@@ -18,7 +18,7 @@ use crate::{FileRule, RelPath};
 const PIECE: usize = 256;
 
 /// Lists `folder`: folders below it and all pieces but one go to the queue; that one is returned.
-pub(super) fn list(shared: &Shared<'_>, folder: &Folder, problems: &mut Vec<Problem>) -> Option<Piece> {
+pub(super) fn list<'i>(shared: &Shared<'i>, folder: &Folder, problems: &mut Vec<Problem>) -> Option<Piece<'i>> {
     let handle = match shared.home.folder(folder.path.as_str()) {
         Ok(handle) => handle,
         // A folder that is not there has no files (specification 4.4); so has one that just went.
@@ -35,6 +35,8 @@ pub(super) fn list(shared: &Shared<'_>, folder: &Folder, problems: &mut Vec<Prob
     };
     let mut files = Listing::new(shared, folder, problems).read(&handle);
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    // A listing may tell a name twice when the folder changes meanwhile.
+    files.dedup_by(|a, b| a.path == b.path);
     match_index(shared, folder, &mut files);
     let handle = Arc::new(handle);
     while files.len() > PIECE {
@@ -44,19 +46,19 @@ pub(super) fn list(shared: &Shared<'_>, folder: &Folder, problems: &mut Vec<Prob
     Some(Piece { handle, rule: folder.rule, files })
 }
 
-struct Listing<'a> {
-    shared: &'a Shared<'a>,
+struct Listing<'a, 'i> {
+    shared: &'a Shared<'i>,
     folder: &'a Folder,
     rule: &'a FileRule,
     /// Rows that come before ours and may claim a file here.
     earlier: Vec<&'a FileRule>,
     problems: &'a mut Vec<Problem>,
-    files: Vec<Candidate>,
+    files: Vec<Candidate<'i>>,
     folders: Vec<RelPath>,
 }
 
-impl<'a> Listing<'a> {
-    fn new(shared: &'a Shared<'a>, folder: &'a Folder, problems: &'a mut Vec<Problem>) -> Self {
+impl<'a, 'i> Listing<'a, 'i> {
+    fn new(shared: &'a Shared<'i>, folder: &'a Folder, problems: &'a mut Vec<Problem>) -> Self {
         let rules = &shared.table.rules;
         let inside = |rule: &&FileRule| {
             let below = folder.path.as_str().strip_prefix(rule.folder.trim_end_matches('/'));
@@ -67,7 +69,7 @@ impl<'a> Listing<'a> {
         Self { shared, folder, rule: &rules[folder.rule], earlier, problems, files, folders }
     }
 
-    fn read(mut self, handle: &OwnedFd) -> Vec<Candidate> {
+    fn read(mut self, handle: &OwnedFd) -> Vec<Candidate<'i>> {
         let mut buffer = Vec::with_capacity(32 * 1024);
         let mut entries = RawDir::new(handle, buffer.spare_capacity_mut());
         let mut path = format!("{}/", self.folder.path);
@@ -142,14 +144,14 @@ impl<'a> Listing<'a> {
 }
 
 /// Both sides are sorted by name: one walk over them.
-fn match_index(shared: &Shared<'_>, folder: &Folder, files: &mut [Candidate]) {
+fn match_index<'i>(shared: &Shared<'i>, folder: &Folder, files: &mut [Candidate<'i>]) {
     if shared.rehash {
         return;
     }
     let mut known = shared.index.folder(folder.path.as_str()).peekable();
     for file in files {
         let name = file.path.name().as_bytes();
-        while known.next_if(|(other, ..)| *other < name).is_some() {}
-        file.known = known.next_if(|(other, ..)| *other == name).map(|(_, stat, digest)| (stat, digest));
+        while known.next_if(|(other, _)| *other < name).is_some() {}
+        file.known = known.next_if(|(other, _)| *other == name).map(|(_, kept)| kept);
     }
 }

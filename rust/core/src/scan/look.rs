@@ -7,7 +7,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::{Errno, read, retry_on_intr};
 
 use super::queue::{Candidate, Piece};
-use super::{Found, Problem, Shared, not_regular};
+use super::runs::{Found, Run};
+use super::{Problem, Shared, not_regular};
 use crate::index::{Record, SETTLE, Stat};
 use crate::{Digest, Hasher};
 
@@ -20,16 +21,16 @@ const TRIES: usize = 3;
 /// What one thread found so far.
 #[derive(Default)]
 pub(super) struct Looked {
-    /// A run for each piece of a folder, sorted by path.
-    pub runs: Vec<Vec<Found>>,
+    /// A run for each piece of a folder.
+    pub runs: Vec<Run>,
     pub problems: Vec<Problem>,
     pub hashed: usize,
     pub bytes_hashed: u64,
 }
 
 /// One thread at work.
-pub(super) struct Looker<'a> {
-    shared: &'a Shared<'a>,
+pub(super) struct Looker<'a, 'i> {
+    shared: &'a Shared<'i>,
     pub looked: Looked,
     arena: Vec<u8>,
     used: usize,
@@ -65,23 +66,23 @@ impl From<Errno> for Refused {
     }
 }
 
-impl<'a> Looker<'a> {
-    pub(super) fn new(shared: &'a Shared<'a>) -> Self {
+impl<'a, 'i> Looker<'a, 'i> {
+    pub(super) fn new(shared: &'a Shared<'i>) -> Self {
         Self { shared, looked: Looked::default(), arena: Vec::new(), used: 0, waiting: Vec::new() }
     }
 
     /// Looks at each file; digests may be missing until [`Looker::finish`].
-    pub(super) fn look(&mut self, piece: Piece) {
+    pub(super) fn look(&mut self, piece: Piece<'_>) {
         let run = self.looked.runs.len();
-        self.looked.runs.push(Vec::with_capacity(piece.files.len()));
+        self.looked.runs.push(Run { rule: piece.rule, files: Vec::with_capacity(piece.files.len()) });
         for file in piece.files {
             match self.unchanged(&piece.handle, &file).map_or_else(|| self.read(&piece.handle, &file, piece.rule), Ok) {
                 Ok((stat, digest, settled)) => {
                     if digest.is_none() {
-                        self.waiting.push(Waiting { run, at: self.looked.runs[run].len(), end: self.used });
+                        self.waiting.push(Waiting { run, at: self.looked.runs[run].files.len(), end: self.used });
                     }
                     let record = Record { path: file.path, stat, digest: digest.unwrap_or(Digest([0; 64])) };
-                    self.looked.runs[run].push(Found { record, rule: piece.rule, settled });
+                    self.looked.runs[run].files.push(Found { record, settled });
                 }
                 Err(Refused::Gone) => {}
                 Err(Refused::Changed) => {
@@ -108,7 +109,7 @@ impl<'a> Looker<'a> {
             .collect();
         let digests = Digest::of_many(&inputs);
         for (file, digest) in self.waiting.drain(..).zip(digests) {
-            if let Some(found) = self.looked.runs.get_mut(file.run).and_then(|run| run.get_mut(file.at)) {
+            if let Some(found) = self.looked.runs.get_mut(file.run).and_then(|run| run.files.get_mut(file.at)) {
                 found.record.digest = digest;
             }
         }
@@ -116,14 +117,15 @@ impl<'a> Looker<'a> {
     }
 
     /// What the index says, if the file still looks like that.
-    fn unchanged(&self, folder: &OwnedFd, file: &Candidate) -> Option<Look> {
-        let (stat, digest) = file.known.filter(|_| !file.is_link)?;
+    fn unchanged(&self, folder: &OwnedFd, file: &Candidate<'_>) -> Option<Look> {
+        let known = file.known.filter(|_| !file.is_link)?;
         let now = statat(folder, file.path.name(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let same = Stat::from(&now) == stat && self.shared.why_not(&now).is_none();
-        same.then_some((stat, Some(digest), true))
+        let stat = Stat::from(&now);
+        let same = stat == known.stat() && self.shared.why_not(&now).is_none();
+        same.then(|| (stat, Some(known.digest()), true))
     }
 
-    fn read(&mut self, folder: &OwnedFd, file: &Candidate, rule: usize) -> Result<Look, Refused> {
+    fn read(&mut self, folder: &OwnedFd, file: &Candidate<'_>, rule: usize) -> Result<Look, Refused> {
         for _ in 1..TRIES {
             match self.read_once(folder, file, rule) {
                 Err(Refused::Changed) => {}
@@ -133,7 +135,7 @@ impl<'a> Looker<'a> {
         self.read_once(folder, file, rule)
     }
 
-    fn read_once(&mut self, folder: &OwnedFd, file: &Candidate, rule: usize) -> Result<Look, Refused> {
+    fn read_once(&mut self, folder: &OwnedFd, file: &Candidate<'_>, rule: usize) -> Result<Look, Refused> {
         let opened = self.open(folder, file, rule)?;
         let seen = SystemTime::now();
         let stat = fstat(&opened)?;
@@ -155,7 +157,7 @@ impl<'a> Looker<'a> {
         Ok((before, digest, before.settled(seen)))
     }
 
-    fn open(&self, folder: &OwnedFd, file: &Candidate, rule: usize) -> Result<OwnedFd, Refused> {
+    fn open(&self, folder: &OwnedFd, file: &Candidate<'_>, rule: usize) -> Result<OwnedFd, Refused> {
         if !file.is_link {
             // NONBLOCK: a FIFO that took the file's place must not hold us.
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;

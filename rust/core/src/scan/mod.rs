@@ -11,19 +11,20 @@
 mod list;
 mod look;
 mod queue;
+mod runs;
 mod twins;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::FileType;
 
 use crate::beneath::Home;
-use crate::index::{self, Index, Record};
-use crate::{Entry, FilesTable, Manifest, RelPath, Result};
+use crate::index::{self, Index};
+use crate::{FilesTable, Manifest, RelPath, Result};
 use look::{Looked, Looker};
 use queue::{Folder, Job, Queue};
+use runs::Run;
 
 /// How to look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,12 +64,12 @@ impl Problem {
 }
 
 /// What all threads of a scan see.
-struct Shared<'a> {
-    home: &'a Home,
-    table: &'a FilesTable,
-    index: &'a Index,
+struct Shared<'i> {
+    home: &'i Home,
+    table: &'i FilesTable,
+    index: &'i Index,
     rehash: bool,
-    queue: Queue,
+    queue: Queue<'i>,
     /// Set if some folder holds names that fold to the same.
     twins: AtomicBool,
 }
@@ -98,14 +99,6 @@ fn not_regular(kind: FileType) -> String {
     format!("it is {kind}; only regular files travel")
 }
 
-/// A file with its digest.
-struct Found {
-    record: Record,
-    rule: usize,
-    /// Whether stat and digest may be kept (see [`index`]).
-    settled: bool,
-}
-
 /// Looks at every file that the table names below `home`, and brings the index up to date.
 ///
 /// # Errors
@@ -126,20 +119,14 @@ pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions) -> Result<Sca
     // All of it was copied where it still holds; the memory is better spent on what was found.
     let known = index.len();
     drop(index);
-    let mut found = gather(looked, &mut outcome);
+    let mut runs = outcome.join(looked);
+    keep(&home, known, &mut runs, &mut outcome);
+    let mut entries = runs::entries(runs, table);
     if twins {
-        twins::drop_twins(&mut found, &mut outcome.problems);
+        twins::drop_twins(&mut entries, &mut outcome.problems);
     }
-    keep(&home, known, &found, &mut outcome);
     outcome.problems.sort_unstable();
-    let rules: Vec<Arc<str>> = table.rules.iter().map(|rule| Arc::clone(&rule.folder)).collect();
-    let entry = |Found { record, rule, .. }: Found| Entry {
-        mod_time: record.stat.mod_time(),
-        path: record.path,
-        digest: record.digest,
-        rule: Arc::clone(&rules[rule]),
-    };
-    outcome.manifest = found.into_iter().map(entry).collect::<Vec<_>>().into();
+    outcome.manifest = Manifest::of_sorted(entries);
     Ok(outcome)
 }
 
@@ -175,33 +162,28 @@ fn work(shared: &Shared<'_>) -> Looked {
     looker.finish()
 }
 
-/// Joins what the threads found, sorted by path.
-fn gather(looked: Vec<Looked>, outcome: &mut Scan) -> Vec<Found> {
-    let mut runs = Vec::new();
-    for looked in looked {
-        outcome.hashed += looked.hashed;
-        outcome.bytes_hashed += looked.bytes_hashed;
-        outcome.problems.extend(looked.problems);
-        runs.extend(looked.runs);
+impl Scan {
+    /// Adds what the threads saw; returns what they found.
+    fn join(&mut self, looked: Vec<Looked>) -> Vec<Run> {
+        let mut runs = Vec::new();
+        for looked in looked {
+            self.hashed += looked.hashed;
+            self.bytes_hashed += looked.bytes_hashed;
+            self.problems.extend(looked.problems);
+            runs.extend(looked.runs);
+        }
+        runs.retain(|run| !run.files.is_empty());
+        runs
     }
-    // Runs in the order of their first paths are all but sorted; the stable sort is made for that.
-    runs.sort_unstable_by(|a, b| a.first().map(path).cmp(&b.first().map(path)));
-    let mut found: Vec<Found> = runs.into_iter().flatten().collect();
-    found.sort_by(|a, b| path(a).cmp(path(b)));
-    found
-}
-
-fn path(found: &Found) -> &RelPath {
-    &found.record.path
 }
 
 /// Replaces the index if this scan knows more. Without one the next scan only takes longer.
-fn keep(home: &Home, known: usize, found: &[Found], outcome: &mut Scan) {
-    let settled = || found.iter().filter(|found| found.settled).map(|found| &found.record);
-    if outcome.hashed == 0 && settled().count() == known {
+fn keep(home: &Home, known: usize, runs: &mut [Run], outcome: &mut Scan) {
+    // If nothing was read, everything came from the index, and may stay there.
+    if outcome.hashed == 0 && runs.iter().map(|run| run.files.len()).sum::<usize>() == known {
         return;
     }
-    if let Err(error) = index::save(home, settled()) {
+    if let Err(error) = index::save(home, runs::settled(runs).into_iter()) {
         outcome.problems.push(Problem::new(".outrider/index", format!("{error}; each scan will read every file")));
     }
 }

@@ -4,13 +4,14 @@
 
 use std::collections::HashMap;
 
-use super::{Found, Problem};
+use super::Problem;
+use crate::Entry;
 use crate::plan::fold;
 
-pub(super) fn drop_twins(found: &mut Vec<Found>, problems: &mut Vec<Problem>) {
+pub(super) fn drop_twins(entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) {
     let mut first: HashMap<String, String> = HashMap::new();
-    found.retain(|found| {
-        let path = found.record.path.as_str();
+    entries.retain(|entry| {
+        let path = entry.path.as_str();
         match first.get(&fold(path)) {
             None => {
                 first.insert(fold(path), path.to_owned());
