@@ -100,7 +100,7 @@ fn every_size_and_shape_of_tree_gets_the_digests_of_its_contents() {
     let home = TempDir::new().unwrap();
     let content =
         |i: usize, size: usize| (0..size).map(|at| u8::try_from((at * 31 + i) % 251).unwrap()).collect::<Vec<u8>>();
-    let sizes = [0, 1, 127, 128, 129, 4096, 300_000, 1 << 20, (1 << 20) + 1, 3_000_000];
+    let sizes = [0, 1, 127, 128, 129, 4096, 300_000, 1 << 19, (1 << 19) + 1, 3_000_000];
     let files: Vec<(String, Vec<u8>)> = (0..1500)
         .map(|i| {
             let size = sizes.get(i).copied().unwrap_or(i * 7 % 3000);
