@@ -20,7 +20,8 @@ from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel, Reply
 from outrider.worker.agent_groups import AgentGroups
 from outrider.worker.agent_info import AgentInfoSync
-from outrider.worker.integrity import Integrity, Verdict
+from outrider.worker.integrity import Integrity, ReceiveIntegrityTask, Verdict
+from outrider.worker.registered import RegisteredAgents
 
 _NO_AGENTS = b"this node keeps no agents"
 
@@ -56,6 +57,7 @@ class WorkerHandler:
                 status=status,
                 supervisor=self.supervisor,
             )
+        self.registered = RegisteredAgents(agents, self._settings, ground.ports) if agents else None
         self.session.also_serve(self._serves())
 
     # what the channel calls
@@ -136,8 +138,13 @@ class WorkerHandler:
 
     def _receive_files(self, payload: bytes) -> Reply:
         task = self.integrity.receive(*self.session.tasks.open(payload))
-        self.supervisor.start(Tag.INTEGRITY_SYNC, task.run())
+        self.supervisor.start(Tag.INTEGRITY_SYNC, self._apply(task))
         return task.reply
+
+    async def _apply(self, task: ReceiveIntegrityTask) -> None:
+        await task.run()
+        if self.registered:
+            self.registered.look_now()
 
     def _files_failed(self, payload: bytes) -> Reply:
         failed = TaskFault.decode(payload)

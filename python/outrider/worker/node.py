@@ -64,11 +64,14 @@ class Worker:
 
     def add_tasks(self, handler: WorkerHandler) -> list[Task]:
         """What runs while a connection stands: name and work."""
-        return [
+        tasks: list[Task] = [
             (Tag.KEEP_ALIVE, handler.keep_alive),
             (Tag.INTEGRITY_CHECK, handler.sync_integrity),
             (Tag.AGENT_INFO_SYNC, handler.sync_agent_info),
         ]
+        if handler.registered:
+            tasks.append((Tag.AGENT_REGISTRATION, handler.registered.run))
+        return tasks
 
     async def run(self) -> None:
         """Open the home, mend what a crash left, then stay connected until :meth:`stop`."""

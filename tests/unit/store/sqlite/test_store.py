@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.agents import NOW, agent, full_agent, with_store
+from tests.support.sqlite_store import NOW, agent, full_agent, with_store
 
 from outrider.errors import RecordsRefused, UnknownAgents
 from outrider.model import AgentInfo, GroupAssignment, Label

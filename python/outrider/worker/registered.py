@@ -1,0 +1,51 @@
+"""A worker learns which agents exist from its ``etc/client.keys``, which comes with the other files."""
+
+from __future__ import annotations
+
+import asyncio
+
+from outrider.logs import Tag, task_logger
+from outrider.ports import Ports
+from outrider.settings import Settings
+from outrider.store.agents import AgentStore
+from outrider.store.client_keys import CLIENT_KEYS, Stamp, read_client_keys, stamp
+from outrider.supervise import within
+
+_LOOK_S = 10
+"""A look is one stat. So often the file may also have been changed by another hand than ours."""
+
+
+class RegisteredAgents:
+    """Looks at the file at the start, after each apply, and now and then; reads it when it has changed."""
+
+    def __init__(self, agents: AgentStore, settings: Settings, ports: Ports) -> None:
+        self._agents = agents
+        self._path = settings.node.home / CLIENT_KEYS
+        self._threads = ports.threads
+        self._log = task_logger(Tag.AGENT_REGISTRATION, settings.node.name)
+        self._changed = asyncio.Event()
+        self._known: Stamp | None = None
+
+    def look_now(self) -> None:
+        """The file may have changed."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Look until cancelled; an error of the file or the store ends it, and whoever runs it tries again."""
+        while True:
+            self._changed.clear()
+            await self.look()
+            await within(_LOOK_S, self._changed.wait())
+
+    async def look(self) -> None:
+        """Register the agents of the file if it has changed since they last were."""
+        found = await self._threads.run(stamp, self._path)
+        if found is None or found == self._known:
+            return
+        keys = await self._threads.run(read_client_keys, self._path)
+        await self._agents.register(keys.agents)
+        self._known = found
+        self._log.info("%d agents of %s are registered", len(keys.agents), CLIENT_KEYS)
+        if keys.unread:
+            lines, first = len(keys.unread), keys.unread[0]
+            self._log.warning("%d lines of %s, the first line %d, are not ID NAME IP KEY", lines, CLIENT_KEYS, first)
