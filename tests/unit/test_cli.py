@@ -41,7 +41,7 @@ def cluster_file(tmp_path: Path) -> Path:
 
 def test_help_names_every_command() -> None:
     output = run("--help").stdout
-    for command in ("worker", "master", "demo", "scan", "diff", "keygen", "config"):
+    for command in ("worker", "master", "demo", "scan", "diff", "agents", "groups", "keygen", "config"):
         assert re.search(rf"^  {command} ", output, re.MULTILINE)
 
 

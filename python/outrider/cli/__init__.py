@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import click
 
+from outrider.cli.agents import agents
 from outrider.cli.config import config, keygen
 from outrider.cli.demo import demo
+from outrider.cli.groups import groups
 from outrider.cli.nodes import master, worker
 from outrider.cli.options import PlainErrors
 from outrider.cli.tree import diff, scan
@@ -21,5 +23,5 @@ def main() -> None:
     """Keep every worker of a cluster in step with its master."""
 
 
-for command in (worker, master, demo, scan, diff, keygen, config):
+for command in (worker, master, demo, scan, diff, agents, groups, keygen, config):
     main.add_command(command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from outrider.ports import Ports
 from outrider.settings import Settings
 from outrider.store.agents import AgentStore
@@ -19,10 +21,15 @@ async def open_agents(settings: Settings, ports: Ports) -> AgentStore:
     return embedded(settings, ports)
 
 
+def agents_file(settings: Settings) -> Path:
+    """Where the embedded store lies."""
+    return settings.node.home.resolve() / AGENTS_FILE
+
+
 def embedded(settings: Settings, ports: Ports) -> SqliteStore:
     """The file of this node's own."""
     return SqliteStore(
-        settings.node.home.resolve() / AGENTS_FILE,
+        agents_file(settings),
         ports.threads,
         wall=ports.wall,
         unknown=settings.agents.unknown,

@@ -57,7 +57,7 @@ class WorkerHandler:
                 status=status,
                 supervisor=self.supervisor,
             )
-        self.registered = RegisteredAgents(agents, self._settings, ground.ports) if agents else None
+        self.registered = RegisteredAgents(agents, self._settings, ground.ports) if agents is not None else None
         self.session.also_serve(self._serves())
 
     # what the channel calls

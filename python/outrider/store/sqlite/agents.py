@@ -77,8 +77,13 @@ def store(db: Connection, agents: Sequence[AgentInfo], now: int, *, add: bool) -
 
 
 def put(db: Connection, agents: Sequence[AgentInfo], now: int) -> None:
-    """Add or replace agents, as changed on this node."""
+    """Add or replace agents, as changed on this node; what a host hands in is checked here."""
     rows = _encoded(agents)
+    for number, info, labels in rows:
+        try:
+            decoded([(info.encode(), None if labels is None else labels.encode())])
+        except ValueError as error:
+            raise RecordsRefused(f"agent {number} cannot be kept: {error}") from error
     _upsert(db, rows, now)
     number = _next_change(db)
     db.executemany("INSERT OR REPLACE INTO unsent VALUES (?, ?)", ((row[0], number) for row in rows))

@@ -161,8 +161,9 @@ def test_a_batch_that_cannot_be_kept_changes_nothing(tmp_path: Path) -> None:
         await store.put([agent(1)])
         with pytest.raises(RecordsRefused, match="agent 3 cannot be kept"):
             await store.put([agent(1, ip="10.0.0.1"), agent(3, os_name="\ud800")])
-        with pytest.raises(RecordsRefused, match="CHECK constraint failed"):
-            await store.put([agent(1, ip="10.0.0.1"), agent(-3)])
+        for wrong in (agent(-3), agent(3, name=None), agent(3, status_code="1"), agent(3, labels=(1,))):
+            with pytest.raises(RecordsRefused, match=f"agent {wrong.id} cannot be kept: Expected"):
+                await store.put([agent(1, ip="10.0.0.1"), wrong])
         assert await _known(store) == [agent(1)]
 
     with_store(tmp_path, story)

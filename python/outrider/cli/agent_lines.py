@@ -1,0 +1,98 @@
+"""Agents as lines of JSON, out of a store and into one: the columns of each, and its ``groups``."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, NamedTuple
+
+import msgspec
+from rich.console import Console
+from rich.progress import Progress
+
+from outrider.cli.options import Failure
+from outrider.model import AgentId, AgentInfo, GroupAssignment
+from outrider.protocol.agents import decode_agents, encode_agent
+from outrider.store.sqlite import SqliteStore
+from outrider.store.sqlite.listing import KnownAgent
+
+_BATCH = 1000
+"""So many lines become one transaction."""
+_LONGEST_LINE = 1 << 20
+
+
+class Line(NamedTuple):
+    """What a line says; either part may be absent."""
+
+    info: AgentInfo | None
+    groups: GroupAssignment | None
+
+
+def as_line(agent: KnownAgent) -> str:
+    """One agent for :func:`read_line` to read."""
+    info = b'{"id":%d}' % agent.id if agent.info is None else encode_agent(agent.info)
+    groups = b',"groups":' + msgspec.json.encode(agent.groups) if agent.groups else b""
+    return (info[:-1] + groups + b"}").decode()
+
+
+def read_line(line: bytes) -> Line:
+    """Read one line; :class:`ValueError` says what is wrong with it."""
+    columns = msgspec.json.decode(line, type=dict[str, Any])
+    names = msgspec.convert(columns.pop("groups", None), tuple[str, ...] | None)
+    number = msgspec.convert(columns.get("id"), AgentId)
+    groups = None if names is None else GroupAssignment(number, names)
+    if set(columns) == {"id"} and groups:
+        return Line(None, groups)
+    columns.setdefault("connection_status", "never_connected")
+    return Line(decode_agents(msgspec.json.encode([columns]))[0], groups)
+
+
+async def import_lines(store: SqliteStore, file: IO[bytes]) -> int:
+    """Put the agents of ``file`` into ``store``, with progress on a terminal; how many they were."""
+    imported = 0
+    with _progress(file) as lines:
+        batch: list[Line] = []
+        for number, text in enumerate(lines, 1):
+            if not text.strip():
+                continue
+            try:
+                batch.append(read_line(text))
+            except ValueError as error:
+                imported += await _store(store, batch)
+                raise Failure(f"line {number}: {error}; the {imported:,} agents before it are imported") from error
+            if len(batch) == _BATCH:
+                imported += await _store(store, batch)
+                batch = []
+        return imported + await _store(store, batch)
+
+
+async def _store(store: SqliteStore, batch: list[Line]) -> int:
+    await store.put([line.info for line in batch if line.info])
+    await store.set_groups([line.groups for line in batch if line.groups], status="syncreq")
+    return len(batch)
+
+
+@contextmanager
+def _progress(file: IO[bytes]) -> Iterator[Iterator[bytes]]:
+    """The lines of ``file``, and a bar on standard error that follows them."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("importing agents", total=_size(file))
+
+        def lines() -> Iterator[bytes]:
+            while line := file.readline(_LONGEST_LINE):
+                progress.advance(task, len(line))
+                yield line
+
+        yield lines()
+
+
+def _size(file: IO[bytes]) -> int | None:
+    """How long ``file`` is; a pipe does not say."""
+    try:
+        found = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

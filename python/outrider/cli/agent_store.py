@@ -1,0 +1,63 @@
+"""What ``outrider agents`` and ``outrider groups`` share: the embedded store of a home, open for one piece of work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from outrider.cli.options import F, Failure, home_option, load_settings, settings_options
+from outrider.errors import SettingsError
+from outrider.settings import Settings
+from outrider.store.choice import agents_file, embedded
+from outrider.store.sqlite import SqliteStore
+from outrider.world import real_ports
+
+T = TypeVar("T")
+
+
+def store_options(command: F) -> F:
+    """Add what says which store is meant, and ``--json``; :func:`with_store` reads it but for the last."""
+    command = click.option("--json", "as_json", is_flag=True, help="Write the outcome for a program to read.")(command)
+    return settings_options(home_option(command))
+
+
+def with_store(
+    work: Callable[[SqliteStore], Awaitable[T]],
+    *,
+    config: Path | None,
+    home: str | None,
+    pairs: tuple[str, ...],
+    make: bool = False,
+) -> T:
+    """Run ``work`` with the store of a home, which a running node may use at the same time.
+
+    :class:`Failure` if the home has none, unless ``make`` says that one may be made.
+    """
+    settings = load_settings(config, home, pairs)
+    _check(settings, make=make)
+    return asyncio.run(_run(settings, work))
+
+
+def _check(settings: Settings, *, make: bool) -> None:
+    if settings.agents.store != "sqlite":
+        raise SettingsError(
+            f'agents.store = "{settings.agents.store}": these commands serve the embedded store; '
+            'use the tools of the daemon, or set agents.store = "sqlite"'
+        )
+    home = settings.node.home
+    if not home.is_dir():
+        raise Failure(f"{home} is no folder: name the home of a node, e.g. --home /var/ossec")
+    if not make and not agents_file(settings).exists():
+        raise Failure(f"there is no {agents_file(settings)} yet: a node or `outrider agents add` makes it")
+
+
+async def _run(settings: Settings, work: Callable[[SqliteStore], Awaitable[T]]) -> T:
+    store = embedded(settings, real_ports())
+    try:
+        return await work(store)
+    finally:
+        await store.close()

@@ -1,0 +1,158 @@
+"""``outrider agents``: what the embedded store knows of agents, looked at and edited."""
+
+from __future__ import annotations
+
+from typing import IO, Any, get_args
+
+import click
+import msgspec
+
+from outrider.cli.agent_lines import as_line, import_lines
+from outrider.cli.agent_store import store_options, with_store
+from outrider.cli.options import Failure, write_json
+from outrider.model import AgentInfo, GroupAssignment, GroupMode
+from outrider.printable import printable
+from outrider.protocol.agents import encode_agent
+from outrider.store.sqlite import SqliteStore
+from outrider.store.sqlite.listing import KnownAgent
+
+AGENT_ID = click.IntRange(1, 2**31 - 1)
+
+
+@click.group()
+def agents() -> None:
+    """Show and edit the agents of the embedded store; a node may run meanwhile."""
+
+
+@agents.command("list")
+@store_options
+def list_agents(*, as_json: bool, **place: Any) -> None:
+    """List every agent by its id; with --json a line for each, as `import` reads it."""
+
+    async def work(store: SqliteStore) -> None:
+        after, more = 0, True
+        while more:
+            found, more = await store.agents(after)
+            for agent in found:
+                click.echo(as_line(agent) if as_json else _row(agent))
+                after = agent.id
+
+    with_store(work, **place)
+
+
+@agents.command()
+@click.argument("number", metavar="ID", type=AGENT_ID)
+@store_options
+def show(*, number: int, as_json: bool, **place: Any) -> None:
+    """Show everything that is known of one agent."""
+    agent = with_store(lambda store: _known(store, number), **place)
+    shown = _described(agent)
+    if as_json:
+        write_json(shown)
+        return
+    shown |= {f"info.{column}": value for column, value in (shown.pop("info") or {}).items()}
+    width = max(map(len, shown))
+    for name, value in shown.items():
+        text = "-" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        click.echo(f"{name:<{width}}  {printable(text)}")
+
+
+@agents.command()
+@click.argument("number", metavar="ID", type=AGENT_ID)
+@click.argument("name")
+@click.option("--ip", help="The agent's address.")
+@click.option("--group", "groups", multiple=True, metavar="GROUP", help="A group of the agent; may be repeated.")
+@store_options
+def add(*, number: int, name: str, ip: str | None, groups: tuple[str, ...], as_json: bool, **place: Any) -> None:
+    """Add the agent ID, called NAME."""
+
+    async def work(store: SqliteStore) -> None:
+        known = await store.agent(number)
+        if known and known.info:
+            raise Failure(f"there is an agent {number} already: {printable(known.info.name)}")
+        await store.put([AgentInfo(id=number, name=name, ip=ip, connection_status="never_connected")])
+        if groups:
+            await store.set_groups([GroupAssignment(number, groups)], status="syncreq")
+
+    with_store(work, make=True, **place)
+    _tell({"added": number}, f"Added agent {number}.", as_json=as_json)
+
+
+@agents.command()
+@click.argument("numbers", metavar="ID...", type=AGENT_ID, nargs=-1, required=True)
+@store_options
+def remove(*, numbers: tuple[int, ...], as_json: bool, **place: Any) -> None:
+    """Remove agents with everything that is known of them, on this node."""
+
+    async def work(store: SqliteStore) -> int:
+        for number in numbers:
+            await _known(store, number)
+        return await store.remove(numbers)
+
+    removed = with_store(work, **place)
+    _tell({"removed": removed}, f"Removed {_count(removed)}.", as_json=as_json)
+
+
+@agents.command("set-groups")
+@click.argument("number", metavar="ID", type=AGENT_ID)
+@click.argument("groups", metavar="[GROUP]...", nargs=-1)
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(GroupMode)),
+    default="override",
+    show_default=True,
+    help="How the groups meet those that the agent has.",
+)
+@store_options
+def set_groups(*, number: int, groups: tuple[str, ...], mode: GroupMode, as_json: bool, **place: Any) -> None:
+    """Give the agent ID these groups, the first with the highest priority; a master sends them to the workers."""
+
+    async def work(store: SqliteStore) -> tuple[str, ...]:
+        await _known(store, number)
+        await store.set_groups([GroupAssignment(number, groups)], mode, "syncreq")
+        return (await _known(store, number)).groups
+
+    now = with_store(work, **place)
+    _tell({"id": number, "groups": now}, f"Agent {number}: {', '.join(now) or 'no group'}", as_json=as_json)
+
+
+@agents.command("import")
+@click.argument("file", type=click.File("rb"))
+@store_options
+def import_agents(*, file: IO[bytes], as_json: bool, **place: Any) -> None:
+    """Add or replace agents from FILE (- for standard input): a JSON object a line, its columns and its groups.
+
+    A line that is wrong ends the import; the lines before it stand, and importing them again changes nothing.
+    """
+    imported = with_store(lambda store: import_lines(store, file), make=True, **place)
+    _tell({"imported": imported}, f"Imported {_count(imported)}.", as_json=as_json)
+
+
+async def _known(store: SqliteStore, number: int) -> KnownAgent:
+    agent = await store.agent(number)
+    if agent is None:
+        raise Failure(f"agent {number} is unknown: outrider agents list names those that there are")
+    return agent
+
+
+def _described(agent: KnownAgent) -> dict[str, Any]:
+    info = None if agent.info is None else msgspec.json.decode(encode_agent(agent.info))
+    return {**agent._asdict(), "info": info}
+
+
+def _row(agent: KnownAgent) -> str:
+    name, status, ip = "-", "-", agent.ip
+    if agent.info:
+        name, status, ip = agent.info.name, agent.info.connection_status, agent.info.ip or ip
+    return printable(f"{agent.id:03}  {name:<24}  {status:<15}  {ip or '-':<15}  {','.join(agent.groups) or '-'}")
+
+
+def _tell(outcome: dict[str, Any], text: str, *, as_json: bool) -> None:
+    if as_json:
+        write_json(outcome)
+    else:
+        click.echo(text)
+
+
+def _count(agents: int) -> str:
+    return "1 agent" if agents == 1 else f"{agents:,} agents"
