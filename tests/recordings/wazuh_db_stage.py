@@ -8,12 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.wazuh_db import WazuhDbDaemon
-
-from outrider.logs import Tag, task_logger
-from outrider.store.wazuh_db import WazuhDb
-from outrider.store.wazuh_db.changed import ChangedAgents
-from outrider.store.wazuh_db.client import Client
-from outrider.world import Sockets
+from tests.support.wazuh_db_clients import client_of, store_of
 
 GROUPS_GET, GROUPS_SET = "global sync-agent-groups-get ", "global set-agent-groups "
 
@@ -23,9 +18,8 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.daemon = WazuhDbDaemon(folder / "wdb", self._answer)
-        self.client = Client(Sockets(), self.daemon.path, connections=2, timeout_s=30)
-        log = task_logger(Tag.AGENT_INFO_SYNC, "worker1")
-        self.store = WazuhDb(self.client, ChangedAgents(self.client, log))
+        self.client = client_of(self.daemon)
+        self.store = store_of(self.client)
         self._expected: bytes | None = None
         self._frames: Sequence[bytes] = ()
         self._further: Callable[[bytes], bytes] | None = None

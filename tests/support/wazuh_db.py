@@ -84,6 +84,10 @@ class WazuhDbDaemon:
         """Connections that are not closed."""
         return sum(connection.is_open for connection in self.connections)
 
+    def has_lost(self, threads: int) -> bool:
+        """Whether so many of the eight are gone."""
+        return self.threads == THREADS - threads
+
     # for connections
 
     async def carry_out(self, request: bytes) -> tuple[bytes, bool]:
