@@ -50,6 +50,14 @@ def test_relative_paths_of_the_file_start_at_its_folder(tmp_path: Path, monkeypa
     assert Settings.load(path, {}, {"node.home": "node"}).node.home == Path("/node")
 
 
+@pytest.mark.parametrize("text", ["run/wdb", "/run/wdb"])
+def test_the_socket_of_wazuh_db_starts_at_the_home_wherever_it_is_given(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "outrider.toml"
+    path.write_text(f'[agents]\nwazuh_db_socket = "{text}"\n', "utf-8")
+    assert Settings.load(path, {}).agents.wazuh_db_socket == Path(text)
+    assert Settings.load(None, {}, {"agents.wazuh_db_socket": text}).agents.wazuh_db_socket == Path(text)
+
+
 def test_the_variable_that_names_the_file_is_no_setting() -> None:
     assert Settings.load(None, {"OUTRIDER_CONFIG": "/somewhere"}).warnings == ()
 

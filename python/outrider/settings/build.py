@@ -20,6 +20,9 @@ from outrider.settings.sources import Given
 SHOWN = 200
 """So many characters of a wrong value are repeated."""
 
+_FROM_THE_HOME = frozenset({"agents.wazuh_db_socket"})
+"""Paths that start at node.home wherever they are given; whoever opens them joins the two."""
+
 
 def example(key: Key) -> str:
     """How a line of the settings file could look."""
@@ -73,7 +76,9 @@ def _read(key: Key, one: Given) -> Any:
         raise ValueError("it holds a NUL, or bytes that are not UTF-8")
     value = msgspec.convert(value, key.type, strict=not one.text, dec_hook=_hook)
     if isinstance(value, Path):
-        value = ((one.base or Path.cwd()) / value.expanduser()).absolute()
+        value = value.expanduser()
+        if key.name not in _FROM_THE_HOME:
+            value = ((one.base or Path.cwd()) / value).absolute()
     return value
 
 
