@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         PeerError,
         ProtocolError,
         RecordsRefused,
+        Refusal,
         RefusedByPeer,
         RequestTimeoutError,
         SettingsError,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     )
     from outrider.master import Master
     from outrider.model import AgentInfo, GroupAssignment
+    from outrider.relay.context import Context
+    from outrider.relay.handlers import Handlers
     from outrider.settings import Settings
     from outrider.store.agents import AgentStore
     from outrider.worker import Worker
@@ -37,12 +40,15 @@ __all__ = [
     "AgentInfo",
     "AgentStore",
     "ConnectionLostError",
+    "Context",
     "GroupAssignment",
+    "Handlers",
     "Master",
     "OutriderError",
     "PeerError",
     "ProtocolError",
     "RecordsRefused",
+    "Refusal",
     "RefusedByPeer",
     "RequestTimeoutError",
     "Settings",
@@ -57,7 +63,9 @@ __all__ = [
 _HOMES = {
     "AgentInfo": "outrider.model",
     "AgentStore": "outrider.store.agents",
+    "Context": "outrider.relay.context",
     "GroupAssignment": "outrider.model",
+    "Handlers": "outrider.relay.handlers",
     "Master": "outrider.master",
     "Settings": "outrider.settings",
     "Worker": "outrider.worker",

@@ -29,6 +29,7 @@ class Tag(StrEnum):
     AGENT_GROUPS_SEND_FULL = "Agent-groups send full"
     AGENT_INFO_SYNC = "Agent-info sync"
     AGENT_REGISTRATION = "Agent registration"
+    API = "API requests"
     CLUSTER = "Cluster"
     INTEGRITY_CHECK = "Integrity check"
     INTEGRITY_SYNC = "Integrity sync"

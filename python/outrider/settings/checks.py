@@ -77,6 +77,8 @@ def check_limits(limits: Limits) -> Iterator[str]:
         ("string_bytes", "strings_total"),
         ("unpacked_file_bytes", "unpacked_total_bytes"),
         ("connections_per_address", "connections"),
+        ("request_bytes", "requests_bytes_per_peer"),
+        ("requests_running_per_peer", "requests_running"),
     ):
         small, large = getattr(limits, part), getattr(limits, whole)
         if small > large:

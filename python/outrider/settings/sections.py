@@ -224,6 +224,24 @@ class Limits(Section, frozen=True, kw_only=True):
     ] = 8 * MIB
     unpacked_file_bytes: Annotated[int, _bytes("largest file out of a container", example=4 * GIB)] = 4 * GIB
     unpacked_total_bytes: Annotated[int, _bytes("all files out of a container", example=16 * GIB)] = 16 * GIB
+    request_bytes: Annotated[int, _bytes("largest API request", most=64 * MIB, example=MIB)] = MIB
+    result_bytes: Annotated[int, _bytes("largest answer to an API request", most=4 * GIB, example=64 * MIB)] = 64 * MIB
+    requests_running: Annotated[int, _count("API requests that run at one time", most=65_536, example=256)] = 256
+    requests_running_per_peer: Annotated[
+        int, _count("API requests of one caller that run at one time", most=65_536, example=64)
+    ] = 64
+    requests_waiting_per_peer: Annotated[
+        int, _count("API requests of one caller that wait for their turn", most=1_000_000, example=1024)
+    ] = 1024
+    requests_bytes_per_peer: Annotated[
+        int, _bytes("all API requests of one caller that wait or run", most=4 * GIB, example=16 * MIB)
+    ] = 16 * MIB
+    request_longest_s: Annotated[
+        float, _seconds("longest run of an API request whose caller waits without a limit", example=3600)
+    ] = 3600.0
+    calls_in_threads: Annotated[
+        int, _count("plain API calls that hold a thread at one time, half of them of one name", most=6, example=4)
+    ] = 4
 
 
 class Log(Section, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""API requests passed on and answered: the table of calls, the queue, the calls themselves."""

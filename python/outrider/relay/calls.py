@@ -1,0 +1,146 @@
+"""Runs a call of the table: arguments in, the JSON of its answer out, whatever the handler does (threat 49).
+
+A handler that raises, or answers what it did not promise, what cannot be sent or is too large, is named in the
+log, counted, and answered with an exception of 7.2. One that blocks holds a thread of a small number, so that
+scans and stores have theirs; half of that number is the most for one name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
+from outrider.logs import Tag, task_logger
+from outrider.protocol import faults
+from outrider.protocol.api import Request
+from outrider.protocol.faults import Failure
+from outrider.protocol.results import encode_result
+from outrider.relay.context import Context
+from outrider.relay.handlers import Handler, Handlers
+from outrider.relay.queue import TooManyRequests
+from outrider.settings import Settings
+
+API_REQUEST_S = 10.0
+"""A request may take this long whatever its ``api_timeout`` says (5.9)."""
+
+
+def seconds_for(request: Request, settings: Settings) -> float:
+    """How long a request may take, from its arrival."""
+    if request.wait_for_complete:
+        return settings.limits.request_longest_s
+    longest = settings.intervals.communication.timeout_dapi_request
+    return longest if request.api_timeout is None else min(longest, max(API_REQUEST_S, request.api_timeout))
+
+
+def failure_of(error: Exception) -> Failure:
+    """What a caller is told of an error, as a result."""
+    match error:
+        case TooManyRequests():
+            return Failure(name="WazuhTooManyRequests", code=error.code, extra_message=error.detail)
+        case Refusal():
+            return Failure(code=error.code, extra_message=error.detail)
+        case RequestTimeoutError():
+            return Failure.of_cluster(faults.API_TIMEOUT, str(error))
+        case ConnectionLostError():
+            return Failure.of_cluster(faults.UNKNOWN_NODE, str(error))
+        case _:
+            return Failure.internal(str(error) or type(error).__name__)
+
+
+class Calls:
+    """See the module. ``context`` is what every call may know; each gets it with its own caller."""
+
+    def __init__(self, handlers: Handlers, context: Context) -> None:
+        self._handlers = handlers
+        self._context = context
+        self._log = task_logger(Tag.API, context.node.name)
+        limits = context.settings.limits
+        self._result_bytes = limits.result_bytes
+        self._threads = asyncio.Semaphore(limits.calls_in_threads)
+        self._threads_each = max(1, limits.calls_in_threads // 2)
+        self._threads_of: dict[str, asyncio.Semaphore] = {}
+        self._in_threads: set[asyncio.Future[Any]] = set()
+
+    async def answer(self, request: Request, caller: str) -> bytes:
+        """The JSON of the answer, be it a failure.
+
+        :class:`Refusal` if the request names nothing that can be called: that has no result, only an error.
+        """
+        handler = self._handlers.find(request.call)
+        try:
+            arguments = handler.bind(request.f_kwargs, replace(self._context, caller=caller))
+        except Refusal as refusal:
+            return encode_result(failure_of(refusal))
+        try:
+            answer = await self._call(handler, arguments)
+            return self._encode(answer)
+        except Refusal as refusal:  # the handler's own no
+            return encode_result(failure_of(refusal))
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            return self._failed(handler, caller, error)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  (a handler that calls sys.exit() ends its call, not the node)
+            return self._failed(handler, caller, error)
+
+    async def _call(self, handler: Handler, arguments: Mapping[str, Any]) -> Any:
+        answer = await (self._in_thread(handler, arguments) if handler.plain else handler.function(**arguments))
+        try:
+            return handler.check(answer)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"it answered what it did not promise: {error}") from error
+
+    async def _in_thread(self, handler: Handler, arguments: Mapping[str, Any]) -> Any:
+        """Call a plain function; a caller that gives up does not wait, and the thread counts until it is free."""
+        of_name = self._threads_of.setdefault(handler.name, asyncio.Semaphore(self._threads_each))
+        await of_name.acquire()
+        try:
+            await self._threads.acquire()
+        except asyncio.CancelledError:
+            of_name.release()
+            raise
+        work = asyncio.ensure_future(self._context.ports.threads.run(_guarded, handler, arguments))
+        self._in_threads.add(work)
+        work.add_done_callback(partial(self._thread_is_free, of_name))
+        answer, error = await asyncio.shield(work)
+        if isinstance(error, Exception):
+            raise error
+        if error is not None:  # nobody in a thread of ours may end the node or cancel a task of the loop
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        return answer
+
+    def _thread_is_free(self, of_name: asyncio.Semaphore, work: asyncio.Future[Any]) -> None:
+        self._in_threads.discard(work)
+        self._threads.release()
+        of_name.release()
+
+    def _encode(self, answer: Any) -> bytes:
+        payload = encode_result(answer)
+        if len(payload) > self._result_bytes:
+            self._context.status.limit_hit("limits.result_bytes")
+            raise ValueError(
+                f"its answer has {len(payload)} bytes, the limit is {self._result_bytes} (limits.result_bytes); "
+                "ask for less at one time"
+            )
+        return payload
+
+    def _failed(self, handler: Handler, caller: str, error: BaseException) -> bytes:
+        why = str(error) or type(error).__name__
+        self._context.status.count("calls_failed")
+        self._context.status.count(f"calls_failed.{handler.name}")
+        self._log.error("the call %s of %s failed: %s", handler.name, caller, why, exc_info=error)
+        return encode_result(Failure.internal(f"the call {handler.name} failed: {why}"))
+
+
+def _guarded(handler: Handler, arguments: Mapping[str, Any]) -> tuple[Any, BaseException | None]:
+    """Call it in a thread; what it raises comes back as a value, since a loop takes some exceptions for its own."""
+    try:
+        return handler.function(**arguments), None
+    except BaseException as error:  # noqa: BLE001  (see above)
+        return None, error

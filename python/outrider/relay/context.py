@@ -1,0 +1,50 @@
+"""What a call may know of its node: values and ports, typed, none of them a secret and none a global."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import structs
+
+from outrider.model import NodeInfo
+from outrider.ports import Ports
+from outrider.settings import Settings
+from outrider.status import Status
+from outrider.store.sqlite.listing import ListingPart
+
+if TYPE_CHECKING:  # the table's own face, for the call that lists it
+    from outrider.relay.handlers import Handler
+
+
+class AgentLister(Protocol):
+    """A store whose agents can be read; the store of a file of ours is one."""
+
+    async def agents(self, after: int = 0) -> ListingPart:
+        """Agents with their groups, ids above ``after``, by ascending id, a bounded part of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The node that answers, and ``caller``, who asks: a peer's name or a local client's.
+
+    ``nodes`` gives who is in the cluster as this node sees it, itself first; ``agents`` is ``None`` where no
+    store is kept whose agents can be read.
+    """
+
+    node: NodeInfo
+    settings: Settings
+    status: Status
+    ports: Ports
+    nodes: Callable[[], Sequence[NodeInfo]]
+    agents: AgentLister | None
+    calls: Mapping[str, Handler]
+    caller: str = ""
+
+
+def without_secrets(settings: Settings) -> Settings:
+    """The settings as a call may see them."""
+    link = structs.replace(settings.link, key=None, previous_keys=())
+    return structs.replace(settings, link=link)
