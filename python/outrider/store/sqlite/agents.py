@@ -12,8 +12,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec import structs
 
-from outrider.errors import RecordsRefused, UnknownAgents
-from outrider.model import AgentInfo
+from outrider.errors import RecordsRefused
+from outrider.model import AgentInfo, Label
 from outrider.protocol.agents import decode_agents, encode_agent
 from outrider.store.agents import RegisteredAgent
 from outrider.store.sqlite.parts import Limits, bounded
@@ -25,8 +25,6 @@ _LEARN = "INSERT INTO agent (id, registered) VALUES (?, ?) ON CONFLICT DO NOTHIN
 _STORE = """INSERT INTO information (id, info, labels) VALUES (?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET info = excluded.info, labels = coalesce(excluded.labels, labels)"""
 _UPDATE = "UPDATE information SET info = ?, labels = coalesce(?, labels) WHERE id = ?"
-_NAMED = 5
-"""So many agents are named in an error; the rest is counted."""
 
 
 class Change(NamedTuple):
@@ -61,29 +59,43 @@ def change_all(db: Connection) -> None:
     db.execute("INSERT OR REPLACE INTO unsent SELECT id, ? FROM information", (_next_change(db),))
 
 
-def store(db: Connection, agents: Sequence[AgentInfo], now: int, *, add: bool) -> None:
+def store(db: Connection, agents: Sequence[AgentInfo], now: int, *, add: bool) -> list[int]:
     """Keep what another node says, as already sent; labels that are ``None`` stay as they are.
 
-    Without ``add`` an agent that is not known is left out, and labels for it are refused, as wazuh-db does.
+    Without ``add`` an agent that is not known is left out, as wazuh-db does. Gives the agents for which there
+    were labels that no known agent could take.
     """
     rows = _encoded(agents)
+    lost = []
     if add:
         _upsert(db, rows, now)
     else:
         unknown = [row for row in rows if _update(db, row) == 0]
-        if lost := [number for number, _, labels in unknown if labels not in (None, "[]")]:
-            raise UnknownAgents(f"{_named(lost)} unknown here: FOREIGN KEY constraint failed")
+        lost = [number for number, _, labels in unknown if labels not in (None, "[]")]
     db.executemany("DELETE FROM unsent WHERE id = ?", ((agent.id,) for agent in agents))
+    strays = (label for agent in agents for label in agent.labels or () if label.id != agent.id)
+    return lost + [label.id for label in strays if not _add_label(db, label)]
+
+
+def _add_label(db: Connection, label: Label) -> bool:
+    """A label belongs to the agent that it names, whichever agent it came with; whether there is such an agent."""
+    row = db.execute("SELECT coalesce(labels, '[]') FROM information WHERE id = ?", (label.id,)).fetchone()
+    if row is None:
+        return False
+    labels = [each for each in msgspec.json.decode(row[0], type=list[Label]) if each.key != label.key]
+    text = msgspec.json.encode([*labels, label]).decode()
+    db.execute("UPDATE information SET labels = ? WHERE id = ?", (text, label.id))
+    return True
 
 
 def put(db: Connection, agents: Sequence[AgentInfo], now: int) -> None:
     """Add or replace agents, as changed on this node; what a host hands in is checked here."""
-    rows = _encoded(agents)
-    for number, info, labels in rows:
+    for agent in agents:
         try:
-            decoded([(info.encode(), None if labels is None else labels.encode())])
-        except ValueError as error:
-            raise RecordsRefused(f"agent {number} cannot be kept: {error}") from error
+            decode_agents(b"[" + encode_agent(agent) + b"]")
+        except (TypeError, ValueError) as error:
+            raise RecordsRefused(f"agent {agent.id} cannot be kept: {error}") from error
+    rows = _encoded(agents)
     _upsert(db, rows, now)
     number = _next_change(db)
     db.executemany("INSERT OR REPLACE INTO unsent VALUES (?, ?)", ((row[0], number) for row in rows))
@@ -148,7 +160,8 @@ def _row(agent: AgentInfo) -> _Row:
     try:
         if agent.labels is None:
             return agent.id, encode_agent(agent).decode(), None
-        labels = msgspec.json.encode(agent.labels).decode()
+        own = [label for label in agent.labels if label.id == agent.id]
+        labels = msgspec.json.encode(own).decode()
         return agent.id, encode_agent(structs.replace(agent, labels=None)).decode(), labels
     except (TypeError, ValueError) as error:
         raise RecordsRefused(f"agent {agent.id} cannot be kept: {error}") from error
@@ -162,9 +175,3 @@ def decoded(rows: Iterable[tuple[bytes, bytes | None]]) -> list[AgentInfo]:
     """The agents of ``info`` and ``labels`` as the database has them."""
     texts = (info if labels is None else info[:-1] + b',"labels":' + labels + b"}" for info, labels in rows)
     return decode_agents(b"[" + b",".join(texts) + b"]")
-
-
-def _named(ids: Sequence[int]) -> str:
-    shown = ", ".join(map(str, ids[:_NAMED]))
-    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    return f"agents {shown}{more} are" if len(ids) > 1 else f"agent {shown} is"

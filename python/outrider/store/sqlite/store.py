@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from outrider.errors import RecordsRefused
+from outrider.errors import RecordsRefused, UnknownAgents
 from outrider.model import AgentInfo, GroupAssignment, GroupMode, SyncStatus
 from outrider.ports import Threads
 from outrider.store.agents import AgentsPart, GroupsPart, GroupsQuery, RegisteredAgent
@@ -71,8 +71,15 @@ class SqliteStore:
         await self._database.write(agents.change_all)
 
     async def store_agents(self, received: Sequence[AgentInfo]) -> None:
-        """Keep what another node says of its agents, as already sent. :class:`RecordsRefused` names the bad one."""
-        await self._database.write(agents.store, received, self._now(), add=self._add)
+        """Keep what another node says of its agents, as already sent.
+
+        :class:`RecordsRefused` names an agent that cannot be kept, and nothing of the batch is;
+        :class:`UnknownAgents` names agents whose labels could not be kept, and everything else is.
+        """
+        lost = await self._database.write(agents.store, received, self._now(), add=self._add)
+        if lost:
+            named = _listed([f"agent {number}" for number in lost])
+            raise UnknownAgents(f"unknown here, so that their labels are not kept: {named}")
 
     async def register(self, registered: Sequence[RegisteredAgent]) -> None:
         """Learn which agents exist; what is known of them otherwise stays."""
@@ -91,8 +98,7 @@ class SqliteStore:
         """Change assignments. All that can be are, then :class:`RecordsRefused` names those that could not."""
         refused = await self._database.write(groups.change, assignments, mode, status, self._now(), add=self._add)
         if refused:
-            more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
-            raise RecordsRefused("; ".join(refused[:_NAMED]) + more)
+            raise RecordsRefused(_listed(refused))
 
     async def recalculate_hashes(self) -> None:
         """Compute each agent's group hash again."""
@@ -130,3 +136,8 @@ class SqliteStore:
 
     def _now(self) -> int:
         return int(self._wall())
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = f"; and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
+    return "; ".join(texts[:_NAMED]) + more

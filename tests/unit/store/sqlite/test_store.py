@@ -135,6 +135,19 @@ def test_labels_stay_where_nobody_mentions_them_and_go_where_there_are_none(tmp_
     with_store(tmp_path, story)
 
 
+def test_a_label_belongs_to_the_agent_that_it_names(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        await store.store_agents([agent(1, labels=(Label(1, "a", "old"), Label(1, "b", "1"))), agent(2)])
+        await store.store_agents([agent(2, labels=(Label(2, "c", "2"), Label(1, "a", "new")))])
+        ours = (Label(1, "b", "1"), Label(1, "a", "new"))
+        assert await _known(store) == [agent(1, labels=ours), agent(2, labels=(Label(2, "c", "2"),))]
+        with pytest.raises(UnknownAgents, match="agent 9"):
+            await store.store_agents([agent(2, labels=(Label(9, "a", "x"),))])
+        assert (await _known(store))[1] == agent(2, labels=())
+
+    with_store(tmp_path, story)
+
+
 def test_columns_that_this_version_does_not_know_are_kept(tmp_path: Path) -> None:
     strange = agent(1, other={"os_family": "linux", "score": 1.5, "nested": {"a": [1, None]}}, labels=())
 
@@ -149,9 +162,9 @@ def test_unknown_agents_are_left_out_where_the_settings_say_so(tmp_path: Path) -
     async def story(store: SqliteStore) -> None:
         await store.register([RegisteredAgent(1, "one", "any")])
         await store.store_agents([agent(1), agent(2)])
-        with pytest.raises(UnknownAgents, match="agents 3, 4 are unknown here"):
-            await store.store_agents([full_agent(3), full_agent(4), agent(5, labels=())])
-        assert await _known(store) == [agent(1)]
+        with pytest.raises(UnknownAgents, match=r"unknown here.*: agent 3; agent 4"):
+            await store.store_agents([full_agent(3), full_agent(4), agent(5, labels=()), agent(1, ip="10.0.0.1")])
+        assert await _known(store) == [agent(1, ip="10.0.0.1")]
 
     with_store(tmp_path, story, unknown="wazuh")
 
