@@ -27,7 +27,8 @@ impl fmt::Display for Recovered {
             Self::SetAside(why) => write!(
                 f,
                 "set aside, since its journal is damaged ({why}; see {HIDDEN}/{DAMAGED}): the tree may be a mix of two \
-                 versions until a master brings it in step, and what was replaced stays in {HIDDEN}/stage until then"
+                 versions until a master brings it in step (if this node is the master, look at it yourself), and what \
+                 was replaced stays in {HIDDEN}/stage until then"
             ),
         }
     }
