@@ -48,7 +48,7 @@ class Fabric:
         return Host(self, address)
 
     def tap(self, tap: Tap) -> None:
-        """Show ``tap`` everything that is written: time, sender, receiver, bytes."""
+        """Show ``tap`` what is written on any cable: time, sender, receiver, bytes; local sockets have none."""
         self._taps.append(tap)
 
     def partition(self, one: str, other: str) -> None:
@@ -92,6 +92,8 @@ class Fabric:
         return seconds
 
     def show(self, sender: str, receiver: str, data: bytes) -> None:
+        if "/" in sender:  # a local socket's path
+            return
         now = asyncio.get_running_loop().time()
         for tap in self._taps:
             tap(now, sender, receiver, data)
