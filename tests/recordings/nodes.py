@@ -35,7 +35,7 @@ def settings(home: Path, name: str, **more: Any) -> Settings:
     }
     for dotted, value in more.items():
         section, _, key = dotted.partition("__")
-        target = mapping[section]
+        target = mapping.setdefault(section, {})
         *path, last = key.split("__")
         for step in path:
             target = target.setdefault(step, {})
@@ -44,9 +44,9 @@ def settings(home: Path, name: str, **more: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def running_master(home: Path) -> AsyncIterator[tuple[Master, int]]:
+async def running_master(home: Path, **more: Any) -> AsyncIterator[tuple[Master, int]]:
     """A master of ours on ``home``, and its port."""
-    master = Master(settings(home, META["master"]), replace(real_ports(), sleep=_sleep))
+    master = Master(settings(home, META["master"], **more), replace(real_ports(), sleep=_sleep))
     running = asyncio.create_task(master.run())
     started = asyncio.create_task(master.started.wait())
     try:
@@ -63,13 +63,20 @@ async def running_master(home: Path) -> AsyncIterator[tuple[Master, int]]:
 @contextlib.asynccontextmanager
 async def running_worker(home: Path, **more: Any) -> AsyncIterator[Peer]:
     """A worker of ours on ``home`` that has dialled a recorded master: the master's end of that link."""
+    async with worker_and_peer(home, **more) as (_, peer):
+        yield peer
+
+
+@contextlib.asynccontextmanager
+async def worker_and_peer(home: Path, **more: Any) -> AsyncIterator[tuple[Worker, Peer]]:
+    """As :func:`running_worker`, with the worker."""
     door = Door(KEY, counter=3_079_358_067)
     port = await door.open()
     own = settings(home, META["worker"], link__port=port, link__nodes=["127.0.0.1"], **more)
     worker = Worker(own, replace(real_ports(), sleep=_sleep))
     running = asyncio.create_task(worker.run())
     try:
-        yield await door.came()
+        yield worker, await door.came()
     finally:
         await worker.stop()
         await running

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tests.recordings.nodes import running_master
 from tests.recordings.peer import Heard, Peer
+from tests.recordings.stores import STORES, kept
 from tests.recordings.vectors import CONTAINER_PATH, KEY, TASK_ID, Exchange, container_meaning, session, unpack_tree
+
+from outrider.model import GroupAssignment
+from outrider.store.agents import AgentStore, RegisteredAgent
 
 # What our master does not serve until a later issue.
 NOT_SERVED = {
-    "syn_w_g_e": "agent groups",
-    "syn_wgc_e": "agent groups",
-    "syn_w_g_c": "agent groups",
     "get_nodes": "the local socket",
     "get_health": "the local socket",
     "dapi": "API requests",
@@ -24,23 +28,25 @@ NOT_SERVED = {
 }
 # What the recorded master asked and ours does not, until a later issue.
 NOT_ASKED = {
-    "new_str": "agent groups and API results",
-    "str_upd": "agent groups and API results",
-    "syn_g_m_w": "agent groups",
-    "syn_g_m_w_c": "agent groups",
+    "new_str": "API results; the strings of agent groups are taken as wholes",
+    "str_upd": "as new_str",
     "dapi": "API requests",
     "dapi_res": "API requests",
     "sendsyn_res": "the local socket",
 }
+GROUPS = ("syn_g_m_w", "syn_g_m_w_c")
 CHANCE = {"new_str": re.compile(r"\d{1,10}"), "syn_i_w_m": TASK_ID}
 
 
 class Worker:
     """Walks through the session; ids of the master under test stand in for the recorded ones."""
 
-    def __init__(self, peer: Peer, home: Path) -> None:
+    def __init__(self, peer: Peer, home: Path, agents: AgentStore) -> None:
         self.peer = peer
         self.home = home
+        self.agents = agents
+        self.groups_seen: list[Any] = []
+        self.strings = 0
         self.stands_for: dict[bytes, bytes] = {}
         self.containers = 0
         self.download = b""
@@ -54,6 +60,8 @@ class Worker:
                 if exchange.name == "syn_i_w_m_p" and self.containers == 1 and _brings_files(exchanges[at:]):
                     await self.change_the_tree()
                 await self.ask(exchange)
+            elif exchange.name in GROUPS:
+                await self.groups(exchange.name, json.loads(exchanges[at - 1].payload.split(b" ", 1)[1]))
             elif exchange.name not in NOT_ASKED:
                 await self.wait_for(exchange)
 
@@ -62,6 +70,41 @@ class Worker:
         unpack_tree("final", self.home)
         await self.turn()
         await self.turn()
+
+    async def groups(self, command: str, recorded: Any) -> None:
+        """Take messages until the recorded one comes; ours may come oftener, as its clock runs faster than we walk."""
+        if not self.groups_seen:
+            await self.agents.register([RegisteredAgent(number, f"agent{number:06}", "any") for number in range(1, 9)])
+        elif '"id":1,' in recorded["chunks"][0] and command == "syn_g_m_w":
+            changed = [GroupAssignment(number, ("default", "newgroup")) for number in range(1, 5)]
+            await self.agents.set_groups(changed, "override", "syncreq")
+        for _ in range(20):
+            heard, message = await self.message()
+            if (heard, message) == (command, recorded):
+                self.groups_seen.append(recorded)
+                return
+            assert heard == "syn_g_m_w"
+            assert message in self.groups_seen
+        raise AssertionError(f"{recorded} never came")
+
+    async def message(self) -> tuple[str, Any]:
+        """The next string, and the command that refers to it."""
+        self.strings += 1
+        name = str(self.strings).encode()
+        new = await self.peer.asked("new_str")
+        self.peer.answer(new, "ok", name)
+        part = await self.peer.asked("str_upd")
+        self.peer.answer(part, "ok", b"String updated")
+        called, text = part.payload.split(b" ", 1)
+        assert (called, len(text)) == (name, int(new.payload))
+        waiting = [asyncio.create_task(self.peer.asked(command)) for command in GROUPS]
+        (first,), _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        heard = first.result()
+        assert heard.payload == name
+        self.peer.answer(heard, "ok", name)
+        return heard.name, json.loads(text)
 
     async def turn(self) -> Heard:
         """Ask for permission until it is given: it is, once for each scan of the master's files."""
@@ -81,8 +124,6 @@ class Worker:
         answer = await (self.turn() if exchange.name == "syn_i_w_m_p" else self.peer.ask(exchange.name, payload))
         if exchange.name in NOT_SERVED:
             assert (answer.name, answer.payload) == ("err", f"unknown command 'b'{exchange.name}''".encode())
-        elif exchange.name == "syn_a_w_m_p":
-            assert (answer.name, answer.payload) == ("ok", b"False")
         elif exchange.name in CHANCE:
             assert answer.name == "ok"
             assert CHANCE[exchange.name].fullmatch(answer.payload.decode())
@@ -91,11 +132,13 @@ class Worker:
             # The recording strips the space that 4.9.2 puts inside two of its answers' names.
             odd = {"new_file": "ok ", "echo-c": "ok-m "}.get(exchange.name, exchange.reply_name)
             assert answer.field == (odd + " ").ljust(12, "-").encode()
-            assert answer.payload == (payload if exchange.name == "syn_a_w_m" else exchange.reply)
+            # The one answer is the string's id, the other a text without meaning.
+            expected = {"syn_a_w_m": payload, "syn_w_g_c": answer.payload}.get(exchange.name, exchange.reply)
+            assert answer.payload == expected
 
     async def wait_for(self, exchange: Exchange) -> None:
         """Wait for what the recorded master asked, compare, and answer as the recorded worker did."""
-        heard = await self.peer.asked("syn_m_a_err" if exchange.name == "syn_m_a_e" else exchange.name)
+        heard = await self.peer.asked(exchange.name)
         self.compare(exchange, heard)
         self.peer.answer(heard, exchange.reply_name, exchange.reply)
         if exchange.name == "syn_m_c":
@@ -117,7 +160,7 @@ class Worker:
             case "syn_m_c_e":
                 assert ours == self.task + b" " + self.path.removeprefix(b"/")
             case "syn_m_a_e":
-                assert ours == b"this node keeps no agents"
+                assert {**json.loads(ours), "time_spent": 0} == {**json.loads(recorded), "time_spent": 0}
             case _:
                 assert ours == recorded
 
@@ -127,12 +170,13 @@ def _brings_files(exchanges: list[Exchange]) -> bool:
     return next(one.name for one in exchanges if one.name in {"syn_m_c", "syn_m_c_ok"}) == "syn_m_c"
 
 
-def test_our_master_goes_through_the_recorded_session(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", STORES)
+def test_our_master_goes_through_the_recorded_session(tmp_path: Path, store: str) -> None:
     async def play() -> int:
         unpack_tree("initial", tmp_path)
-        async with running_master(tmp_path) as (_, port):
+        async with kept(store, tmp_path) as (settings, agents), running_master(tmp_path, **settings) as (_, port):
             peer = await Peer.dial(port, KEY, counter=829_947_933)
-            worker = Worker(peer, tmp_path)
+            worker = Worker(peer, tmp_path, agents)
             try:
                 await worker.walk()
             finally:

@@ -36,10 +36,10 @@ DIFFERENT = {
     "dapi status": ("err --------", re.escape(LATER.format("dapi")), _API),
 }
 # What our worker asks by itself after a case, where it differs from what was recorded, and why.
-_NO_AGENTS = ("syn_w_g_err", "this node keeps no agents", "agent groups are a later issue")
+_WRITTEN = ("syn_w_g_e", r'\{"updated_chunks":1,"error_messages":\[\],"time_spent":[0-9.e-]+\}', "time and spaces")
 _REFUSED = ("syn_i_w_m_r", 'None .*"code": 1000, "extra_message": .*', "the words are ours")
 THEN = {
-    "syn_g_m_w valid, hash mismatch": _NO_AGENTS,
+    "syn_g_m_w valid, hash mismatch": _WRITTEN,
     "syn_m_c_r": ("syn_i_w_m_r", 'None .*"code": 1000, "extra_message": ".*Error 3020 - x".*', "the words are ours"),
     "container with one listed file absent: syn_m_c_e": (*_REFUSED[:2], "7.3, row 11: all or nothing"),
     "corrupt container: syn_m_c_e": _REFUSED,

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.support.folders import files_below
 from tests.support.loop import EPOCH, run
+from tests.support.memory_agents import MemoryAgents
 from tests.support.network import Fabric
 from tests.support.ports import InlineThreads, simulated_ports
 from tests.support.trace import Trace
@@ -63,7 +64,7 @@ class Cluster:
     async def master(self, changes: Mapping[str, Any] | None = None, *, agents: AgentStore | None = None) -> Master:
         """Start a master; it listens when this returns."""
         ports = simulated_ports(self.fabric, MASTER, self.seed)
-        master = Master(self.settings("master", changes), ports, agents=agents)
+        master = Master(self.settings("master", changes), ports, agents=agents or MemoryAgents())
         self._start(master)
         await self.until(master.started.is_set)
         return master
@@ -78,7 +79,7 @@ class Cluster:
     ) -> Worker:
         """Start a worker."""
         ports = simulated_ports(self.fabric, self.address(name), self.seed, random=random)
-        worker = Worker(self.settings(name, changes), ports, agents=agents)
+        worker = Worker(self.settings(name, changes), ports, agents=agents or MemoryAgents())
         self._start(worker)
         return worker
 

@@ -26,7 +26,6 @@ from outrider.transport.channel import Channel, Reply
 
 _PROBE_S = 2
 """How long a connection whose name is claimed anew may take to show that it lives; hello waits for it."""
-_NO_AGENTS = b"this node keeps no agents"
 
 
 class MasterHandler:
@@ -36,10 +35,10 @@ class MasterHandler:
         self,
         ground: Ground,
         tree: FileTree,
-        agents: AgentStore | None,
+        agents: AgentStore,
         source: Source,
         *,
-        groups: AgentGroups | None,
+        groups: AgentGroups,
         roster: Roster[MasterHandler],
         status: Status,
         admit: Callable[[MasterHandler], str | None],
@@ -50,7 +49,6 @@ class MasterHandler:
         self.info = NodeInfo(name="", type="", version="", address="")
         self.last_keep_alive = now
         self._greeting = False
-        self._agents = agents
         self._ports = ports
         self._status = status
         self._roster = roster
@@ -69,21 +67,12 @@ class MasterHandler:
             status=status,
             supervisor=self.supervisor,
         )
-        self._agent_info = None
-        if agents is not None:
-            self._agent_info = WorkerAgentInfo(
-                self.session, agents, settings=settings, ports=ports, status=status, supervisor=self.supervisor
-            )
-        self.groups = None
-        if groups is not None:
-            self.groups = WorkerGroups(
-                self.session,
-                groups,
-                settings=settings,
-                ports=ports,
-                status=status,
-                supervisor=self.supervisor,
-            )
+        self._agent_info = WorkerAgentInfo(
+            self.session, agents, settings=settings, ports=ports, status=status, supervisor=self.supervisor
+        )
+        self.groups = WorkerGroups(
+            self.session, groups, settings=settings, ports=ports, status=status, supervisor=self.supervisor
+        )
         self.session.also_serve(self._serves())
 
     # what the channel calls
@@ -128,24 +117,20 @@ class MasterHandler:
     # the worker's commands
 
     def _serves(self) -> dict[Command, Serve]:
-        groups: dict[Command, Serve] = {}
-        if self.groups:
-            groups = {
-                c.FULL_GROUPS_REQUEST: self.groups.wants_all,
-                c.GROUPS_RESULT: self.groups.written,
-                c.FULL_GROUPS_RESULT: self.groups.all_written,
-                c.GROUPS_ERROR: self.groups.not_written,
-                c.FULL_GROUPS_ERROR: self.groups.all_not_written,
-            }
-        return groups | {
+        return {
             c.HELLO: self._hello,
             c.KEEP_ALIVE: self._keep_alive,
             c.INTEGRITY_PERMISSION: self._integrity.ask,
             c.INTEGRITY_CHECK: self._integrity.begin,
             c.INTEGRITY_CHECK_END: self.session.deliver,
             c.INTEGRITY_CHECK_ERROR: self._integrity.failed,
-            c.AGENT_INFO_PERMISSION: self._agent_info.ask if self._agent_info else lambda _: Reply(b"False"),
-            c.AGENT_INFO: self._agent_info.begin if self._agent_info else self._no_agent_info,
+            c.AGENT_INFO_PERMISSION: self._agent_info.ask,
+            c.AGENT_INFO: self._agent_info.begin,
+            c.FULL_GROUPS_REQUEST: self.groups.wants_all,
+            c.GROUPS_RESULT: self.groups.written,
+            c.FULL_GROUPS_RESULT: self.groups.all_written,
+            c.GROUPS_ERROR: self.groups.not_written,
+            c.FULL_GROUPS_ERROR: self.groups.all_not_written,
         }
 
     async def _hello(self, payload: bytes) -> Reply:
@@ -183,18 +168,3 @@ class MasterHandler:
     def _keep_alive(self, payload: bytes) -> Reply:
         self.last_keep_alive = self._ports.monotonic()
         return Reply(payload, c.OK_KEEP_ALIVE)
-
-    def _no_agent_info(self, name: bytes) -> Reply:
-        """Take the string off the wire, and say that nothing keeps it (the store of agents is not built yet)."""
-        text = self.session.strings.take(name)
-        complaint = _NO_AGENTS
-        if text is None:
-            complaint = b"error while trying to access string under task_id %a." % name
-        self.supervisor.start(Tag.AGENT_INFO_SYNC, self._complain(complaint))
-        return Reply(name)
-
-    async def _complain(self, complaint: bytes) -> None:
-        try:
-            await self.session.request(c.AGENT_INFO_ERROR, complaint)
-        except OutriderError as untold:
-            self._log.debug("%s: %s", c.AGENT_INFO_ERROR, untold)

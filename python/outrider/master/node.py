@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from outrider.errors import SettingsError
+from outrider.errors import SettingsError, StoreError
 from outrider.exchange.session import Ground
 from outrider.logs import Tag, task_logger
 from outrider.master.agent_groups import AgentGroups, WorkerGroups
@@ -19,6 +19,7 @@ from outrider.protocol.seal import KeyRing
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
+from outrider.store.choice import agents_of
 from outrider.store.home import Home
 from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Supervisor, until
@@ -45,7 +46,8 @@ class Master:
         self.addresses: list[tuple[str, int]] = []
         self.roster: Roster[MasterHandler] = Roster(self.get_node(), settings.node.cluster)
         self._ports = ports or real_ports()
-        self._agents = agents
+        self._own_agents = agents
+        self._agents: AgentStore | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
         self._supervisor = Supervisor(self._ports, self._log)
@@ -57,17 +59,31 @@ class Master:
         node = self.settings.node
         return NodeInfo(name=node.name, type="master", version=node.wire_version, address="")
 
-    def add_tasks(self, source: Source, groups: AgentGroups | None) -> list[Task]:
+    @property
+    def agents(self) -> AgentStore:
+        """What this node knows of agents and their groups, while it runs."""
+        if self._agents is None:
+            raise StoreError("this node does not run, so that its store of agents is closed")
+        return self._agents
+
+    def add_tasks(self, source: Source, groups: AgentGroups) -> list[Task]:
         """What runs while the node does: name and work."""
-        tasks: list[Task] = [(Tag.LOCAL_INTEGRITY, source.run), (Tag.KEEP_ALIVE, self._check_keep_alives)]
-        if groups:
-            tasks.append((Tag.AGENT_GROUPS_SEND, lambda: groups.run(self._workers_groups)))
-        return tasks
+        return [
+            (Tag.LOCAL_INTEGRITY, source.run),
+            (Tag.KEEP_ALIVE, self._check_keep_alives),
+            (Tag.AGENT_GROUPS_SEND, lambda: groups.run(self._workers_groups)),
+        ]
 
     async def run(self) -> None:
         """Open the home, scan the tree, listen, until :meth:`stop`."""
-        async with inhabited(self._home, self.settings, self._ports.threads) as tree:
-            await until(self._stopping, self._live(tree))
+        try:
+            async with (
+                inhabited(self._home, self.settings, self._ports.threads) as tree,
+                agents_of(self.settings, self._ports, self._own_agents) as self._agents,
+            ):
+                await until(self._stopping, self._live(tree))
+        finally:
+            self._agents = None
 
     async def stop(self) -> None:
         """End the tasks, tell the workers, close the connections; then ``run`` returns."""
@@ -79,9 +95,7 @@ class Master:
             self._log.warning("an apply that was cut short has been %s", mended)
         source = Source(tree, self.settings, self._ports, self.status)
         await source.look()
-        groups = None
-        if self._agents is not None:
-            groups = AgentGroups(self._agents, settings=self.settings, ports=self._ports)
+        groups = AgentGroups(self.agents, settings=self.settings, ports=self._ports)
         listener = await self._listen(tree, source, groups)
         try:
             for name, work in self.add_tasks(source, groups):
@@ -92,7 +106,7 @@ class Master:
             await asyncio.gather(*(handler.close("the master is stopping") for handler in list(self._handlers)))
             await self._supervisor.stop()
 
-    async def _listen(self, tree: FileTree, source: Source, groups: AgentGroups | None) -> Listener:
+    async def _listen(self, tree: FileTree, source: Source, groups: AgentGroups) -> Listener:
         link = self.settings.link
         ring = KeyRing(link.keys, link.token_age_s)
         ground = Ground(self.settings, self._ports, self._home, ring)
@@ -101,7 +115,7 @@ class Master:
             handler = MasterHandler(
                 ground,
                 tree,
-                self._agents,
+                self.agents,
                 source,
                 groups=groups,
                 roster=self.roster,
@@ -118,7 +132,7 @@ class Master:
         return listener
 
     def _workers_groups(self) -> list[WorkerGroups]:
-        return [handler.groups for handler in self.roster.members() if handler.groups]
+        return [handler.groups for handler in self.roster.members()]
 
     def _admit(self, handler: MasterHandler) -> str | None:
         """Whether there is room for one more connection: ``None``, or the limit that was hit."""

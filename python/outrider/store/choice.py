@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from outrider.ports import Ports
@@ -24,6 +26,19 @@ async def open_agents(settings: Settings, ports: Ports) -> AgentStore:
 def agents_file(settings: Settings) -> Path:
     """Where the embedded store lies."""
     return settings.node.home.resolve() / AGENTS_FILE
+
+
+@contextlib.asynccontextmanager
+async def agents_of(settings: Settings, ports: Ports, own: AgentStore | None) -> AsyncIterator[AgentStore]:
+    """The store of a node while it runs: the host's ``own``, which the host closes, or that of the settings."""
+    if own is not None:
+        yield own
+        return
+    store = await open_agents(settings, ports)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 def embedded(settings: Settings, ports: Ports) -> SqliteStore:

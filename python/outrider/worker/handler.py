@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable
 from pathlib import Path
 
-from outrider.errors import OutriderError, RefusedByPeer, TransportError
+from outrider.errors import RefusedByPeer, TransportError
 from outrider.exchange.session import Ground, Serve, Session
 from outrider.logs import Tag, task_logger
 from outrider.protocol import commands as c
@@ -23,16 +22,11 @@ from outrider.worker.agent_info import AgentInfoSync
 from outrider.worker.integrity import Integrity, ReceiveIntegrityTask, Verdict
 from outrider.worker.registered import RegisteredAgents
 
-_NO_AGENTS = b"this node keeps no agents"
-
 
 class WorkerHandler:
     """One connection to the master, from hello to its end."""
 
-    def __init__(
-        self, ground: Ground, tree: FileTree, agents: AgentStore | None, outbox: Outbox, status: Status
-    ) -> None:
-        self._agents = agents
+    def __init__(self, ground: Ground, tree: FileTree, agents: AgentStore, outbox: Outbox, status: Status) -> None:
         self._settings = ground.settings
         self._ports = ground.ports
         self._status = status
@@ -42,22 +36,18 @@ class WorkerHandler:
         self.session = Session(ground, self)
         self.supervisor = Supervisor(ground.ports, self._log)
         self.integrity = Integrity(self.session, tree, self._settings, ground.ports, status)
-        self._agent_info = None
-        if agents is not None:
-            self._agent_info = AgentInfoSync(
-                self.session, agents, outbox, settings=self._settings, ports=ground.ports, status=status
-            )
-        self._groups = None
-        if agents is not None:
-            self._groups = AgentGroups(
-                self.session,
-                agents,
-                settings=self._settings,
-                ports=ground.ports,
-                status=status,
-                supervisor=self.supervisor,
-            )
-        self.registered = RegisteredAgents(agents, self._settings, ground.ports) if agents is not None else None
+        self._agent_info = AgentInfoSync(
+            self.session, agents, outbox, settings=self._settings, ports=ground.ports, status=status
+        )
+        self._groups = AgentGroups(
+            self.session,
+            agents,
+            settings=self._settings,
+            ports=ground.ports,
+            status=status,
+            supervisor=self.supervisor,
+        )
+        self.registered = RegisteredAgents(agents, self._settings, ground.ports)
         self.session.also_serve(self._serves())
 
     # what the channel calls
@@ -103,11 +93,7 @@ class WorkerHandler:
 
     async def sync_agent_info(self) -> None:
         """Send what changed on this node's agents until cancelled."""
-        if self._agent_info is not None:
-            await self._agent_info.run()
-        while True:  # without agents each round ends at 5.7, step 3
-            await self._ports.sleep(self._settings.intervals.worker.sync_agent_info)
-            await self.session.request(c.AGENT_INFO_PERMISSION)
+        await self._agent_info.run()
 
     async def process_files_from_master(self, file: Path) -> None:
         """Apply a received container, all or nothing."""
@@ -126,10 +112,10 @@ class WorkerHandler:
             c.INTEGRITY_SYNC: self._receive_files,
             c.INTEGRITY_SYNC_END: self.session.deliver,
             c.INTEGRITY_SYNC_ERROR: self._files_failed,
-            c.GROUPS: self._groups.receive if self._groups else self._declines_groups(c.GROUPS_ERROR),
-            c.FULL_GROUPS: self._groups.receive_all if self._groups else self._declines_groups(c.FULL_GROUPS_ERROR),
-            c.AGENT_INFO_RESULT: self._agent_info.result if self._agent_info else self._agent_info_result,
-            c.AGENT_INFO_ERROR: self._agent_info.failed if self._agent_info else self._agent_info_error,
+            c.GROUPS: self._groups.receive,
+            c.FULL_GROUPS: self._groups.receive_all,
+            c.AGENT_INFO_RESULT: self._agent_info.result,
+            c.AGENT_INFO_ERROR: self._agent_info.failed,
         }
 
     def _in_step(self, _: bytes) -> Reply:
@@ -143,8 +129,7 @@ class WorkerHandler:
 
     async def _apply(self, task: ReceiveIntegrityTask) -> None:
         await task.run()
-        if self.registered:
-            self.registered.look_now()
+        self.registered.look_now()
 
     def _files_failed(self, payload: bytes) -> Reply:
         failed = TaskFault.decode(payload)
@@ -153,34 +138,6 @@ class WorkerHandler:
             self.integrity.conclude(Verdict.FAILED)
         return Reply(b"Error received")
 
-    def _declines_groups(self, error: Command) -> Serve:
-        return lambda name: self._receive_groups(name, error)
-
-    def _receive_groups(self, name: bytes, error: Command) -> Reply:
-        """Take the string off the wire, and say that nothing keeps it (the store of agents is not built yet)."""
-        text = self.session.strings.take(name)
-        if text is None:
-            complaint = b"error while trying to access string under task_id %a." % name
-        else:
-            complaint = _json_fault(text) or _NO_AGENTS
-        self.supervisor.start(Tag.AGENT_GROUPS_RECV, self._complain(error, complaint))
-        return Reply(name)
-
-    async def _complain(self, error: Command, complaint: bytes) -> None:
-        try:
-            await self.session.request(error, complaint)
-        except OutriderError as untold:
-            self._log.debug("%s: %s", error, untold)
-
-    def _agent_info_result(self, payload: bytes) -> Reply:
-        task_logger(Tag.AGENT_INFO_SYNC, self._settings.node.name).info("the master wrote: %s", json.loads(payload))
-        return Reply(b"Thanks")
-
-    def _agent_info_error(self, payload: bytes) -> Reply:
-        text = payload.decode(errors="replace")
-        task_logger(Tag.AGENT_INFO_SYNC, self._settings.node.name).error("the master did not write: %s", text)
-        return Reply(b"Thanks")
-
     async def _alive(self) -> bool:
         try:
             await self.session.request(c.KEEP_ALIVE, b"keepalive")
@@ -188,11 +145,3 @@ class WorkerHandler:
             self._keep_alive_log.warning("%s", error)
             return False
         return True
-
-
-def _json_fault(text: bytes) -> bytes | None:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return b"error while trying to load JSON: " + str(error).encode()
-    return None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from outrider.errors import OutriderError, RefusedByPeer, SettingsError, TransportError
+from outrider.errors import OutriderError, RefusedByPeer, SettingsError, StoreError, TransportError
 from outrider.exchange.session import Ground
 from outrider.logs import Tag, task_logger
 from outrider.model import NodeInfo, endpoint
@@ -16,6 +16,7 @@ from outrider.protocol.seal import KeyRing
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
+from outrider.store.choice import agents_of
 from outrider.store.home import Home
 from outrider.store.outbox import Outbox, outbox_of
 from outrider.store.tree import FileTree, inhabited
@@ -51,7 +52,8 @@ class Worker:
         self.settings = settings
         self.status = Status()
         self._ports = ports or real_ports()
-        self._agents = agents
+        self._own_agents = agents
+        self._agents: AgentStore | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
         self._stopping = asyncio.Event()
@@ -62,22 +64,34 @@ class Worker:
         node = self.settings.node
         return NodeInfo(name=node.name, type="worker", version=node.wire_version, address="")
 
+    @property
+    def agents(self) -> AgentStore:
+        """What this node knows of agents and their groups, while it runs."""
+        if self._agents is None:
+            raise StoreError("this node does not run, so that its store of agents is closed")
+        return self._agents
+
     def add_tasks(self, handler: WorkerHandler) -> list[Task]:
         """What runs while a connection stands: name and work."""
-        tasks: list[Task] = [
+        return [
             (Tag.KEEP_ALIVE, handler.keep_alive),
             (Tag.INTEGRITY_CHECK, handler.sync_integrity),
             (Tag.AGENT_INFO_SYNC, handler.sync_agent_info),
+            (Tag.AGENT_REGISTRATION, handler.registered.run),
         ]
-        if handler.registered:
-            tasks.append((Tag.AGENT_REGISTRATION, handler.registered.run))
-        return tasks
 
     async def run(self) -> None:
         """Open the home, mend what a crash left, then stay connected until :meth:`stop`."""
         threads = self._ports.threads
-        async with inhabited(self._home, self.settings, threads) as tree, outbox_of(self._home.path, threads) as outbox:
-            await until(self._stopping, self._live(tree, outbox))
+        try:
+            async with (
+                inhabited(self._home, self.settings, threads) as tree,
+                outbox_of(self._home.path, threads) as outbox,
+                agents_of(self.settings, self._ports, self._own_agents) as self._agents,
+            ):
+                await until(self._stopping, self._live(tree, outbox))
+        finally:
+            self._agents = None
 
     async def stop(self) -> None:
         """End the tasks, tell the master, close the connection; then ``run`` returns."""
@@ -96,7 +110,7 @@ class Worker:
         backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)
         while True:
             started = self._ports.monotonic()
-            handler = WorkerHandler(ground, tree, self._agents, outbox, self.status)
+            handler = WorkerHandler(ground, tree, self.agents, outbox, self.status)
             permanent = await self._connection(handler)
             if self._ports.monotonic() - started >= _STABLE_S:
                 backoff.reset()

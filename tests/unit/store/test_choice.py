@@ -6,13 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.support.sqlite_store import agent
 from tests.support.wazuh_db import WazuhDbDaemon
 from tests.support.wazuh_db_store import StoreAnswers
 
 from outrider.errors import StoreBusyError
 from outrider.model import AgentInfo, GroupAssignment
 from outrider.settings import Settings
-from outrider.store.agents import AgentStore, GroupsQuery, RegisteredAgent
+from outrider.store.agents import AgentStore, GroupsQuery
 from outrider.store.choice import embedded, open_agents
 from outrider.store.sqlite import SqliteStore
 from outrider.store.wazuh_db import WazuhDb
@@ -74,14 +75,14 @@ def test_what_goes_through_a_wazuh_db_reaches_what_is_behind_it(tmp_path: Path) 
         behind = embedded(settings(tmp_path), ports)
         async with WazuhDbDaemon(tmp_path / "wdb", StoreAnswers(behind)) as daemon:
             front = await open_agents(settings(tmp_path, store="wazuh-db", wazuh_db_socket=str(daemon.path)), ports)
-            await behind.register([RegisteredAgent(number, f"agent{number}", "any") for number in range(1, 2001)])
+            await behind.store_agents([agent(number) for number in range(1, 2001)])
             await front.send_all_again()
             agents = await all_agents(front)
-            assert [agent.id for agent in agents] == list(range(1, 2001))
+            assert [one.id for one in agents] == list(range(1, 2001))
             assert len(daemon.requests) > 3
             assert await all_agents(behind) == []
             await front.store_agents(agents)
-            await front.set_groups([GroupAssignment(agent.id, ("default",)) for agent in agents])
+            await front.set_groups([GroupAssignment(one.id, ("default",)) for one in agents])
             assert await all_groups(front) == await all_groups(behind)
             assignments, digest = await all_groups(front)
             assert assignments == [GroupAssignment(number, ("default",)) for number in range(1, 2001)]

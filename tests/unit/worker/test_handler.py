@@ -63,8 +63,11 @@ def test_agent_groups_get_their_answer_and_then_an_error_that_says_why(
             await asyncio.sleep(1)
             return asked(master, answer)[-1]
 
-        assert await give(b'{"chunks": []}') == b"this node keeps no agents"
-        assert (await give(b"{")).startswith(b"error while trying to load JSON: ")
+        assert (await give(b'{"chunks": []}')).startswith(b"error processing agent-groups chunks in process pool: ")
+        assert (await give(b'{"set_data_command": "global sql", "payload": {}, "chunks": []}')).endswith(
+            b"the command 'global sql' is not allowed here, only 'global set-agent-groups'"
+        )
+        assert await give(b"nope") == b"error while trying to load JSON: Expecting value: line 1 column 1 (char 0)"
         assert await master.channel.request(command, b"12", 20) == b"12"
         await asyncio.sleep(1)
         assert asked(master, answer)[-1] == b"error while trying to access string under task_id b'12'."

@@ -55,8 +55,16 @@ def forget(db: Connection, sent: Iterable[tuple[int, int]]) -> None:
 
 
 def change_all(db: Connection) -> None:
-    """Every agent of which anything is known counts as changed."""
-    db.execute("INSERT OR REPLACE INTO unsent SELECT id, ? FROM information", (_next_change(db),))
+    """Every agent of which more is known than that it exists counts as changed.
+
+    What every node learns from ``etc/client.keys`` is no news, and sent to the master it would replace what the
+    agent's own node says.
+    """
+    db.execute(
+        """INSERT OR REPLACE INTO unsent SELECT id, ? FROM information
+        WHERE json_extract(info, '$.connection_status') IS NOT 'never_connected'""",
+        (_next_change(db),),
+    )
 
 
 def store(db: Connection, agents: Sequence[AgentInfo], now: int, *, add: bool) -> list[int]:

@@ -74,6 +74,16 @@ def test_an_agent_that_is_counted_as_changed_while_it_is_taken_stays_changed(tmp
     with_store(tmp_path, story)
 
 
+def test_agents_of_which_only_client_keys_tells_are_no_news_for_the_master(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        await store.register([RegisteredAgent(1, "from-keys", "any"), RegisteredAgent(2, "agent-0002", "any")])
+        await store.store_agents([agent(2)])
+        await store.send_all_again()
+        assert (await store.changed_agents()).agents == [agent(2)]
+
+    with_store(tmp_path, story)
+
+
 def test_only_what_was_handed_out_can_be_taken(tmp_path: Path) -> None:
     async def story(store: SqliteStore) -> None:
         await store.put([agent(1), agent(2)])

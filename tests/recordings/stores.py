@@ -1,0 +1,34 @@
+"""What a node of a recording keeps its agents in, and a second door to it, as the command line has one."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from tests.support.memory_agents import MemoryAgents
+from tests.support.sqlite_store import open_store
+from tests.support.wazuh_db import WazuhDbDaemon
+from tests.support.wazuh_db_store import StoreAnswers
+
+from outrider.store.agents import AgentStore
+
+STORES = ["sqlite", "wazuh-db"]
+
+
+@contextlib.asynccontextmanager
+async def kept(kind: str, home: Path) -> AsyncIterator[tuple[dict[str, Any], AgentStore]]:
+    """Settings of a node at ``home`` that keeps its agents so, and its store."""
+    if kind == "sqlite":
+        store = open_store(home)
+        try:
+            yield {"agents__store": kind}, store
+        finally:
+            await store.close()
+    else:
+        memory = MemoryAgents()
+        with tempfile.TemporaryDirectory() as folder:  # the path of a socket must be short
+            async with WazuhDbDaemon(Path(folder) / "wdb", StoreAnswers(memory)) as daemon:
+                yield {"agents__store": kind, "agents__wazuh_db_socket": str(daemon.path)}, memory
