@@ -16,7 +16,7 @@ from typing import Any
 from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
 from outrider.logs import Tag, task_logger
 from outrider.protocol import faults
-from outrider.protocol.api import Request
+from outrider.protocol.api import Request, decode_request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import encode_result
 from outrider.relay.context import Context
@@ -26,6 +26,18 @@ from outrider.settings import Settings
 
 API_REQUEST_S = 10.0
 """A request may take this long whatever its ``api_timeout`` says (5.9)."""
+
+
+def read_request(payload: bytes, settings: Settings) -> Request:
+    """The request in a payload; :class:`Refusal`, whose detail is the text of a ``dapi_err``, if it is none."""
+    most = settings.limits.request_bytes
+    if len(payload) > most:
+        text = f"a request of {len(payload)} bytes is too large: the limit is {most} (limits.request_bytes)"
+        raise Refusal(faults.INTERNAL, text)
+    try:
+        return decode_request(payload)
+    except ValueError as error:
+        raise Refusal(faults.INTERNAL, str(error)) from error
 
 
 def seconds_for(request: Request, settings: Settings) -> float:

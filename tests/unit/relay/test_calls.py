@@ -18,7 +18,7 @@ from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import WazuhResult, decode_result
-from outrider.relay.calls import Calls, failure_of, seconds_for
+from outrider.relay.calls import Calls, failure_of, read_request, seconds_for
 from outrider.relay.context import Context
 from outrider.relay.handlers import Handlers
 from outrider.relay.queue import RequestQueue, TooManyRequests
@@ -236,6 +236,28 @@ def test_threat_18_a_request_that_names_nothing_is_refused(name: str) -> None:
             await Calls(table, context_of(table)).answer(Request(call=name), "a")
 
     run(story())
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        (b"notjson", "Expecting value: line 1 column 1 (char 0)"),
+        (b"", "Expecting value: line 1 column 1 (char 0)"),
+        (b"x" * 100 * 1024 * 1024, "a request of 104857600 bytes is too large: the limit is 1048576"),
+        (b"[" * 10_000 + b"]" * 10_000, "it is nested too deep"),
+        (b"{}", "Object missing required field `f`"),
+    ],
+    ids=["no JSON", "empty", "100 MiB", "deep", "no f"],
+)
+def test_threat_19_what_is_no_request_has_an_error_with_a_text_for_its_caller(payload: bytes, text: str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        read_request(payload, settings_of())
+    assert str(refusal.value.detail).startswith(text)
+
+
+def test_a_request_is_read() -> None:
+    request = Request(call="acme.x", f_kwargs={"a": 1})
+    assert read_request(request.encode(), settings_of()) == request
 
 
 @pytest.mark.parametrize(
