@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.support.sqlite_store import agent
+from tests.support.sqlite_store import full_agent
 from tests.support.wazuh_db import WazuhDbDaemon
 from tests.support.wazuh_db_store import StoreAnswers
 
@@ -75,7 +75,7 @@ def test_what_goes_through_a_wazuh_db_reaches_what_is_behind_it(tmp_path: Path) 
         behind = embedded(settings(tmp_path), ports)
         async with WazuhDbDaemon(tmp_path / "wdb", StoreAnswers(behind)) as daemon:
             front = await open_agents(settings(tmp_path, store="wazuh-db", wazuh_db_socket=str(daemon.path)), ports)
-            await behind.store_agents([agent(number) for number in range(1, 2001)])
+            await behind.store_agents([full_agent(number) for number in range(1, 2001)])
             await front.send_all_again()
             agents = await all_agents(front)
             assert [one.id for one in agents] == list(range(1, 2001))
