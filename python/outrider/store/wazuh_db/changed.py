@@ -23,6 +23,9 @@ from outrider.store.wazuh_db.replies import Reply
 SEND_ALL_AGAIN = b"global sql update agent set sync_status='syncreq' where id > 0"
 _NEXT_ID = "global sql select id from agent where sync_status='syncreq' and id > {} order by id limit 1"
 
+_PATIENCE_S = 5
+"""How long the end of a store waits for each of its last two answers."""
+
 
 class _Id(msgspec.Struct):
     id: int
@@ -65,17 +68,25 @@ class ChangedAgents:
         self._in_doubt = False
 
     async def close(self) -> None:
-        """Give back what nobody took; if that fails, say so."""
-        if self._reading is not None:
-            await asyncio.wait([self._reading])
-            failed = self._reading.cancelled() or self._reading.exception() is not None
-            self._in_doubt |= not failed and bool(self._reading.result().agents)
+        """Give back what nobody took; if that fails, say so. A daemon that hangs holds up no node's end."""
+        if self._reading is not None and await self._nobody_took(self._reading):
+            self._in_doubt = True
         if not self._in_doubt:
             return
         try:
-            await self.send_all_again()
-        except StoreError as error:
-            self._log.warning("agents that wazuh-db handed out could not be given back: %s", error)
+            async with asyncio.timeout(_PATIENCE_S):
+                await self.send_all_again()
+        except (StoreError, TimeoutError) as error:
+            reason = error if isinstance(error, StoreError) else f"no answer within {_PATIENCE_S} s"
+            self._log.warning("agents that wazuh-db handed out could not be given back: %s", reason)
+
+    async def _nobody_took(self, reading: asyncio.Task[AgentsPart]) -> bool:
+        """Whether a reading whose caller went away came to agents, or may have."""
+        await asyncio.wait([reading], timeout=_PATIENCE_S)
+        if not reading.done():
+            reading.cancel()
+            return True
+        return reading.exception() is None and bool(reading.result().agents)
 
     async def _read(self) -> AgentsPart:
         if self._in_doubt:

@@ -13,7 +13,7 @@ from tests.support.wazuh_db_clients import client_of, store_of, until
 
 from outrider.errors import StoreBusyError, StoreError
 from outrider.store.agents import AgentsPart
-from outrider.store.wazuh_db import WazuhDb
+from outrider.store.wazuh_db import WazuhDb, changed
 from outrider.store.wazuh_db.changed import SEND_ALL_AGAIN
 from outrider.store.wazuh_db.client import NotSentError
 
@@ -176,6 +176,25 @@ def test_what_cannot_be_given_back_is_told(tmp_path: Path, caplog: pytest.LogCap
 
     asyncio.run(story())
     assert "could not be given back: cannot reach wazuh-db" in caplog.text
+
+
+def test_a_daemon_that_hangs_does_not_hold_up_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changed, "_PATIENCE_S", 0.05)
+
+    async def story() -> None:
+        async with WazuhDbDaemon(tmp_path / "wdb", Agents(1)) as daemon:
+            store = store_of(client_of(daemon))
+            daemon.faults.append(Fault(until=asyncio.Event(), times=2))
+            reading = asyncio.ensure_future(store.changed_agents())
+            await until(lambda: daemon.requests)
+            reading.cancel()
+            await store.close()
+            assert daemon.requests == [READ + b"{}", SEND_ALL_AGAIN]
+
+    asyncio.run(story())
+    assert "could not be given back: no answer within 0.05 s" in caplog.text
 
 
 def test_an_agent_that_never_fits_is_passed_over_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
