@@ -24,7 +24,8 @@ _Row = tuple[int, str, str | None]
 _LEARN = "INSERT INTO agent (id, registered) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _STORE = """INSERT INTO information (id, info, labels) VALUES (?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET info = excluded.info, labels = coalesce(excluded.labels, labels)"""
-_UPDATE = "UPDATE information SET info = ?, labels = coalesce(?, labels) WHERE id = ?"
+_STORE_KNOWN = """INSERT INTO information (id, info, labels) SELECT ?1, ?2, ?3 FROM agent WHERE id = ?1
+    ON CONFLICT (id) DO UPDATE SET info = excluded.info, labels = coalesce(excluded.labels, labels)"""
 
 
 class Change(NamedTuple):
@@ -78,7 +79,7 @@ def store(db: Connection, agents: Sequence[AgentInfo], now: int, *, add: bool) -
     if add:
         _upsert(db, rows, now)
     else:
-        unknown = [row for row in rows if _update(db, row) == 0]
+        unknown = [row for row in rows if db.execute(_STORE_KNOWN, row).rowcount == 0]
         lost = [number for number, _, labels in unknown if labels not in (None, "[]")]
     db.executemany("DELETE FROM unsent WHERE id = ?", ((agent.id,) for agent in agents))
     strays = (label for agent in agents for label in agent.labels or () if label.id != agent.id)
@@ -153,11 +154,6 @@ def learn(db: Connection, ids: Iterable[int], now: int) -> None:
 def _upsert(db: Connection, rows: Sequence[_Row], now: int) -> None:
     learn(db, (row[0] for row in rows), now)
     db.executemany(_STORE, rows)
-
-
-def _update(db: Connection, row: _Row) -> int:
-    number, info, labels = row
-    return db.execute(_UPDATE, (info, labels, number)).rowcount
 
 
 def _encoded(agents: Sequence[AgentInfo]) -> list[_Row]:
