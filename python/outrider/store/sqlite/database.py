@@ -8,6 +8,8 @@ place until then, since a thread cannot be stopped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import math
 import os
 import sqlite3
@@ -136,10 +138,17 @@ class Database:
         return connection
 
     def _make_file(self) -> None:
-        """SQLite would make the file with a mode of its own choice."""
+        """Make a new file with a mode of ours: SQLite would take one of its own choice.
+
+        A file that is there is never opened here. Closing it again would give up every lock that this process has on
+        it, and the next process to come would take the log away from under us (SQLite, "How to corrupt", 2.2).
+        """
         try:
             self._path.parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE))
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE))
+            if not os.access(self._path, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._path))
         except OSError as error:
             raise StoreBusyError(
                 f"cannot open {error.filename or self._path}: {error.strerror}; "
