@@ -15,13 +15,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benches.agents_node import settings
+from benches.agents_rows import make_agents
 from benches.rows import Row
-from outrider.model import AgentInfo, Label
+from outrider.model import AgentInfo
 from outrider.protocol.agents import encode_agent
 from outrider.store.choice import embedded
 from outrider.world import real_ports
@@ -40,40 +40,14 @@ def run(*, short: bool) -> list[Row]:
             for number in range(runs):
                 ours.append(asyncio.run(_end_to_end(Path(base) / f"run{number}", agents)))
                 plain.append(_plain(Path(base) / f"plain{number}.db", agents))
+            old = asyncio.run(_from_an_old_peer(Path(base) / "old", count))
         seconds = statistics.median(ours)
         name = f"agent info of {count:,}"
         rows.append(Row(name, seconds, "plain executemany", statistics.median(plain), "as near as can be"))
         if count == 50_000:
             rows.append(Row(name, seconds, "4.9.2, quoted", _ORIGINAL_S, "<= 1.65 s"))
+            rows.append(Row(f"{name}, from an old peer", old, "4.9.2, quoted", _ORIGINAL_S, "as near as can be"))
     return rows
-
-
-def make_agents(count: int) -> Iterator[AgentInfo]:
-    """As real ones are: 590 bytes of JSON each."""
-    for number in range(1, count + 1):
-        yield AgentInfo(
-            id=number,
-            name=f"host-{number:06}.branch-{number % 97:02}.example.com",
-            connection_status="active",
-            ip=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}",
-            os_name="Debian GNU/Linux",
-            os_version="12",
-            os_major="12",
-            os_codename="bookworm",
-            os_platform="debian",
-            os_uname=f"Linux |host-{number:06} |6.1.0-18-amd64 |#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 |x86_64",
-            os_arch="x86_64",
-            version="Wazuh v4.9.2",
-            config_sum="ab73af41699f13fdd81903b5f23d8d00",
-            merged_sum="4a8724b20dee0124ff9656783c490c4e",
-            manager_host="worker",
-            node_name="worker",
-            last_keepalive=1_700_000_000 + number,
-            disconnection_time=0,
-            group_config_status="synced",
-            status_code=0,
-            labels=(Label(number, "site", f"branch-{number % 97}"),) if number % 4 == 0 else None,
-        )
 
 
 class _Process:
@@ -83,9 +57,9 @@ class _Process:
         self._process = process
 
     @classmethod
-    async def start(cls, role: str, home: Path, port: int = 0) -> _Process:
+    async def start(cls, module: str, *arguments: object) -> _Process:
         pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", "benches.agents_node", role, str(home), str(port))
+        command = (sys.executable, "-m", f"benches.{module}", *map(str, arguments))
         return cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
 
     async def hear(self) -> dict[str, Any]:
@@ -104,28 +78,51 @@ class _Process:
 
 
 async def _end_to_end(base: Path, agents: list[AgentInfo]) -> float:
+    homes = _homes(base)
+    await _fill(homes[1], agents)
+    master = await _Process.start("agents_node", "master", homes[0], 0)
+    worker = await _Process.start("agents_node", "worker", homes[1], (await master.hear())["port"])
+    await worker.hear()
+    await asyncio.sleep(1)
+    seconds = await _timed(len(agents), {"worker": worker, "master": master})
+    _check(homes[0], len(agents))
+    return seconds
+
+
+async def _from_an_old_peer(base: Path, count: int) -> float:
+    homes = _homes(base)
+    master = await _Process.start("agents_node", "master", homes[0], 0)
+    port = (await master.hear())["port"]
+    old = await _Process.start("agents_old_peer", homes[1], port, count)
+    await old.hear()
+    seconds = await _timed(count, {"old peer": old, "master": master})
+    _check(homes[0], count)
+    return seconds
+
+
+async def _timed(count: int, nodes: dict[str, _Process]) -> float:
+    """Until the first of them says how long it took; then what they saw."""
+    try:
+        for node in reversed(nodes.values()):
+            node.say("begin")
+        took = await next(iter(nodes.values())).hear()
+        assert took["ok"]
+        for name, node in nodes.items():
+            if name != "old peer":
+                node.say("found")
+                found = ", ".join(f"{key} {value:.3g}" for key, value in (await node.hear()).items())
+                print(f"  {count:,} agents in {took['seconds']:.3f} s, {name}: {found}")
+    finally:
+        for node in nodes.values():
+            await node.end()
+    return float(took["seconds"])
+
+
+def _homes(base: Path) -> list[Path]:
     homes = [base / "master", base / "worker"]
     for home in homes:
         home.mkdir(parents=True)
-    await _fill(homes[1], agents)
-    master = await _Process.start("master", homes[0])
-    worker = await _Process.start("worker", homes[1], (await master.hear())["port"])
-    try:
-        await worker.hear()
-        await asyncio.sleep(1)
-        for node in (master, worker):
-            node.say("begin")
-        took = await worker.hear()
-        assert took["ok"]
-        for name, node in (("worker", worker), ("master", master)):
-            node.say("found")
-            found = ", ".join(f"{key} {value:.3g}" for key, value in (await node.hear()).items())
-            print(f"  {len(agents):,} agents in {took['seconds']:.3f} s, {name}: {found}")
-    finally:
-        await worker.end()
-        await master.end()
-    _check(homes[0], len(agents))
-    return float(took["seconds"])
+    return homes
 
 
 async def _fill(home: Path, agents: list[AgentInfo]) -> None:
