@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from tests.recordings.nodes import running_master
 from tests.recordings.peer import Heard, Peer
-from tests.recordings.stores import STORES, kept
+from tests.recordings.stores import STORES, heard, kept
 from tests.recordings.vectors import CONTAINER_PATH, KEY, TASK_ID, Exchange, container_meaning, session, unpack_tree
 
 from outrider.model import GroupAssignment
+from outrider.protocol.agents import decode_agents
 from outrider.store.agents import AgentStore, RegisteredAgent
 
 # What our master does not serve until a later issue.
@@ -172,6 +173,11 @@ def _brings_files(exchanges: list[Exchange]) -> bool:
 
 @pytest.mark.parametrize("store", STORES)
 def test_our_master_goes_through_the_recorded_session(tmp_path: Path, store: str) -> None:
+    recorded = next(one.payload for one in session() if b"sync-agent-info-set" in one.payload)
+    informed = [
+        one for chunk in json.loads(recorded.split(b" ", 1)[1])["chunks"] for one in decode_agents(chunk.encode())
+    ]
+
     async def play() -> int:
         unpack_tree("initial", tmp_path)
         async with kept(store, tmp_path) as (settings, agents), running_master(tmp_path, **settings) as (_, port):
@@ -181,6 +187,7 @@ def test_our_master_goes_through_the_recorded_session(tmp_path: Path, store: str
                 await worker.walk()
             finally:
                 await peer.close()
+            assert [await heard(agents, agent.id) for agent in informed] == informed
         return worker.containers
 
     assert asyncio.run(play()) == 2

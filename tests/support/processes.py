@@ -19,7 +19,13 @@ from tests.support.folders import files_below
 KEY = "0123456789abcdefghijklmnopqrstuv"
 DEADLINE_S = 30.0
 _INTERVALS: dict[str, dict[str, Any]] = {
-    "worker": {"sync_integrity": 1, "keep_alive": 1, "connection_retry": 1, "max_failed_keepalive_attempts": 2},
+    "worker": {
+        "sync_integrity": 1,
+        "sync_agent_info": 0.5,
+        "keep_alive": 1,
+        "connection_retry": 1,
+        "max_failed_keepalive_attempts": 2,
+    },
     "master": {"recalculate_integrity": 0.5, "agent_group_start_delay": 0.5, "sync_agent_groups": 0.5},
 }
 
