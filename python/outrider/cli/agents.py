@@ -10,6 +10,7 @@ import msgspec
 from outrider.cli.agent_lines import as_line, import_lines
 from outrider.cli.agent_store import store_options, with_store
 from outrider.cli.options import Failure, write_json
+from outrider.cli.put_aside import put_aside
 from outrider.model import AgentInfo, GroupAssignment, GroupMode
 from outrider.printable import printable
 from outrider.protocol.agents import encode_agent
@@ -22,6 +23,9 @@ AGENT_ID = click.IntRange(1, 2**31 - 1)
 @click.group()
 def agents() -> None:
     """Show and edit the agents of the embedded store; a node may run meanwhile."""
+
+
+agents.add_command(put_aside)
 
 
 @agents.command("list")
