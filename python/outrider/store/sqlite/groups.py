@@ -14,7 +14,7 @@ from outrider.errors import RecordsRefused
 from outrider.model import GroupAssignment, GroupMode, SyncStatus, is_group_name
 from outrider.store.agents import GroupsPart, GroupsQuery
 from outrider.store.sqlite.agents import learn
-from outrider.store.sqlite.assigning import DEFAULT_GROUP, assign, global_hash, group_hash
+from outrider.store.sqlite.assigning import DEFAULT_GROUP, Assigned, assign, global_hash, group_hash
 from outrider.store.sqlite.parts import Limits, bounded
 
 _EVERY = """SELECT agent.id, coalesce(groups, '') FROM agent LEFT JOIN assignment ON assignment.id = agent.id
@@ -25,6 +25,8 @@ _SENT = """UPDATE assignment SET unsent = 0 WHERE unsent AND id > ? AND id <= ?
     AND (SELECT registered FROM agent WHERE agent.id = assignment.id) < ?"""
 _SET = """INSERT INTO assignment (id, groups, hash, unsent) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET groups = excluded.groups, hash = excluded.hash, unsent = excluded.unsent"""
+_SENT_ALL = "UPDATE assignment SET unsent = 0 WHERE unsent AND id > ? AND id <= ?"
+_HASHES = "SELECT DISTINCT groups, hash FROM assignment"
 _END_OF_TIME = 1 << 62
 _COMBINATIONS_KEPT = 4096
 _ROW_BYTES = 32
@@ -53,7 +55,8 @@ def part(db: Connection, query: GroupsQuery, limits: Limits, now: int) -> Groups
         cursor = db.execute(_EVERY if query.condition == "all" else _UNSENT, (query.after, before))
         rows, more = bounded(cursor, limits, lambda row: len(row[1]) + _ROW_BYTES)
     if query.set_synced and rows:
-        db.execute(_SENT, (query.after, rows[-1][0], before))
+        ids = (query.after, rows[-1][0])
+        db.execute(*((_SENT_ALL, ids) if before == _END_OF_TIME else (_SENT, (*ids, before))))
     assignments = [GroupAssignment(number, split(groups)) for number, groups in rows]
     return GroupsPart(assignments, more, overall_hash(db) if query.with_hash and not more else None)
 
@@ -65,11 +68,10 @@ def overall_hash(db: Connection) -> str | None:
 
 def recalculate(db: Connection) -> None:
     """Compute each agent's hash again; whether it is to be sent stays."""
-    combinations = [row[0].decode() for row in db.execute("SELECT DISTINCT groups FROM assignment")]
-    db.executemany(
-        "UPDATE assignment SET hash = ?1 WHERE groups = ?2 AND hash IS NOT ?1",
-        [(group_hash(groups), groups) for groups in combinations],
-    )
+    # One pass tells which combinations have a wrong hash: mostly none, and each costs a pass of its own.
+    pairs = [(groups.decode(), digest and digest.decode()) for groups, digest in db.execute(_HASHES)]
+    wrong = [(group_hash(groups), groups, digest) for groups, digest in pairs if group_hash(groups) != digest]
+    db.executemany("UPDATE assignment SET hash = ? WHERE groups = ? AND hash IS ?", wrong)
 
 
 def change(
@@ -107,14 +109,16 @@ def _changed(
     """What the agents of a batch have after it, and what was refused."""
     changed: dict[int, tuple[str, ...]] = {}
     refused = []
+    overriding: dict[tuple[str, ...], Assigned] = {}  # then agents with the same groups have the same outcome
     for number, names in ((each.id, each.groups) for each in assignments):
         if number not in agents:
             refused.append(f"agent {number} is unknown here")
             continue
-        current: tuple[str, ...] = ()
-        if mode != "override":
+        if mode == "override":
+            assigned = overriding.get(names) or overriding.setdefault(names, assign((), names, mode, groups))
+        else:
             current = changed[number] if number in changed else groups_of(db, number)
-        assigned = assign(current, names, mode, groups)
+            assigned = assign(current, names, mode, groups)
         if assigned.groups is not None:
             changed[number] = assigned.groups
         if assigned.refused:
