@@ -23,6 +23,7 @@ GROUPS_PAYLOAD: Final[Mapping[str, str]] = {"mode": "override", "sync_status": "
 _COLUMNS = frozenset(AgentInfo.__struct_encode_fields__)
 _agents = msgspec.json.Decoder(list[AgentInfo])
 _rows = msgspec.json.Decoder(list[dict[str, Any]])
+_UNREADABLE = (ValueError, RecursionError)  # the second is told of what is nested too deep
 _raw_records = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -69,17 +70,17 @@ def decode_sound_agents(chunk: bytes) -> SoundAgents:
     """Read a chunk so that one bad record does not cost the others."""
     try:
         return SoundAgents(decode_agents(chunk), "")
-    except ValueError as whole:
+    except _UNREADABLE as whole:
         try:
             records = _raw_records.decode(chunk)
-        except ValueError:
+        except _UNREADABLE:
             return SoundAgents([], f"Invalid JSON data: {whole}")
     agents: list[AgentInfo] = []
     faults: list[str] = []
     for record in records:
         try:
             agents += decode_agents(b"[" + bytes(record) + b"]")
-        except ValueError as fault:
+        except _UNREADABLE as fault:
             faults.append(f"{bytes(record)[:64].decode(errors='replace')}: {fault}")
     return SoundAgents(agents, f"Invalid JSON data in {len(faults)} of {len(records)} records, first {faults[0]}")
 

@@ -183,7 +183,8 @@ async def outbox_of(home: Path, threads: Threads) -> AsyncIterator[Outbox]:
         raise
     finally:
         await outbox.settled()
-        await threads.run(outbox.close, orderly=orderly)
+        with contextlib.suppress(StoreError):  # without its mark everything is sent again, which is never wrong
+            await threads.run(outbox.close, orderly=orderly)
 
 
 def look(home: Path) -> list[PutAside]:

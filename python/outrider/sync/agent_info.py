@@ -16,11 +16,12 @@ import msgspec
 _TRIES = 3
 """A record that is neither confirmed nor refused is put aside after so many messages of its own."""
 _LATER = re.compile(
-    r"locked|busy|process pool|cannot be reached|couldn't open db|db global disabled|disk i/o|is full|no space"
-    r"|read-?only|error 20(?:05|10)\b|in time",
-    re.IGNORECASE,
+    r"database (?:table )?is locked|database or disk is full|disk I/O error|readonly database|not written in time"
+    r"|unable to open database file|Couldn't open DB|DB global disabled|Error 20(?:05|10)\b"
 )
 """Errors of a database that is in trouble: no record's fault, and the same may be taken later."""
+_QUOTES = re.compile(r"Invalid JSON")
+"""Errors that quote what was sent, which may hold any words."""
 _JSON = "error while trying to load JSON"
 
 
@@ -85,7 +86,7 @@ class Verdict(Enum):
 
 def judge(sent: int, updated: int, errors: Sequence[str]) -> Verdict:
     """The verdict on ``sent`` chunks by the master's result."""
-    if any(not _LATER.search(error) for error in errors):
+    if any(_QUOTES.search(error) or not _LATER.search(error) for error in errors):
         return Verdict.REFUSED
     if errors:
         return Verdict.SHORT if updated else Verdict.LATER

@@ -28,6 +28,8 @@ MESSAGE_CHUNKS: Final = 64
 """Chunks of one message, some 4 MB: what is held of it in memory, and what is sent again if it fails."""
 _SETBACKS = 64
 """Messages of a round that may fail before it ends: a master that refuses everything gets a pause."""
+_RESULT_BYTES = 1 << 20
+"""Of a master's answer; what it says of 64 chunks is far smaller."""
 _SHOWN = 200
 """Characters of a master's words that go to the log."""
 
@@ -77,6 +79,8 @@ class AgentInfoSync:
 
     def result(self, payload: bytes) -> Reply:
         """``syn_m_a_e``: what became of the message under way."""
+        if len(payload) > _RESULT_BYTES:
+            raise ValueError(f"a result of {len(payload)} bytes is over the limit of {_RESULT_BYTES}")
         try:
             result = decode_result(payload)
         except ValueError:

@@ -115,10 +115,12 @@ def test_a_chunk_of_unknown_agents_is_neither_kept_nor_an_error(tmp_path: Path) 
 def test_a_record_that_cannot_be_read_costs_no_other_of_its_chunk(tmp_path: Path) -> None:
     async def story(_: Cluster, side: Side, store: MemoryAgents) -> None:
         broken = b'[{"id":1,"name":"x","connection_status":"active"},{"id":0,"name":"y"}]'
-        count, (error, worse) = await kept(side, broken, b"[{", chunk("a3"))
+        deep = b'[{"id":4,"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}]"
+        count, (error, worse, deeper) = await kept(side, broken, b"[{", deep, chunk("a3"))
         assert count == 1
         assert error.startswith('Invalid JSON data in 1 of 2 records, first {"id":0,"name":"y"}: ')
         assert worse.startswith("Invalid JSON data: ")
+        assert deeper.startswith("Invalid JSON data")
         assert sorted(store.agents) == [1, 3]
 
     with_master(tmp_path, story)
