@@ -13,9 +13,11 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from outrider.model import GroupAssignment
-from outrider.protocol.agents import CHUNK_BYTES, GROUPS_PAYLOAD, GROUPS_SET, decode_groups, encode_message
+from outrider.protocol.agents import CHUNK_BYTES, GROUPS_PAYLOAD, GROUPS_SET, decode_groups
 
 _LONGEST_HASH = len(b'[{"data":[],"hash":"%s"}]' % (b"0" * 40))
+
+_HEAD = msgspec.json.encode({"set_data_command": GROUPS_SET, "payload": GROUPS_PAYLOAD})[:-1] + b',"chunks":['
 
 GroupsHash = str | None | UnsetType
 """40 hex digits; ``None`` where no agent has a group; ``UNSET`` where nothing is said of it."""
@@ -26,7 +28,7 @@ class GroupsWriter:
 
     def __init__(self, chunk_bytes: int = CHUNK_BYTES) -> None:
         self._room = chunk_bytes - _LONGEST_HASH
-        self._chunks: list[bytes] = []
+        self._closed: list[bytes] = []  # chunks as JSON texts: at the end only a join is left to do
         self._open: list[bytes] = []
         self._open_bytes = 0
         self.assignments = 0
@@ -36,17 +38,20 @@ class GroupsWriter:
         for assignment in assignments:
             text = msgspec.json.encode(assignment)
             if self._open and self._open_bytes + len(text) + 1 > self._room:
-                self._chunks.append(b'[{"data":[' + b",".join(self._open) + b"]}]")
-                self._open, self._open_bytes = [], 0
+                self._close(b"")
             self._open.append(text)
             self._open_bytes += len(text) + 1
         self.assignments += len(assignments)
 
     def finish(self, digest: GroupsHash = UNSET) -> bytes:
         """The whole message; it has one chunk at least, since the hash needs one."""
-        tail = b"" if digest is UNSET else b',"hash":' + msgspec.json.encode(digest)
-        last = b'[{"data":[' + b",".join(self._open) + b"]" + tail + b"}]"
-        return encode_message(GROUPS_SET, GROUPS_PAYLOAD, [*self._chunks, last])
+        self._close(b"" if digest is UNSET else b',"hash":' + msgspec.json.encode(digest))
+        return _HEAD + b",".join(self._closed) + b"]}"
+
+    def _close(self, tail: bytes) -> None:
+        chunk = b'[{"data":[' + b",".join(self._open) + b"]" + tail + b"}]"
+        self._closed.append(msgspec.json.encode(chunk.decode()))
+        self._open, self._open_bytes = [], 0
 
 
 class GroupsRead(NamedTuple):
