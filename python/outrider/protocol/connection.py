@@ -109,45 +109,43 @@ class Connection:
         return events
 
     def _take(self, frame: Frame, now: Instant) -> Event | None:
+        counter, name, divided, payload = frame
         if self._peer_counter is None:
-            self._peer_counter = frame.counter
-        payload = self._join(frame)
-        if payload is None:
-            return None
+            self._peer_counter = counter
+        if divided or counter in self._divided:
+            joined = self._join(frame)
+            if joined is None:
+                return None
+            payload = joined
         plain = self._seal.open(payload, now.wall)
-        if self._is_answer(frame):
-            del self._waiting[frame.counter]
+        # An outstanding counter makes an answer, unless the name can only be a request: then it is a chance clash.
+        if counter in self._waiting and (name in RESPONSES or name not in self._serves):
+            del self._waiting[counter]
             # At once: a master may ask in the same breath in which it answers.
-            if frame.counter == self._greeting and frame.name == OK:
+            if counter == self._greeting and name == OK:
                 self.known()
-            return Answered(frame.counter, frame.name, plain)
-        if frame.counter in self._expired:
-            del self._expired[frame.counter]
-        elif frame.name in RESPONSES:
+            return Answered(counter, name, plain)
+        if counter in self._expired:
+            del self._expired[counter]
+        elif name in RESPONSES:
             self.dropped_answers += 1
         else:
-            return self._asked(frame, plain, now)
+            return self._asked(counter, name, plain, now)
         return None
 
-    def _is_answer(self, frame: Frame) -> bool:
-        """An outstanding counter makes an answer, unless the name can only be a request: then it is a chance clash."""
-        return frame.counter in self._waiting and (frame.name in RESPONSES or frame.name not in self._serves)
-
-    def _asked(self, frame: Frame, plain: bytes, now: Instant) -> Event | None:
-        command = TABLE.get(frame.name)
-        if command is None or frame.name not in self._serves:
-            self.reply(frame.counter, ERR, b"unknown command '%a'" % frame.name, now)
+    def _asked(self, counter: int, name: bytes, plain: bytes, now: Instant) -> Event | None:
+        command = TABLE.get(name)
+        if command is None or name not in self._serves:
+            self.reply(counter, ERR, b"unknown command '%a'" % name, now)
         elif self.state is State.ANONYMOUS and not command.before_hello:
             fault = Fault(faults.INTERNAL, f"{command} comes before hello: say hello first")
-            self.reply(frame.counter, ERR, encode_fault(fault, internal=True), now)
+            self.reply(counter, ERR, encode_fault(fault, internal=True), now)
         else:
-            return Requested(frame.counter, command, plain)
+            return Requested(counter, command, plain)
         return None
 
     def _join(self, frame: Frame) -> bytes | None:
         """The whole payload, or ``None`` while parts of it are to come (1.4)."""
-        if not frame.divided and frame.counter not in self._divided:
-            return frame.payload
         message = self._divided.setdefault(frame.counter, _Divided())
         message.parts += frame.payload
         self._divided_bytes += len(frame.payload)

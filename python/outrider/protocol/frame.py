@@ -61,43 +61,41 @@ class FrameReader:
     def __init__(self, limit: int, setting: str = "limits.frame_bytes") -> None:
         self.limit = limit
         self.setting = setting
-        self._buffer = bytearray()
+        self._held = bytearray()
 
     @property
     def buffered(self) -> int:
         """Bytes held of a frame that is not complete."""
-        return len(self._buffer)
+        return len(self._held)
 
     def clear(self) -> None:
         """Forget what was held."""
-        self._buffer.clear()
+        self._held.clear()
 
     def feed(self, data: bytes | memoryview) -> Iterator[Frame]:
         """Take ``data``; yield each frame that it completes. :class:`ProtocolError` for one over the limit."""
-        held, rest = self._buffer, memoryview(data)
-        while len(held) + len(rest) >= HEADER.size:
-            if held:
-                rest = self._hold(rest, HEADER.size)
-            counter, length, field = HEADER.unpack_from(held or rest)
+        rest = self._hold(memoryview(data), HEADER.size) if self._held else memoryview(data)
+        while len(whole := self._held or rest) >= HEADER.size:
+            counter, length, field = HEADER.unpack_from(whole)
             if length > self.limit:
                 raise ProtocolError(f"a frame declares {length} bytes; the limit here is {self.limit}", self.setting)
             size = HEADER.size + length
-            if held:
+            if whole is not rest:
                 rest = self._hold(rest, size)
-            if len(held or rest) < size:
+            if len(whole) < size:
                 break
-            payload = bytes(memoryview(held or rest)[HEADER.size : size])
-            if held:
-                held.clear()
-            else:
+            payload = memoryview(whole)[HEADER.size : size].tobytes()
+            if whole is rest:
                 rest = rest[size:]
+            else:
+                self._held.clear()
             yield Frame(counter, _name(field), field[-1:] == _MORE, payload)
-        held += rest
+        self._held += rest
 
     def _hold(self, rest: memoryview, size: int) -> memoryview:
         """Move bytes from the front of ``rest`` until ``size`` are held or none are left; return the others."""
-        missing = max(size - len(self._buffer), 0)
-        self._buffer += rest[:missing]
+        missing = max(size - len(self._held), 0)
+        self._held += rest[:missing]
         return rest[missing:]
 
 

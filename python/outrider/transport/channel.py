@@ -209,14 +209,14 @@ class Channel(asyncio.BufferedProtocol):
             match event:
                 case Requested():
                     self._serve(event, now)
-                case Answered(counter, name, payload):
-                    self._answered(counter, name, payload)
-                case TimedOut(counter):
-                    self._fail(counter, RequestTimeoutError("the peer did not answer in time"))
-                case Closed(reason, limit):
-                    self.limit = limit
+                case Answered():
+                    self._answered(event)
+                case TimedOut():
+                    self._fail(event.counter, RequestTimeoutError("the peer did not answer in time"))
+                case Closed():
+                    self.limit = event.limit
                     self._flush()
-                    self.close(reason)
+                    self.close(event.reason)
         self._flush()
 
     def _serve(self, event: Requested, now: Instant) -> None:
@@ -246,16 +246,16 @@ class Channel(asyncio.BufferedProtocol):
             _log.error("cannot serve %s of %s: %s", command, self.address, error or type(error).__name__)
         return reply_to(error)
 
-    def _answered(self, counter: int, name: bytes, payload: bytes) -> None:
+    def _answered(self, event: Answered) -> None:
+        counter, name, payload = event
         if name == ERR:
             self._fail(counter, refused(payload))
-            return
-        if name not in RESPONSES:
+        elif name not in RESPONSES:
             self._fail(counter, RefusedByPeer(faults.GENERIC, f"an answer named {name!r}, which is none"))
-            return
-        answer = self._answers.pop(counter, None)
-        if answer is not None and not answer.done():
-            answer.set_result(payload)
+        else:
+            answer = self._answers.pop(counter, None)
+            if answer is not None and not answer.done():
+                answer.set_result(payload)
 
     def _fail(self, counter: int, error: Exception) -> None:
         answer = self._answers.pop(counter, None)
