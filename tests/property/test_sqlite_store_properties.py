@@ -117,23 +117,26 @@ class StoreAgainstModel(RuleBasedStateMachine):
     @rule()
     def send_all_again(self) -> None:
         self.run(self.store.send_all_again())
-        self.unsent = {number for number, known in self.agents.items() if known}
+        self.unsent |= {
+            number for number, known in self.agents.items() if known and known.connection_status != "never_connected"
+        }
 
     @rule(name=st.sampled_from(["default", "a", "b"]))
     def add_group(self, name: str) -> None:
         self.run(self.store.add_groups([name]))
         self.known_groups.add(name)
 
-    @rule(name=NAMES)
-    def remove_group(self, name: str) -> None:
+    @rule(name=NAMES, number=IDS)
+    def remove_group(self, name: str, number: int) -> None:
+        self.set_groups([GroupAssignment(number, (name,))], "override", "synced")
         assert self.run(self.store.remove_group(name)) == (name in self.known_groups)
         self.known_groups.discard(name)
-        for number, names in self.groups.items():
+        for member, names in self.groups.items():
             if name in names:
                 left = tuple(each for each in names if each != name)
-                self.groups[number] = left or (() if name == "default" else ("default",))
-                self.unsent_groups.add(number)
-                self.known_groups.update(self.groups[number])
+                self.groups[member] = left or (() if name == "default" else ("default",))
+                self.unsent_groups.add(member)
+                self.known_groups.update(self.groups[member])
 
     @rule(
         batch=st.lists(st.builds(GroupAssignment, IDS, GROUPS), max_size=6),
@@ -178,8 +181,13 @@ class StoreAgainstModel(RuleBasedStateMachine):
         (self.unsent_groups.add if status == "syncreq" else self.unsent_groups.discard)(told.id)
         return refused
 
-    @rule(condition=st.sampled_from(["all", "sync_status"]), set_synced=st.booleans())
-    def hand_out_groups(self, condition: Any, set_synced: bool) -> None:
+    @rule(
+        condition=st.sampled_from(["all", "sync_status"]),
+        set_synced=st.booleans(),
+        batch=st.lists(st.builds(GroupAssignment, IDS, GROUPS), max_size=6),
+    )
+    def hand_out_groups(self, condition: Any, set_synced: bool, batch: list[GroupAssignment]) -> None:
+        self.set_groups(batch, "override", "syncreq")
         query = GroupsQuery(condition, set_synced=set_synced, with_hash=True)
         found: dict[int, tuple[str, ...]] = {}
         while True:
