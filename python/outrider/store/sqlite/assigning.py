@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterable, Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from outrider.model import MOST_GROUPS, GroupMode, is_group_name
 
 DEFAULT_GROUP: Final = "default"
 _HASH_DIGITS = 8
-_HASHES_KEPT = 4096
-"""Most agents of a cluster share a few combinations of groups."""
 
 
 class Assigned(NamedTuple):
@@ -47,7 +44,6 @@ def assign(current: Sequence[str], names: Iterable[str], mode: GroupMode, known:
     return Assigned(tuple(groups), tuple(refused))
 
 
-@lru_cache(_HASHES_KEPT)
 def group_hash(groups: str) -> str | None:
     """The hash of one agent's groups, their names joined with commas; ``None`` without groups."""
     return hashlib.sha256(groups.encode()).hexdigest()[:_HASH_DIGITS] if groups else None

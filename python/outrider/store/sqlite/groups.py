@@ -14,7 +14,7 @@ from outrider.errors import RecordsRefused
 from outrider.model import GroupAssignment, GroupMode, SyncStatus, is_group_name
 from outrider.store.agents import GroupsPart, GroupsQuery
 from outrider.store.sqlite.agents import learn
-from outrider.store.sqlite.assigning import DEFAULT_GROUP, Assigned, assign, global_hash, group_hash
+from outrider.store.sqlite.assigning import DEFAULT_GROUP, assign, global_hash, group_hash
 from outrider.store.sqlite.parts import Limits, bounded
 
 _EVERY = """SELECT agent.id, coalesce(groups, '') FROM agent LEFT JOIN assignment ON assignment.id = agent.id
@@ -109,20 +109,20 @@ def _changed(
     """What the agents of a batch have after it, and what was refused."""
     changed: dict[int, tuple[str, ...]] = {}
     refused = []
-    overriding: dict[tuple[str, ...], Assigned] = {}  # then agents with the same groups have the same outcome
+    # Most agents of a batch have the same few groups before it and after.
+    assigned = lru_cache(_COMBINATIONS_KEPT)(lambda current, names: assign(current, names, mode, groups))
     for number, names in ((each.id, each.groups) for each in assignments):
         if number not in agents:
             refused.append(f"agent {number} is unknown here")
             continue
-        if mode == "override":
-            assigned = overriding.get(names) or overriding.setdefault(names, assign((), names, mode, groups))
-        else:
+        current: tuple[str, ...] = ()
+        if mode != "override":
             current = changed[number] if number in changed else groups_of(db, number)
-            assigned = assign(current, names, mode, groups)
-        if assigned.groups is not None:
-            changed[number] = assigned.groups
-        if assigned.refused:
-            refused.append(f"agent {number}: " + ", ".join(assigned.refused))
+        after, faults = assigned(current, tuple(names))
+        if after is not None:
+            changed[number] = after
+        if faults:
+            refused.append(f"agent {number}: " + ", ".join(faults))
     return changed, refused
 
 
@@ -140,8 +140,13 @@ def _existing(db: Connection, query: str, keys: Iterable[int | str]) -> set[Any]
 
 
 def _set(db: Connection, assignments: Iterable[tuple[int, tuple[str, ...]]], *, unsent: bool) -> None:
-    texts = ((number, ",".join(groups)) for number, groups in assignments)
-    db.executemany(_SET, ((number, text, group_hash(text), unsent) for number, text in texts))
+    db.executemany(_SET, ((number, *_columns(groups), unsent) for number, groups in assignments))
+
+
+@lru_cache(_COMBINATIONS_KEPT)
+def _columns(groups: tuple[str, ...]) -> tuple[str, str | None]:
+    text = ",".join(groups)
+    return text, group_hash(text)
 
 
 def groups_of(db: Connection, number: int) -> tuple[str, ...]:
