@@ -24,6 +24,7 @@ from benches.rows import Row
 from outrider.model import AgentInfo
 from outrider.protocol.agents import encode_agent
 from outrider.store.choice import embedded
+from outrider.store.outbox import outbox_of
 from outrider.world import real_ports
 
 _ORIGINAL_S = 3.3
@@ -126,6 +127,9 @@ def _homes(base: Path) -> list[Path]:
 
 
 async def _fill(home: Path, agents: list[AgentInfo]) -> None:
+    """A worker that has run before, came to an orderly end, and has heard of these agents since."""
+    async with outbox_of(home, real_ports().threads) as outbox:
+        outbox.all_again = False
     store = embedded(settings("worker", home), real_ports())
     for start in range(0, len(agents), 5_000):
         await store.put(agents[start : start + 5_000])
