@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,6 +130,20 @@ def test_many_agents_are_imported_in_batches(tmp_path: Path) -> None:
     lines = "".join(f'{{"id":{number},"name":"n","groups":["g{number % 3}"]}}\n' for number in range(1, 2502))
     assert json.loads(told(run(tmp_path, "agents", "import", "-", "--json", text=lines))) == {"imported": 2501}
     assert told(run(tmp_path, "groups", "list")).split() == ["g0", "833", "g1", "834", "g2", "834"]
+
+
+def test_progress_is_for_terminals_alone(tmp_path: Path) -> None:
+    file = tmp_path / "agents.jsonl"
+    file.write_text("".join(f'{{"id":{number},"name":"n"}}\n' for number in range(1, 1500)), "utf-8")
+    command = [sys.executable, "-m", "outrider", "agents", "import", str(file), "--home", str(tmp_path)]
+    outer, inner = pty.openpty()
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=inner, check=True, timeout=60, env={"TERM": "xterm"})
+    os.close(inner)
+    shown = os.read(outer, 4096)
+    os.close(outer)
+    assert b"importing agents" in shown
+    piped = subprocess.run(command, capture_output=True, check=True, timeout=60, env={})
+    assert (piped.stdout, piped.stderr) == (b"Imported 1,499 agents.\n", b"")
 
 
 def test_groups_are_listed_added_and_removed(home: Path) -> None:
