@@ -111,14 +111,24 @@ class Database:
             result = work(connection)
             connection.execute("COMMIT")
         except BaseException as error:
-            # Closing undoes what was begun. A lock is no reason to open the file again.
-            if isinstance(error, sqlite3.Error) and is_locked(error) and not connection.in_transaction:
-                idle.append(connection)
+            if isinstance(error, sqlite3.Error) and not is_locked(error):
+                connection.close()  # the next work opens the file again, and looks whether it is whole
+                self._checked = False
             else:
-                connection.close()
+                self._undo(connection, idle)
             raise
         idle.append(connection)
         return result
+
+    def _undo(self, connection: Connection, idle: list[Connection]) -> None:
+        """The work refused or must wait; the connection is as good as before."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            connection.close()
+        else:
+            idle.append(connection)
 
     def _open(self) -> Connection:
         self._make_file()
@@ -156,7 +166,7 @@ class Database:
             ) from error
 
     def _check(self, connection: Connection) -> None:
-        """Look once whether the file is whole: better now than in the middle of a batch."""
+        """Look once, and again after an error, whether the file is whole: better now than in the middle of a batch."""
         if not self._checked:
             finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if finding != "ok":
