@@ -23,7 +23,7 @@ _THREADS = 8
 
 _MALLOPT = {"M_TRIM_THRESHOLD": (-1, 4 << 20), "M_MMAP_THRESHOLD": (-3, 1 << 20), "M_ARENA_MAX": (-8, 1)}
 """Options of glibc's malloc: number and value. Sealing one part of a file takes 2.5 MiB for a moment: giving that back
-to the machine each time would cost a third of the sealing in page faults."""
+to the machine each time would cost a fifth of the sealing in page faults."""
 
 
 def share_freed_memory() -> bool:

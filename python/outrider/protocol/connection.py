@@ -170,7 +170,7 @@ class Connection:
 
     def request(self, command: Command, payload: bytes, now: Instant, timeout_s: float) -> int:
         """Ask the peer; the answer, or its absence, becomes an event with the counter returned here."""
-        counter = self._next_counter()
+        counter = self._counter = (self._first_counter() if self._counter is None else self._counter + 1) % _COUNTERS
         if command is HELLO:
             self._greeting = counter
         deadline = now.monotonic + timeout_s
@@ -195,15 +195,10 @@ class Connection:
         if self.state is not State.CLOSED:
             self._out.append(pack_message(counter, name, self._seal.seal(payload, now.wall), len(payload)))
 
-    def _next_counter(self) -> int:
-        """Start at random, but far from the peer's first counter, so that the two never meet (1.2)."""
-        if self._counter is None:
-            near = self._random.getrandbits(30)
-            self._counter = (
-                self._random.getrandbits(32) if self._peer_counter is None else self._peer_counter + _FAR + near
-            )
-        self._counter = (self._counter + 1) % _COUNTERS
-        return self._counter
+    def _first_counter(self) -> int:
+        """At random, but far from the peer's first counter, so that the two never meet (1.2)."""
+        near = self._random.getrandbits(30)
+        return self._random.getrandbits(32) if self._peer_counter is None else self._peer_counter + _FAR + near
 
     # time and state
 

@@ -38,8 +38,6 @@ def pack_frame(counter: int, name: bytes, payload: bytes, flag: bytes = b"") -> 
     ``name`` has 1 to 11 bytes (:class:`ValueError` otherwise: our own mistake). ``flag``, one byte of a
     divided message, overwrites the last byte of the command field, also the space of an 11-byte name.
     """
-    if not 0 < len(name) <= NAME_BYTES:
-        raise ValueError(f"a command name has 1 to {NAME_BYTES} bytes, this has {len(name)}: {name!r}")
     return HEADER.pack(counter, len(payload), _field(name, flag)) + payload
 
 
@@ -101,6 +99,8 @@ class FrameReader:
 
 @lru_cache(maxsize=256)
 def _field(name: bytes, flag: bytes) -> bytes:
+    if not 0 < len(name) <= NAME_BYTES:
+        raise ValueError(f"a command name has 1 to {NAME_BYTES} bytes, this has {len(name)}: {name!r}")
     field = (name + b" ").ljust(HEADER.size - 8, b"-")
     return field[: len(field) - len(flag)] + flag
 

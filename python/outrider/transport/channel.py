@@ -75,6 +75,7 @@ class Channel(asyncio.BufferedProtocol):
         self._owner = owner
         self._ports = ports
         self._loop = asyncio.get_running_loop()
+        self._landing = _landing.view
         self._transport: asyncio.Transport | None = None
         self._flushing = False
         self._answers: dict[int, asyncio.Future[bytes]] = {}
@@ -163,13 +164,13 @@ class Channel(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Say where the next bytes go."""
-        return _landing.view
+        return self._landing
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand what has come and the time to the connection; act on what it means."""
         self.bytes_in += nbytes
         now = self._ports.now()
-        self._act(self.connection.receive(_landing.view[:nbytes], now), now)
+        self._act(self.connection.receive(self._landing[:nbytes], now), now)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail everything that waits, cancel what serves, tell the owner once."""
