@@ -23,6 +23,8 @@ from outrider._native import FileRule, FilesTable, Tree
 _BYTES = {10_000: 84_000_000, 100_000: 592_000_000}
 _FULL = {10_000: (">= 5x (AVX2 4x)", "<= 2.3x (AVX2 3x)"), 100_000: (">= 6x (AVX2 5x)", "<= 2x (AVX2 2.5x)")}
 _Twin = dict[str, dict[str, object]]
+_Clocked = Callable[[], float]
+"""One run of something; the seconds that it took."""
 
 
 def run(*, short: bool) -> list[Row]:
@@ -41,25 +43,32 @@ def _full(home: Path, count: int, runs: int) -> list[Row]:
     name = f"full scan of {count:,} files"
     tree = Tree(str(home), FilesTable([FileRule("tree/")]))
     twin_target, floor_target = _FULL[count]
-    ours = _median(lambda: tree.scan(rehash=True), runs)
-    return [
-        Row(name, ours, "twin", _median(lambda: twin_scan(home, "tree/", {}), runs), twin_target),
-        Row(name, ours, "lean Python", _median(lambda: _lean(home / "tree"), runs), "told"),
-        Row(name, ours, "find | xargs -P2 b2sum", _median(lambda: _b2sum(home / "tree"), runs), "told"),
-        *[Row(name, ours, "read floor, 2 threads", floor, floor_target) for floor in _floor("read", home, runs)],
+    peers = [
+        ("twin", _timed(lambda: twin_scan(home, "tree/", {})), twin_target),
+        ("lean Python", _timed(lambda: _lean(home / "tree")), "told"),
+        ("find | xargs -P2 b2sum", _timed(lambda: _b2sum(home / "tree")), "told"),
+        *[("read floor, 2 threads", floor, floor_target) for floor in _floor("read", home)],
     ]
+    return _rows(name, _timed(lambda: tree.scan(rehash=True)), peers, runs)
 
 
 def _unchanged(home: Path, count: int, runs: int) -> list[Row]:
     name = f"unchanged scan of {count:,} files"
     tree = Tree(str(home), FilesTable([FileRule("tree/")]))
     tree.scan()
-    ours = _median(tree.scan, runs)
     known = twin_scan(home, "tree/", {})
-    return [
-        Row(name, ours, "twin", _median(lambda: twin_scan(home, "tree/", known), runs), ">= 6x"),
-        *[Row(name, ours, "stat floor, 2 threads", floor, "<= 2x") for floor in _floor("stat", home, runs)],
+    peers = [
+        ("twin", _timed(lambda: twin_scan(home, "tree/", known)), ">= 6x"),
+        *[("stat floor, 2 threads", floor, "<= 2x") for floor in _floor("stat", home)],
     ]
+    return _rows(name, _timed(tree.scan), peers, runs)
+
+
+def _rows(name: str, ours: _Clocked, peers: list[tuple[str, _Clocked, str]], runs: int) -> list[Row]:
+    """Medians of runs in turns, so that a machine whose pace changes changes all of them; the first round warms up."""
+    rounds = [[work() for work in (ours, *(peer for _, peer, _ in peers))] for _ in range(runs + 1)][1:]
+    seconds, *others = map(statistics.median, zip(*rounds, strict=True))
+    return [Row(name, seconds, peer, other, target) for (peer, _, target), other in zip(peers, others, strict=True)]
 
 
 def twin_scan(home: Path, folder: str, known: _Twin) -> _Twin:
@@ -109,7 +118,7 @@ def _b2sum(folder: Path) -> None:
     subprocess.run(["sh", "-c", command, str(folder)], check=True, stdout=subprocess.DEVNULL)
 
 
-def _floor(work: str, home: Path, runs: int) -> list[float]:
+def _floor(work: str, home: Path) -> list[_Clocked]:
     """The least time, counted inside so that no start of a process takes part; nothing without a toolchain."""
     root = Path(__file__).parents[1]
     build = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "outrider-core", "--example", "floor"]
@@ -119,17 +128,16 @@ def _floor(work: str, home: Path, runs: int) -> list[float]:
         return []
     folder = Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
     command = [str(folder / "release/examples/floor"), work, "2", str(home / "tree")]
-    return [statistics.median(float(subprocess.check_output(command, text=True).split()[0]) for _ in range(runs))]
+    return [lambda: float(subprocess.check_output(command, text=True).split()[0])]
 
 
-def _median(work: Callable[[], object], runs: int) -> float:
-    work()
-    times = []
-    for _ in range(runs):
+def _timed(work: Callable[[], object]) -> _Clocked:
+    def clocked() -> float:
         start = time.perf_counter()
         work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        return time.perf_counter() - start
+
+    return clocked
 
 
 def _memory() -> str | None:
