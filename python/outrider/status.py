@@ -54,9 +54,13 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class Status:
-    """Records what happens, for one link or one node. Names come from our code, never from a peer."""
+    """Records what happens, for one link or one node. Names come from our code, never from a peer.
 
-    def __init__(self) -> None:
+    What a link records is recorded by its node (``node``) as well.
+    """
+
+    def __init__(self, node: Status | None = None) -> None:
+        self._node = node
         self._link = LinkState()
         self._connects = 0
         self._counters: Counter[str] = Counter()
@@ -66,10 +70,14 @@ class Status:
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""
         self._counters[name] += by
+        if self._node is not None:
+            self._node.count(name, by)
 
     def limit_hit(self, name: str) -> None:
         """A limit of the settings was reached; ``name`` is its key."""
         self._limits[name] += 1
+        if self._node is not None:
+            self._node.limit_hit(name)
 
     def connected(self, peer: str, at: float) -> None:
         """The link to ``peer`` is up and greeted."""
@@ -89,6 +97,8 @@ class Status:
             last=result,
             last_good=result if result.ok else so_far.last_good,
         )
+        if self._node is not None:
+            self._node.finished(kind, result)
 
     def snapshot(self) -> Snapshot:
         """Everything as it is now; later changes do not reach it."""

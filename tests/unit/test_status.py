@@ -59,3 +59,17 @@ def test_a_snapshot_becomes_json() -> None:
     status.finished("Keep alive", Outcome(ok=True, started=1.0, seconds=0.25))
     data = msgspec.json.decode(msgspec.json.encode(status.snapshot()))
     assert data["kinds"]["Keep alive"]["last"]["seconds"] == 0.25
+
+
+def test_what_a_link_records_its_node_records_as_well() -> None:
+    node = Status()
+    one, other = Status(node=node), Status(node=node)
+    one.count("frames", 2)
+    other.count("frames")
+    other.limit_hit("limits.tasks")
+    one.finished("integrity", Outcome(ok=True, started=1, seconds=2))
+    assert node.snapshot().counters == {"frames": 3}
+    assert node.snapshot().limits_hit == {"limits.tasks": 1}
+    assert node.snapshot().kinds["integrity"].succeeded == 1
+    assert other.snapshot().counters == {"frames": 1}
+    assert not other.snapshot().kinds

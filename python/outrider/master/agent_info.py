@@ -62,9 +62,14 @@ class WorkerAgentInfo:
         self._limit_s = settings.intervals.master.timeout_agent_info
         self._busy = False
 
+    @property
+    def free(self) -> bool:
+        """Whether no message is at work."""
+        return not self._busy
+
     def ask(self, _: bytes) -> Reply:
         """``syn_a_w_m_p``: whether the worker may send."""
-        return Reply(b"%a" % (not self._busy))
+        return Reply(b"%a" % self.free)
 
     def begin(self, name: bytes) -> Reply:
         """``syn_a_w_m``: a message lies in the string ``name``."""
@@ -82,7 +87,7 @@ class WorkerAgentInfo:
     async def _receive(self, text: bytes) -> None:
         started = self._ports.monotonic()
         try:
-            command, answer = await self._keep(text, started)
+            command, answer, kept = await self._keep(text, started)
         finally:
             self._busy = False
         # Without a pause before it: a worker that is permitted again has had this answer.
@@ -90,7 +95,7 @@ class WorkerAgentInfo:
         seconds = self._ports.monotonic() - started
         ok = command is AGENT_INFO_RESULT and b'"error_messages":[]' in answer
         self._log().log(INFO if ok else WARNING, "%s", answer[:_SHOWN].decode(errors="replace"))
-        outcome = Outcome(ok=ok, started=self._ports.wall() - seconds, seconds=seconds)
+        outcome = Outcome(ok=ok, started=self._ports.wall() - seconds, seconds=seconds, counts={"chunks": kept})
         self._status.finished("agent_info", outcome)
 
     async def _answer(self, command: Command, text: bytes) -> None:
@@ -99,14 +104,14 @@ class WorkerAgentInfo:
         except OutriderError as error:
             self._log().warning("the worker did not take the answer: %s", error)
 
-    async def _keep(self, text: bytes, started: float) -> tuple[Command, bytes]:
-        """Keep what can be kept; then what to answer."""
+    async def _keep(self, text: bytes, started: float) -> tuple[Command, bytes, int]:
+        """Keep what can be kept; then what to answer, and how many chunks were kept."""
         try:
             message = await self._ports.threads.run(AgentMessage, text)
         except PeerError as error:
-            return AGENT_INFO_ERROR, (_NO_JSON % error).encode()
+            return AGENT_INFO_ERROR, (_NO_JSON % error).encode(), 0
         if message.command != AGENT_INFO_SET:
-            return AGENT_INFO_ERROR, b"the command %a is not allowed here" % message.command[:64]
+            return AGENT_INFO_ERROR, b"the command %a is not allowed here" % message.command[:64], 0
         tally = _Tally()
         try:
             async with asyncio.timeout(self._limit_s):
@@ -118,9 +123,9 @@ class WorkerAgentInfo:
             left = len(message) - tally.done
             tally.errors.append(f"{left} of {len(message)} chunks were not written in time, within {self._limit_s:g} s")
         except StoreError as error:
-            return AGENT_INFO_ERROR, (_NO_STORE % error).encode()
+            return AGENT_INFO_ERROR, (_NO_STORE % error).encode(), tally.kept
         seconds = self._ports.monotonic() - started
-        return AGENT_INFO_RESULT, Result(tally.kept, tally.errors[:_MOST_ERRORS], seconds).encode()
+        return AGENT_INFO_RESULT, Result(tally.kept, tally.errors[:_MOST_ERRORS], seconds).encode(), tally.kept
 
     async def _keep_batch(self, batch: list[SoundAgents], tally: _Tally) -> None:
         """Several chunks at once; where the store refuses some of it, each by itself, so that one costs no other."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from outrider.errors import OutriderError, Refusal
 from outrider.exchange.session import Ground, Serve, Session
 from outrider.logs import Tag, task_logger
 from outrider.master.agent_groups import AgentGroups, WorkerGroups
 from outrider.master.agent_info import WorkerAgentInfo
+from outrider.master.census import Census
 from outrider.master.integrity import WorkerIntegrity
 from outrider.master.roster import Roster
 from outrider.master.source import Source
@@ -18,6 +20,7 @@ from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.bodies import Hello, check_node_name
 from outrider.protocol.commands import Command
+from outrider.relay.control import WorkerState
 from outrider.status import Status
 from outrider.store.agents import AgentStore
 from outrider.store.tree import FileTree
@@ -40,6 +43,7 @@ class MasterHandler:
         *,
         groups: AgentGroups,
         roster: Roster[MasterHandler],
+        census: Census,
         status: Status,
         admit: Callable[[MasterHandler], str | None],
         left: Callable[[MasterHandler], None],
@@ -50,7 +54,8 @@ class MasterHandler:
         self.last_keep_alive = now
         self._greeting = False
         self._ports = ports
-        self._status = status
+        self._status = status = Status(node=status)
+        self._census = census
         self._roster = roster
         self._admit = admit
         self._left = left
@@ -100,6 +105,17 @@ class MasterHandler:
 
     # what the node asks for
 
+    def state(self, agents: Callable[[str], int | None]) -> WorkerState:
+        """How this worker is; ``agents`` counts those of a node."""
+        return WorkerState(
+            self.info,
+            self._status.snapshot(),
+            integrity_free=self._integrity.free,
+            agent_info_free=self._agent_info.free,
+            keep_alive=self._ports.wall() - (self._ports.monotonic() - self.last_keep_alive),
+            agents=agents(self.info.name),
+        )
+
     async def answers(self) -> bool:
         """Whether the peer is there at all: it must echo within moments."""
         if not self.session.channel.is_open:
@@ -131,6 +147,8 @@ class MasterHandler:
             c.FULL_GROUPS_RESULT: self.groups.all_written,
             c.GROUPS_ERROR: self.groups.not_written,
             c.FULL_GROUPS_ERROR: self.groups.all_not_written,
+            c.GET_NODES: partial(self._control, c.GET_NODES),
+            c.GET_HEALTH: partial(self._control, c.GET_HEALTH),
         }
 
     async def _hello(self, payload: bytes) -> Reply:
@@ -168,3 +186,7 @@ class MasterHandler:
     def _keep_alive(self, payload: bytes) -> Reply:
         self.last_keep_alive = self._ports.monotonic()
         return Reply(payload, c.OK_KEEP_ALIVE)
+
+    async def _control(self, command: Command, payload: bytes) -> Reply:
+        """A worker asks on behalf of its local clients."""
+        return Reply(await self._census.answer(command, payload))

@@ -67,6 +67,11 @@ class WorkerIntegrity:
         )
         self._complained = hash(frozenset[tuple[str, str]]())
 
+    @property
+    def free(self) -> bool:
+        """Whether no round runs."""
+        return self._permission.free
+
     def ask(self, _: bytes) -> Reply:
         """``syn_i_w_m_p``: whether the worker may begin a round."""
         return Reply(b"%a" % self._permission.ask(self._source.number, self._ports.monotonic()))
@@ -146,6 +151,7 @@ class WorkerIntegrity:
 
     async def _sync(self, plan: Plan, log: TaskLogger) -> None:
         """Pack what differs and send it while it is packed."""
+        started = self._ports.monotonic()
         log.info("%d files missing, %d differ, %d too many", *plan.counts)
         try:
             packer = await self._tree.pack(plan, self._limit.bytes)
@@ -160,6 +166,10 @@ class WorkerIntegrity:
         for left, reason in packer.packed().left_out:
             log.warning("left out %s: %s", left, reason)
         log.info("sent %d bytes in %.3f s", sent.size, sent.seconds)
+        seconds = self._ports.monotonic() - started
+        counts = dict(zip(("missing", "shared", "extra"), plan.counts, strict=True))
+        outcome = Outcome(ok=True, started=self._ports.wall() - seconds, seconds=seconds, counts=counts)
+        self._status.finished("integrity_sync", outcome)
 
     async def _no_files(self, error: OutriderError) -> None:
         """Tell the worker that its round ends here; it waits for our word."""

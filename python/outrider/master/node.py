@@ -10,12 +10,14 @@ from outrider.errors import SettingsError, StoreError
 from outrider.exchange.session import Ground
 from outrider.logs import Tag, task_logger
 from outrider.master.agent_groups import AgentGroups, WorkerGroups
+from outrider.master.census import Census
 from outrider.master.handler import MasterHandler
 from outrider.master.roster import Roster
 from outrider.master.source import Source
 from outrider.model import NodeInfo, endpoint
 from outrider.ports import Listener, Ports
 from outrider.protocol.seal import KeyRing
+from outrider.relay.control import WorkerState
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
@@ -56,8 +58,9 @@ class Master:
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
-        node = self.settings.node
-        return NodeInfo(name=node.name, type="master", version=node.wire_version, address="")
+        node, link = self.settings.node, self.settings.link
+        address = link.nodes[0] if link.nodes else link.bind_addr
+        return NodeInfo(name=node.name, type="master", version=node.wire_version, address=address)
 
     @property
     def agents(self) -> AgentStore:
@@ -110,6 +113,7 @@ class Master:
         link = self.settings.link
         ring = KeyRing(link.keys, link.token_age_s)
         ground = Ground(self.settings, self._ports, self._home, ring)
+        census = Census(self.get_node(), self.agents, self._states)
 
         def accept() -> Channel:
             handler = MasterHandler(
@@ -119,6 +123,7 @@ class Master:
                 source,
                 groups=groups,
                 roster=self.roster,
+                census=census,
                 status=self.status,
                 admit=self._admit,
                 left=self._left,
@@ -130,6 +135,9 @@ class Master:
         self._log.info("listening on %s", ", ".join(endpoint(host, port) for host, port in self.addresses))
         self.started.set()
         return listener
+
+    def _states(self, agents: Callable[[str], int | None]) -> list[WorkerState]:
+        return [handler.state(agents) for handler in self.roster.members()]
 
     def _workers_groups(self) -> list[WorkerGroups]:
         return [handler.groups for handler in self.roster.members()]

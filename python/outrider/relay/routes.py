@@ -33,5 +33,5 @@ class Routes(Protocol):
         ...
 
     def left(self, client: str) -> None:
-        """This client is gone: what it still waits for is given up."""
+        """A client is gone: what it still waits for is given up."""
         ...

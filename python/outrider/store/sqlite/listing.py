@@ -14,6 +14,9 @@ from outrider.store.sqlite.parts import Limits, bounded
 _KNOWN = """SELECT agent.id, registered, register_ip, coalesce(groups, ''), hash, coalesce(assignment.unsent, 0),
     EXISTS (SELECT 1 FROM unsent WHERE unsent.id = agent.id), info, labels
     FROM agent LEFT JOIN information USING (id) LEFT JOIN assignment USING (id)"""
+_ACTIVE = """SELECT CAST(json_extract(text, '$.node_name') AS BLOB), count(*)
+    FROM (SELECT CAST(info AS TEXT) AS text FROM information)
+    WHERE json_extract(text, '$.connection_status') = 'active' GROUP BY 1"""
 _Row = tuple[int, int, bytes | None, bytes, bytes | None, int, int, bytes | None, bytes | None]
 
 
@@ -50,6 +53,11 @@ def part(db: Connection, after: int, limits: Limits) -> ListingPart:
 def one(db: Connection, number: int) -> KnownAgent | None:
     """One agent, ``None`` if it is not known."""
     return next(iter(_known(db.execute(f"{_KNOWN} WHERE agent.id = ?", (number,)).fetchall())), None)
+
+
+def active_by_node(db: Connection) -> dict[str, int]:
+    """How many agents are active, by the name of the node that they report to."""
+    return {node.decode(): number for node, number in db.execute(_ACTIVE) if node is not None}
 
 
 def _known(rows: Sequence[_Row]) -> list[KnownAgent]:

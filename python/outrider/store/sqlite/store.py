@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -47,6 +47,10 @@ class SqliteStore:
     async def close(self) -> None:
         """Free everything; called once."""
         await self._database.close()
+
+    async def active_by_node(self) -> Mapping[str, int]:
+        """How many agents are active, by the name of the node that they report to."""
+        return await self._database.read(listing.active_by_node)
 
     # the port: agent information
 

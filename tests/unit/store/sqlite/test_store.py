@@ -349,3 +349,16 @@ def test_a_group_with_a_name_that_travels_nowhere_is_not_made(tmp_path: Path) ->
         assert await store.all_groups() == []
 
     with_store(tmp_path, story)
+
+
+def test_active_agents_are_counted_by_their_node(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        assert await store.active_by_node() == {}
+        away = agent(4, connection_status="disconnected", node_name="w1")
+        await store.put([agent(1, connection_status="active", node_name="w1"), away])
+        await store.put([agent(number, connection_status="active", node_name="w2") for number in (2, 3)])
+        await store.put([agent(5, connection_status="active", node_name=None)])
+        await store.set_groups([GroupAssignment(9, ("only", "groups"))])
+        assert await store.active_by_node() == {"w1": 1, "w2": 2}
+
+    with_store(tmp_path, story)
