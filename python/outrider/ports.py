@@ -59,6 +59,15 @@ class Network(Protocol):
         """Connect to the unix socket at ``path``; otherwise as :meth:`dial`."""
         ...
 
+    async def listen_local(
+        self, path: Path, factory: Callable[[], asyncio.BaseProtocol], *, owner: tuple[int, int] | None = None
+    ) -> Listener:
+        """Hand each program that connects to the unix socket at ``path`` (mode 660) to a protocol of its own.
+
+        A socket that a dead node left is replaced; :class:`TransportError` if one is in use, or none can be made.
+        """
+        ...
+
     async def listen(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> Listener:
         """Hand each stream that arrives at ``host``:``port`` (0: any free port) to a protocol of its own."""
         ...

@@ -105,6 +105,10 @@ class Fabric:
         door = self._doors[address, port] = Door(self, address, port, factory)
         return door
 
+    def open_program(self, address: str, path: Path, factory: Callable[[], asyncio.BaseProtocol]) -> LocalDoor:
+        self.serve_local(address, path, factory)
+        return LocalDoor(lambda: self._programs.pop((address, path), None))
+
     def close_door(self, door: Door) -> None:
         self._doors.pop(door.addresses[0], None)
 
@@ -129,6 +133,18 @@ class Door:
 
     def close(self) -> None:
         self._fabric.close_door(self)
+
+
+class LocalDoor:
+    """A listener on a unix socket."""
+
+    addresses: list[tuple[str, int]] = []  # noqa: RUF012
+
+    def __init__(self, leave: Callable[[], object]) -> None:
+        self._leave = leave
+
+    def close(self) -> None:
+        self._leave()
 
 
 class Host:
@@ -157,6 +173,13 @@ class Host:
             raise TransportError("No such file or directory")
         socket = f"{self.address}:{path}"
         return self._connect(Stream(self._fabric, (socket, self._fabric.free_port()), (socket, 0)), factory, program)
+
+    async def listen_local(
+        self, path: Path, factory: Callable[[], asyncio.BaseProtocol], *, owner: tuple[int, int] | None = None
+    ) -> Listener:
+        del owner
+        await asyncio.sleep(0)
+        return self._fabric.open_program(self.address, path, factory)
 
     async def listen(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> Listener:
         del host

@@ -14,10 +14,11 @@ from outrider.master.census import Census
 from outrider.master.handler import MasterHandler
 from outrider.master.roster import Roster
 from outrider.master.source import Source
-from outrider.model import NodeInfo, endpoint
+from outrider.model import Manifest, NodeInfo, endpoint
 from outrider.ports import Listener, Ports
 from outrider.protocol.seal import KeyRing
 from outrider.relay.control import WorkerState
+from outrider.relay.local import LocalServer, Services
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
@@ -99,8 +100,10 @@ class Master:
         source = Source(tree, self.settings, self._ports, self.status)
         await source.look()
         groups = AgentGroups(self.agents, settings=self.settings, ports=self._ports)
-        listener = await self._listen(tree, source, groups)
+        census = Census(self.get_node(), self.agents, self._states)
+        listener = await self._listen(tree, source, groups, census)
         try:
+            self._supervisor.repeat(Tag.LOCAL_SERVER, self._local(source, census).run)
             for name, work in self.add_tasks(source, groups):
                 self._supervisor.repeat(name, work)
             await asyncio.Event().wait()
@@ -109,11 +112,10 @@ class Master:
             await asyncio.gather(*(handler.close("the master is stopping") for handler in list(self._handlers)))
             await self._supervisor.stop()
 
-    async def _listen(self, tree: FileTree, source: Source, groups: AgentGroups) -> Listener:
+    async def _listen(self, tree: FileTree, source: Source, groups: AgentGroups, census: Census) -> Listener:
         link = self.settings.link
         ring = KeyRing(link.keys, link.token_age_s)
         ground = Ground(self.settings, self._ports, self._home, ring)
-        census = Census(self.get_node(), self.agents, self._states)
 
         def accept() -> Channel:
             handler = MasterHandler(
@@ -135,6 +137,21 @@ class Master:
         self._log.info("listening on %s", ", ".join(endpoint(host, port) for host, port in self.addresses))
         self.started.set()
         return listener
+
+    def _local(self, source: Source, census: Census) -> LocalServer:
+        async def manifest() -> Manifest:
+            return source.manifest
+
+        services = Services(
+            node=self.get_node(),
+            settings=self.settings,
+            ports=self._ports,
+            status=self.status,
+            routes=None,
+            control=census.answer,
+            manifest=manifest,
+        )
+        return LocalServer(services)
 
     def _states(self, agents: Callable[[str], int | None]) -> list[WorkerState]:
         return [handler.state(agents) for handler in self.roster.members()]

@@ -47,12 +47,16 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LinkLimits:
-    """What one peer may make us hold, in bytes and counts; 6,990,604 bytes is the largest frame an old peer sends."""
+    """What one peer may make us hold, in bytes and counts; 6,990,604 bytes is the largest frame an old peer sends.
+
+    ``frame_setting`` is the key that ``frame_bytes`` comes from.
+    """
 
     unknown_frame_bytes: int = 64 * 1024
     frame_bytes: int = 16 * 1024 * 1024
     message_bytes: int = 64 * 1024 * 1024
     open_messages: int = 64
+    frame_setting: str = "limits.frame_bytes"
 
 
 @dataclass(slots=True)
@@ -224,7 +228,7 @@ class Connection:
     def known(self) -> None:
         """The peer has said who it is, with the key: it may ask everything, and send large frames."""
         self.state = State.KNOWN
-        self._reader.limit, self._reader.setting = self._limits.frame_bytes, "limits.frame_bytes"
+        self._reader.limit, self._reader.setting = self._limits.frame_bytes, self._limits.frame_setting
 
     def close(self) -> None:
         """Take and send nothing more, hold nothing."""

@@ -20,7 +20,7 @@ from outrider.settings.sources import Given
 SHOWN = 200
 """So many characters of a wrong value are repeated."""
 
-_FROM_THE_HOME = frozenset({"agents.wazuh_db_socket"})
+_FROM_THE_HOME = frozenset({"agents.wazuh_db_socket", "local.socket"})
 """Paths that start at node.home wherever they are given; whoever opens them joins the two."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import NODEFAULT, Meta, Struct, structs
 
 from outrider.settings.key import ClusterKey
-from outrider.settings.sections import Agents, Intervals, Limits, Link, Log, Node, Section, Tree
+from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Section, Tree
 
 SECTIONS: dict[str, type[Section]] = {
     "node": Node,
@@ -17,6 +17,7 @@ SECTIONS: dict[str, type[Section]] = {
     "intervals": Intervals,
     "tree": Tree,
     "agents": Agents,
+    "local": Local,
     "limits": Limits,
     "log": Log,
 }

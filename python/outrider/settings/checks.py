@@ -15,7 +15,7 @@ from pathlib import Path
 
 from outrider.settings.files import faults
 from outrider.settings.key import ClusterKey
-from outrider.settings.sections import Intervals, Limits, Link, Node, Tree
+from outrider.settings.sections import Intervals, Limits, Link, Local, Node, Tree
 
 # Ports up to this one belong to the system (specification 5.13).
 LAST_SYSTEM_PORT = 1024
@@ -68,6 +68,14 @@ def check_tree(tree: Tree) -> Iterator[str]:
         owner_ids(tree.owner)
     except ValueError as error:
         yield f'tree.owner = {tree.owner!r}: {error}; e.g. tree.owner = "wazuh:wazuh" or "998:998"'
+
+
+def check_local(local: Local) -> Iterator[str]:
+    """The owner of the socket."""
+    try:
+        owner_ids(local.owner)
+    except ValueError as error:
+        yield f'local.owner = {local.owner!r}: {error}; e.g. local.owner = "root:wazuh" or "0:998"'
 
 
 def check_limits(limits: Limits) -> Iterator[str]:

@@ -18,7 +18,7 @@ from outrider.settings.catalogue import CATALOGUE, SECTIONS
 from outrider.settings.files import FileRow
 from outrider.settings.key import HIDDEN, ClusterKey
 from outrider.settings.profiles import PROFILES
-from outrider.settings.sections import Agents, Intervals, Limits, Link, Log, Node, Tree
+from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Tree
 from outrider.settings.sources import Given
 
 
@@ -42,6 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     intervals: Intervals
     tree: Tree
     agents: Agents
+    local: Local
     limits: Limits
     log: Log
     origins: dict[str, str]
@@ -94,6 +95,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             *checks.check_link(self.link),
             *checks.check_intervals(self.intervals),
             *checks.check_tree(self.tree),
+            *checks.check_local(self.local),
             *checks.check_limits(self.limits),
         ]
 

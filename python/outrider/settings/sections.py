@@ -195,6 +195,17 @@ class Agents(Section, frozen=True, kw_only=True):
     ] = 2
 
 
+class Local(Section, frozen=True, kw_only=True):
+    """The socket on which programs of this machine ask this node."""
+
+    socket: Annotated[
+        Path, _says("unix socket of this node; a relative path starts at node.home", "/run/outrider.sock")
+    ] = Path("queue/cluster/c-internal.sock")
+    owner: Annotated[
+        str, _says("user:group, names or numbers, of the socket, mode 660; empty: the process's own", "root:wazuh")
+    ] = ""
+
+
 class Limits(Section, frozen=True, kw_only=True):
     """How much a peer may cost this node; every limit that is hit is counted by its name."""
 
@@ -239,6 +250,10 @@ class Limits(Section, frozen=True, kw_only=True):
     request_longest_s: Annotated[
         float, _seconds("longest run of an API request whose caller waits without a limit", example=3600)
     ] = 3600.0
+    local_clients: Annotated[int, _count("programs on the local socket at one time", most=65_536, example=256)] = 256
+    local_frame_bytes: Annotated[
+        int, _bytes("largest frame of a program on the local socket", least=MIB, most=GIB, example=4 * MIB)
+    ] = 4 * MIB
     calls_in_threads: Annotated[
         int, _count("plain API calls that hold a thread at one time, half of them of one name", most=6, example=4)
     ] = 4

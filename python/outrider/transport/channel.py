@@ -44,8 +44,11 @@ class Owner(Protocol):
         """The stream is open."""
         ...
 
-    def process_request(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply]:
-        """Serve the peer's request; :class:`Refusal` and other errors become its ``err`` answer (1.6)."""
+    def process_request(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply] | None:
+        """Serve the peer's request; :class:`Refusal` and other errors become its ``err`` answer (1.6).
+
+        ``None``: this request has no answer (``sendsync`` on the local socket, 2.4).
+        """
         ...
 
     def lost(self, reason: str) -> None:
@@ -221,11 +224,13 @@ class Channel(asyncio.BufferedProtocol):
         self._flush()
 
     def _serve(self, event: Requested, now: Instant) -> None:
-        reply: Reply | Awaitable[Reply]
+        reply: Reply | Awaitable[Reply] | None
         try:
             reply = self._owner.process_request(event.command, event.payload)
         except Exception as error:  # noqa: BLE001  (whatever a request runs into is the peer's answer, never our end)
             reply = self._failed(event.command, error)
+        if reply is None:
+            return
         if isinstance(reply, Reply):
             self.connection.reply(event.counter, reply.name, reply.payload, now)
         else:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from outrider.errors import OutriderError, RefusedByPeer, SettingsError, StoreError, TransportError
+from outrider.errors import OutriderError, Refusal, RefusedByPeer, SettingsError, StoreError, TransportError
 from outrider.exchange.session import Ground
 from outrider.logs import Tag, task_logger
-from outrider.model import NodeInfo, endpoint
+from outrider.model import Manifest, NodeInfo, endpoint
 from outrider.ports import Ports
 from outrider.protocol import faults
+from outrider.protocol.commands import Command
 from outrider.protocol.seal import KeyRing
+from outrider.relay.local import LocalServer, Services
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
@@ -20,7 +22,7 @@ from outrider.store.choice import agents_of
 from outrider.store.home import Home
 from outrider.store.outbox import Outbox, outbox_of
 from outrider.store.tree import FileTree, inhabited
-from outrider.supervise import Backoff, until
+from outrider.supervise import Backoff, Supervisor, until
 from outrider.worker.handler import WorkerHandler
 from outrider.world import real_ports
 
@@ -58,6 +60,7 @@ class Worker:
         self._home = Home(settings.node.home)
         self._stopping = asyncio.Event()
         self._told: int | None = None
+        self._handler: WorkerHandler | None = None  # of the connection that stands
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -103,7 +106,32 @@ class Worker:
         if mended := await tree.recover():
             self._log.warning("an apply that was cut short has been %s", mended)
         ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
-        await self._stay_connected(Ground(self.settings, self._ports, self._home, ring), tree, outbox)
+        supervisor = Supervisor(self._ports, self._log)
+        supervisor.repeat(Tag.LOCAL_SERVER, self._local(tree).run)
+        try:
+            await self._stay_connected(Ground(self.settings, self._ports, self._home, ring), tree, outbox)
+        finally:
+            await supervisor.stop()
+
+    def _local(self, tree: FileTree) -> LocalServer:
+        async def manifest() -> Manifest:
+            return (await tree.scan()).manifest
+
+        services = Services(
+            node=self.get_node(),
+            settings=self.settings,
+            ports=self._ports,
+            status=self.status,
+            routes=None,
+            control=self._ask_master,
+            manifest=manifest,
+        )
+        return LocalServer(services)
+
+    def _ask_master(self, command: Command, payload: bytes) -> Awaitable[bytes]:
+        if self._handler is None:
+            raise Refusal(faults.NO_MASTER)
+        return self._handler.session.request(command, payload)
 
     async def _stay_connected(self, ground: Ground, tree: FileTree, outbox: Outbox) -> None:
         cap = self.settings.intervals.worker.connection_retry
@@ -129,6 +157,7 @@ class Worker:
             reason = str(error)
             self._log.warning("%s", error)
         finally:
+            self._handler = None
             await handler.close(reason)
             self.status.disconnected(handler.session.channel.reason, self._ports.wall())
         return False
@@ -150,6 +179,7 @@ class Worker:
     async def _work(self, handler: WorkerHandler) -> None:
         """Run the tasks until the link is lost."""
         self._told = None
+        self._handler = handler
         self.status.connected(handler.session.channel.address, self._ports.wall())
         for name, work in self.add_tasks(handler):
             handler.supervisor.repeat(name, work)

@@ -1,0 +1,343 @@
+"""The local socket over a real one: each command of 2.4, the rules of C programs, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from tests.support.local_clients import Program, frame, in_thread, like_c, until
+
+from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer
+from outrider.model import Manifest, NodeInfo
+from outrider.protocol.commands import Command
+from outrider.relay.local import LocalServer, Services
+from outrider.relay.routes import Answer
+from outrider.settings import Settings
+from outrider.status import Status
+from outrider.world import real_ports
+
+KEY = "0123456789abcdefghijklmnopqrstuv"
+
+
+class Echoes:
+    """Routes whose answers say what was asked; a request ``wait`` is never answered."""
+
+    def __init__(self) -> None:
+        self.gone: list[str] = []
+        self.cancelled = 0
+
+    async def _answer(self, text: bytes, request: bytes) -> Answer:
+        if request == b"wait":
+            try:
+                await asyncio.sleep(10**6)
+            finally:
+                self.cancelled += 1
+        return Answer(text, ok=request != b"bad")
+
+    def ask(self, client: str, request: bytes) -> Awaitable[Answer]:
+        del client
+        return self._answer(b"asked " + request, request)
+
+    def forward(self, client: str, node: str, request: bytes) -> Awaitable[Answer]:
+        del client
+        if node != "w1":
+            raise Refusal(3022, node)
+        return self._answer(f"{node} ".encode() + request, request)
+
+    def sendsync(self, client: str, request: bytes) -> Awaitable[Answer]:
+        del client
+        if request == b"alone":
+            raise Refusal(3023)
+        return self._answer(b"daemon " + request, request)
+
+    def left(self, client: str) -> None:
+        self.gone.append(client)
+
+
+async def control(command: Command, payload: bytes) -> bytes:
+    if payload == b"refuse":
+        raise RefusedByPeer(1730, "w9")
+    if payload == b"lose":
+        raise ConnectionLostError("the link is closed")
+    return f'"{command} {payload.decode()}"'.encode()
+
+
+class Stage:
+    """A server of one role with its socket."""
+
+    def __init__(self, folder: Path, role: str, **limits: Any) -> None:
+        self.path = folder / "queue/cluster/c-internal.sock"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        given = {"node.home": str(folder), "link.key": KEY, "link.previous_keys": [KEY[::-1]], "log.level": "DEBUG"}
+        settings = Settings.from_mapping({**given, **limits})
+        self.status = Status()
+        self.routes = Echoes()
+        self.server = LocalServer(
+            Services(
+                node=NodeInfo(name="n1", type=role, version="4.9.2", address=""),
+                settings=settings,
+                ports=replace(real_ports(), random=Random(1)),
+                status=self.status,
+                routes=self.routes,
+                control=control,
+                manifest=_manifest,
+            )
+        )
+
+
+async def _manifest() -> Manifest:
+    entries = {path: {"mod_time": 1.0, "cluster_item_key": rule, "hash": letter * 128} for path, rule, letter in _FILES}
+    wire = {
+        path: {
+            "mod_time": entry["mod_time"],
+            "hash": entry["hash"],
+            "merged": False,
+            "cluster_item_key": entry["cluster_item_key"],
+        }
+        for path, entry in entries.items()
+    }
+    return Manifest.from_wire(json.dumps(wire).encode())
+
+
+_FILES = [
+    ("etc/rules/a.xml", "etc/rules/", "a"),
+    ("etc/lists/b", "etc/lists/", "b"),
+    ("etc/shared/c", "etc/shared/", "c"),
+]
+
+
+def serve(folder: Path, role: str, story: Callable[[Stage], Coroutine[Any, Any, None]], **limits: Any) -> None:
+    async def whole() -> None:
+        stage = Stage(folder, role, **limits)
+        serving = asyncio.create_task(stage.server.run())
+        try:
+            async with asyncio.timeout(30):
+                await until(lambda: stage.server._listener is not None)
+                await story(stage)
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+            await asyncio.sleep(0.01)
+        assert not stage.path.exists()
+
+    asyncio.run(whole())
+
+
+@pytest.mark.parametrize("role", ["master", "worker"])
+def test_config_has_the_words_of_the_original_and_no_key(tmp_path: Path, role: str) -> None:
+    async def story(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        heard = await program.ask("get_config")
+        assert heard.field == b"ok ---------"
+        assert {name: heard.json[name] for name in ("node_type", "node_name", "name", "port", "disabled")} == {
+            "node_type": role,
+            "node_name": "n1",
+            "name": "wazuh",
+            "port": 1516,
+            "disabled": False,
+        }
+        assert heard.json["settings"]["log.level"] == "DEBUG"
+        for key in (KEY, KEY[::-1]):
+            assert key.encode() not in heard.payload
+        await program.close()
+
+    serve(tmp_path, role, story)
+
+
+def test_hashes_are_those_of_rules_decoders_and_lists(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        heard = await in_thread(like_c, stage.path, "get_hash", b"")
+        assert heard.json == {"etc/rules/a.xml": "a" * 128, "etc/lists/b": "b" * 128}
+
+    serve(tmp_path, "worker", story)
+
+
+def test_a_master_answers_nodes_and_health_at_once(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        assert (await in_thread(like_c, stage.path, "get_nodes", b"{}")).json == "get_nodes {}"
+        assert (await in_thread(like_c, stage.path, "get_health", b"null")).json == "get_health null"
+        refused = await in_thread(like_c, stage.path, "get_nodes", b"refuse")
+        assert refused.name == "err"
+
+    serve(tmp_path, "master", story)
+
+
+@pytest.mark.parametrize(("payload", "code"), [(b"refuse", 1730), (b"lose", 3023)])
+def test_a_worker_passes_on_what_the_master_says_and_that_it_failed(tmp_path: Path, payload: bytes, code: int) -> None:
+    async def story(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        assert (await program.ask("get_nodes", b"{}")).payload == b"Sent request to master node"
+        told = await program.next()
+        assert (told.name, told.json) == ("control_res", "get_nodes {}")
+        program.answer(told, b"Response received")
+        assert (await program.ask("get_health", payload)).name == "ok"
+        failed = await program.next()
+        assert failed.name == "control_res"
+        assert failed.json["__wazuh_exception__"]["__object__"]["code"] == code
+        await program.close()
+
+    serve(tmp_path, "worker", story)
+
+
+def test_a_request_is_taken_and_its_result_comes_as_a_string(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        assert (await program.ask("dapi", b"x" * 1000)).payload == b"Added request to API requests queue"
+        assert await program.string() == b"asked " + b"x" * 1000
+        assert (await program.ask("dapi", b"bad")).name == "ok"
+        failed = await program.next()
+        assert (failed.name, failed.payload) == ("dapi_err", b"asked bad")
+        await program.close()
+
+    serve(tmp_path, "worker", story)
+
+
+def test_a_master_forwards_to_the_worker_that_is_named_and_a_worker_does_not(tmp_path: Path) -> None:
+    async def master(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        assert (await program.ask("dapi_fwd", b"w1 {}")).payload == b"Request forwarded to worker node"
+        assert await program.string() == b"w1 {}"
+        assert (await program.ask("dapi_fwd", b"w2 {}")).json["__wazuh_exception__"]["__object__"]["code"] == 3022
+        assert (await program.ask("dapi_fwd", b"w1")).name == "err"
+        await program.close()
+
+    async def worker(stage: Stage) -> None:
+        heard = await in_thread(like_c, stage.path, "dapi_fwd", b"w1 {}")
+        assert (heard.name, heard.payload) == ("err", b"unknown command 'b'dapi_fwd''")
+
+    serve(tmp_path, "master", master)
+    serve(tmp_path, "worker", worker)
+
+
+@pytest.mark.parametrize(
+    ("request_text", "field", "text"),
+    [
+        (b"hi", b"ok ---------", b"daemon hi"),
+        (b"bad", b"err --------", b"daemon bad"),
+        (b"alone", b"err --------", b"Error 3023 - This worker is not connected to its master"),
+    ],
+)
+def test_the_first_frame_that_a_program_in_c_gets_is_the_final_answer(
+    tmp_path: Path, request_text: bytes, field: bytes, text: bytes
+) -> None:
+    async def story(stage: Stage) -> None:
+        heard = await in_thread(like_c, stage.path, "sendsync", request_text)
+        assert (heard.field, heard.payload) == (field, text)
+        # It has closed without an answer, and nothing has come of that.
+        assert (await in_thread(like_c, stage.path, "sendsync", b"again")).payload == b"daemon again"
+
+    serve(tmp_path, "worker", story)
+
+
+def test_sendasync_is_acknowledged_and_answered_later(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        assert (await program.ask("sendasync", b"hi")).payload == b"Added request to sendsync requests queue"
+        answer = await program.next()
+        assert (answer.field, answer.payload) == (b"ok ---------", b"daemon hi")
+        program.answer(answer, b"Sendsync response received")
+        await program.close()
+
+    serve(tmp_path, "worker", story)
+
+
+def test_threat_22_a_program_that_leaves_gives_up_what_it_asked(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        await program.ask("dapi", b"wait")
+        program.send("sendsync", b"wait")
+        await program.ask("echo", b"still here")
+        await program.close()
+        await until(lambda: stage.routes.cancelled == 2)
+        assert len(stage.routes.gone) == 1
+
+    serve(tmp_path, "worker", story)
+
+
+def test_greetings_and_signs_of_life_are_answered(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        heard = await program.ask("echo-c", b"keepalive")
+        assert (heard.field, heard.payload) == (b"ok-m  ------", b"keepalive")
+        assert (await program.ask("hello", b"me")).payload == b"Client me added"
+        assert (await program.ask("echo", b"x")).payload == b"x"
+        for foreign in ("new_file", "syn_i_w_m", "nonsense"):
+            assert (await program.ask(foreign)).payload == f"unknown command 'b'{foreign}''".encode()
+        await program.close()
+
+    serve(tmp_path, "master", story)
+
+
+def test_who_sends_no_sign_of_life_is_closed_whatever_else_it_sends(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        quiet, lively = await Program.connect(stage.path), await Program.connect(stage.path)
+        over = asyncio.create_task(quiet.ended())
+        while not over.done():
+            await lively.ask("echo-c")
+            await asyncio.sleep(0.05)
+        assert over.result()
+        await lively.ask("echo")
+        await lively.close()
+        await quiet.close()
+
+    times = {"check_worker_lastkeepalive": 0.1, "max_allowed_time_without_keepalive": 1}
+    serve(tmp_path, "worker", story, **{f"intervals.master.{name}": value for name, value in times.items()})
+
+
+def test_more_programs_than_the_limit_are_turned_away_and_counted(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        two = [await Program.connect(stage.path) for _ in range(2)]
+        for program in two:
+            await program.ask("echo")
+        third = await Program.connect(stage.path)
+        assert await third.ended()
+        assert stage.status.snapshot().limits_hit == {"limits.local_clients": 1}
+        await two[0].close()
+        await until(lambda: len(stage.routes.gone) == 1)
+        fourth = await Program.connect(stage.path)
+        assert (await fourth.ask("echo", b"in")).payload == b"in"
+        for program in (two[1], third, fourth):
+            await program.close()
+
+    serve(tmp_path, "worker", story, **{"limits.local_clients": 2})
+
+
+def test_a_frame_over_the_limit_closes_the_connection_and_is_counted(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        program._writer.write(frame(1, "dapi", b"")[:4] + (2**31).to_bytes(4, "big") + b"dapi -------")
+        assert await program.ended()
+        await until(lambda: stage.status.snapshot().limits_hit == {"limits.local_frame_bytes": 1})
+        await program.close()
+
+    serve(tmp_path, "worker", story)
+
+
+def test_no_two_programs_have_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outrider.relay.local._NAMES", 3)
+
+    async def story(stage: Stage) -> None:
+        programs = [await Program.connect(stage.path) for _ in range(3)]
+        for program in programs:
+            await program.ask("echo")
+        assert sorted(stage.server._clients) == ["0", "1", "2"]
+        for program in programs:
+            await program.close()
+
+    serve(tmp_path, "worker", story)
+
+
+def test_a_socket_that_cannot_be_made_is_no_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = tmp_path / ("long" * 30)
+
+    async def whole() -> None:
+        await Stage(home, "worker").server.run()
+
+    asyncio.run(whole())
+    assert "107 is the most: set a shorter local.socket" in caplog.text
