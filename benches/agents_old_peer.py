@@ -17,7 +17,7 @@ from benches.agents_node import settings
 from benches.agents_rows import make_agents
 from outrider.exchange.session import Ground, Session
 from outrider.protocol import commands as c
-from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES, decode_result, encode_agent, encode_message
+from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES, decode_result, encode_lines, encode_message
 from outrider.protocol.commands import Command
 from outrider.protocol.seal import KeyRing
 from outrider.store.home import Home
@@ -62,7 +62,7 @@ class _OldPeer:
 
 async def main(home: Path, port: int, count: int) -> None:
     """Connect, send, wait for the answer."""
-    chunks = cut(map(encode_agent, make_agents(count)), CHUNK_BYTES).chunks
+    chunks = cut(encode_lines(make_agents(count)), CHUNK_BYTES).chunks
     text = encode_message(AGENT_INFO_SET, {}, chunks)
     peer = _OldPeer(home)
     await asyncio.get_running_loop().create_connection(lambda: peer.session.channel, "127.0.0.1", port)

@@ -12,7 +12,7 @@ RECORDS = st.lists(st.binary(max_size=40).map(lambda data: b'{"x":"%s"}' % data.
 
 @given(RECORDS, st.integers(12, 200))
 def test_chunks_keep_content_order_and_bounds(records: list[bytes], limit: int) -> None:
-    found = cut(records, limit)
+    found = cut(b"".join(one + b"\n" for one in records), limit)
     assert all(len(chunk) <= limit for chunk in found.chunks)
     assert [one for chunk in found.chunks for one in records_of(chunk)] == [
         one for one in records if len(one) + 2 <= limit

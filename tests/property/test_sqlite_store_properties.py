@@ -53,8 +53,15 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.loop = asyncio.new_event_loop()
         self.add = add
-        self.store = open_store(Path(self.folder.name), unknown="add" if add else "wazuh", limits=Limits(rows=rows))
+        self.now = 100
+        self.store = open_store(
+            Path(self.folder.name),
+            unknown="add" if add else "wazuh",
+            limits=Limits(rows=rows),
+            wall=lambda: self.now,
+        )
         self.agents: dict[int, AgentInfo | None] = {}
+        self.registered: dict[int, int] = {}
         self.unsent: set[int] = set()
         self.groups: dict[int, tuple[str, ...]] = {}
         self.unsent_groups: set[int] = set()
@@ -92,12 +99,14 @@ class StoreAgainstModel(RuleBasedStateMachine):
         for number in batch:
             known = self.agents.get(number) or agent(number, connection_status="never_connected")
             self.agents[number] = structs.replace(known, name=name)
+            self.registered.setdefault(number, self.now)
 
     @rule(number=IDS)
     def remove(self, number: int) -> None:
         there_was = number in self.agents
         assert self.run(self.store.remove([number])) == there_was
         self.agents.pop(number, None)
+        self.registered.pop(number, None)
         self.groups.pop(number, None)
         self.unsent.discard(number)
         self.unsent_groups.discard(number)
@@ -151,6 +160,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         for each in batch:
             if self.add:
                 self.agents.setdefault(each.id, None)
+                self.registered.setdefault(each.id, self.now)
             elif each.id not in self.agents:
                 refused = True
                 continue
@@ -182,26 +192,41 @@ class StoreAgainstModel(RuleBasedStateMachine):
         return refused
 
     @rule(
-        condition=st.sampled_from(["all", "sync_status"]),
-        set_synced=st.booleans(),
+        query=st.builds(
+            GroupsQuery,
+            st.sampled_from(["all", "sync_status"]),
+            after=st.integers(0, 6),
+            set_synced=st.booleans(),
+            with_hash=st.just(value=True),
+            registered_before_s=st.one_of(st.none(), st.integers(0, 5)),
+        ),
+        most_parts=st.integers(1, 6),
         batch=st.lists(st.builds(GroupAssignment, IDS, GROUPS), max_size=6),
     )
-    def hand_out_groups(self, condition: Any, set_synced: bool, batch: list[GroupAssignment]) -> None:
+    def hand_out_groups(self, query: GroupsQuery, most_parts: int, batch: list[GroupAssignment]) -> None:
+        """From any agent on, and not always to the end: what was not handed out is still to be sent."""
         self.set_groups(batch, "override", "syncreq")
-        query = GroupsQuery(condition, set_synced=set_synced, with_hash=True)
-        found: dict[int, tuple[str, ...]] = {}
-        while True:
+        seconds = -1 if query.registered_before_s is None else query.registered_before_s
+        asked = self.agents if query.condition == "all" else self.unsent_groups
+        old = [number for number in asked if self.now - self.registered[number] > seconds]
+        expected = sorted(number for number in old if number > query.after)
+        for _ in range(most_parts):
             part = self.run(self.store.groups(query))
-            found |= {each.id: each.groups for each in part.assignments}
+            ids = [each.id for each in part.assignments]
+            assert ids == expected[: len(ids)]
+            assert part.more == (ids != expected)
+            assert part.hash == (None if part.more else self._hash())
+            assert all(each.groups == self.groups.get(each.id, ()) for each in part.assignments)
+            expected = expected[len(ids) :]
+            if query.set_synced:
+                self.unsent_groups -= set(ids)
             if not part.more:
                 break
-            assert part.hash is None
-            query = query._replace(after=part.assignments[-1].id)
-        expected = self.agents if condition == "all" else self.unsent_groups
-        assert found == {number: self.groups.get(number, ()) for number in expected}
-        assert part.hash == self._hash()
-        if set_synced:
-            self.unsent_groups.clear()
+            query = query._replace(after=ids[-1])
+
+    @rule(seconds=st.integers(1, 4))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
 
     @rule()
     def recalculate(self) -> None:
@@ -229,6 +254,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         if told.labels is None and known:
             told = structs.replace(told, labels=known.labels)
         self.agents[told.id] = told
+        self.registered.setdefault(told.id, self.now)
 
     def _hash(self) -> str | None:
         texts = [",".join(names) for _, names in sorted(self.groups.items()) if names]

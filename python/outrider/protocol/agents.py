@@ -20,6 +20,7 @@ AGENT_INFO_SET: Final = "global sync-agent-info-set"
 GROUPS_SET: Final = "global set-agent-groups"
 GROUPS_PAYLOAD: Final[Mapping[str, str]] = {"mode": "override", "sync_status": "synced"}
 
+_encoder = msgspec.json.Encoder()
 _COLUMNS = frozenset(AgentInfo.__struct_encode_fields__)
 _agents = msgspec.json.Decoder(list[AgentInfo])
 _rows = msgspec.json.Decoder(list[dict[str, Any]])
@@ -39,11 +40,18 @@ _groups = msgspec.json.Decoder(list[GroupsText])
 
 def encode_agent(agent: AgentInfo) -> bytes:
     """One agent as a JSON object, without the columns that have no value."""
-    if not agent.other:
-        return msgspec.json.encode(agent)
+    return _encoder.encode(_columns(agent) if agent.other else agent)
+
+
+def encode_lines(agents: Iterable[AgentInfo]) -> bytes:
+    """Agents as JSON objects, each ended by a line feed, of which there are none in the objects."""
+    return _encoder.encode_lines([_columns(agent) if agent.other else agent for agent in agents])
+
+
+def _columns(agent: AgentInfo) -> dict[str, Any]:
     columns = msgspec.to_builtins(agent)
     columns.pop("")
-    return msgspec.json.encode({**agent.other, **columns})
+    return {**agent.other, **columns}
 
 
 def encode_agents(agents: Sequence[AgentInfo]) -> bytes:

@@ -7,7 +7,7 @@ say which chunk it complains of, so what was refused is halved until the bad rec
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -32,22 +32,21 @@ class Cut(NamedTuple):
     too_large: list[bytes]
 
 
-def cut(records: Iterable[bytes], limit: int) -> Cut:
-    """Join JSON objects to arrays of at most ``limit`` bytes, in their order."""
+def cut(lines: bytes, limit: int) -> Cut:
+    """Join JSON objects, each ended by a line feed, to arrays of at most ``limit`` bytes, in their order."""
     result = Cut([], [])
-    held: list[bytes] = []
-    size = 1
-    for record in records:
-        if len(record) + 2 > limit:
-            result.too_large.append(record)
-            continue
-        if size + len(record) + 1 > limit:
-            result.chunks.append(join(held))
-            held, size = [], 1
-        held.append(record)
-        size += len(record) + 1
-    if held:
-        result.chunks.append(join(held))
+    start = 0
+    while start < len(lines):
+        end = lines.rfind(b"\n", start, start + limit - 1)
+        if end >= 0:
+            result.chunks.append(b"[" + lines[start:end].replace(b"\n", b",") + b"]")
+            start = end + 1
+        else:
+            end = lines.index(b"\n", start)
+            result.too_large.append(lines[start:end])
+            lines = lines[:start] + lines[end + 1 :]
+            if result.chunks:  # it may have room left
+                start -= len(result.chunks.pop()) - 1
     return result
 
 

@@ -14,7 +14,7 @@ from outrider.errors import OutriderError
 from outrider.exchange.session import Session
 from outrider.logs import Tag, task_logger
 from outrider.ports import Ports
-from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES, decode_result, encode_agent, encode_message
+from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES, decode_result, encode_lines, encode_message
 from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_PERMISSION
 from outrider.settings import Settings
 from outrider.status import Outcome, Status
@@ -147,8 +147,7 @@ class AgentInfoSync:
     async def _bring_part(self) -> bool:
         """From the store to the outbox; whether there is more. What the store counts as taken is safe by then."""
         part = await self._agents.changed_agents()
-        # An iterator: the records are written in the thread.
-        found = await self._ports.threads.run(cut, map(encode_agent, part.agents), CHUNK_BYTES)
+        found = await self._ports.threads.run(lambda: cut(encode_lines(part.agents), CHUNK_BYTES))
         if found.too_large:
             await self._put_aside(found.too_large, f"it is larger than a chunk of {CHUNK_BYTES} bytes")
         await self._outbox.put(found.chunks)

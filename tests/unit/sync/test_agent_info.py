@@ -8,12 +8,12 @@ from outrider.sync.agent_info import Pace, Step, Verdict, cut, halves, judge, ju
 
 
 def test_chunks_hold_as_many_records_as_fit_and_what_fits_nowhere_is_told_apart() -> None:
-    found = cut([b"11", b"22", b"33", b"4" * 20, b"5"], limit=8)
-    assert found.chunks == [b"[11,22]", b"[33,5]"]
-    assert found.too_large == [b"4" * 20]
-    assert cut([], limit=8) == ([], [])
-    assert cut([b"123456"], limit=8).chunks == [b"[123456]"]
-    assert cut([b"1234567"], limit=8) == ([], [b"1234567"])
+    found = cut(b"11\n22\n33\n44444444444\n5\n6\n", limit=8)
+    assert found.chunks == [b"[11,22]", b"[33,5,6]"]
+    assert found.too_large == [b"44444444444"]
+    assert cut(b"", limit=8) == ([], [])
+    assert cut(b"123456\n", limit=8).chunks == [b"[123456]"]
+    assert cut(b"1234567\n", limit=8) == ([], [b"1234567"])
 
 
 def test_halves_keep_each_record_byte_for_byte() -> None:

@@ -21,38 +21,35 @@ from outrider.store.sqlite.parts import Limits, bounded
 _Row = tuple[int, str, str | None]
 """A row of the table ``information``."""
 
-_LEARN = "INSERT INTO agent (id, registered) VALUES (?, ?) ON CONFLICT DO NOTHING"
+# One statement for a whole batch: SQLite walks a list of ids in a fraction of the time of a statement for each.
+_LEARN = "INSERT INTO agent (id, registered) SELECT value, ? FROM json_each(?) WHERE true ON CONFLICT DO NOTHING"
+_FORGET = "DELETE FROM unsent WHERE id IN (SELECT value FROM json_each(?)) AND change <= ?"
+_ANY_CHANGE = 1 << 62
 _STORE = """INSERT INTO information (id, info, labels) VALUES (?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET info = excluded.info, labels = coalesce(excluded.labels, labels)"""
 _STORE_KNOWN = """INSERT INTO information (id, info, labels) SELECT ?1, ?2, ?3 FROM agent WHERE id = ?1
     ON CONFLICT (id) DO UPDATE SET info = excluded.info, labels = coalesce(excluded.labels, labels)"""
 
 
-class Change(NamedTuple):
-    """An agent's information as it was handed out, and the number of its change."""
-
-    agent: AgentInfo
-    number: int
-
-
 class Changes(NamedTuple):
-    """Some of the agents that are still to be sent, by ascending id."""
+    """Some of the agents that are still to be sent, by ascending id, as they stood after the change ``number``."""
 
-    changes: Sequence[Change]
+    agents: Sequence[AgentInfo]
+    number: int
     more: bool
 
 
 def changed(db: Connection, limits: Limits) -> Changes:
     """The first agents that changed since they were last taken."""
-    cursor = db.execute("SELECT change, info, labels FROM unsent JOIN information USING (id) ORDER BY id")
+    (number,) = db.execute("SELECT number FROM last_change").fetchone()
+    cursor = db.execute("SELECT info, labels FROM unsent JOIN information USING (id) ORDER BY id")
     rows, more = bounded(cursor, limits, _size)
-    agents = decoded((info, labels) for _, info, labels in rows)
-    return Changes([Change(agent, row[0]) for agent, row in zip(agents, rows, strict=True)], more)
+    return Changes(decoded(rows), number, more)
 
 
-def forget(db: Connection, sent: Iterable[tuple[int, int]]) -> None:
-    """These changes, by agent and number, count as sent; newer ones of the same agents do not."""
-    db.executemany("DELETE FROM unsent WHERE id = ? AND change = ?", sent)
+def forget(db: Connection, ids: Iterable[int], number: int = _ANY_CHANGE) -> None:
+    """What changed of these agents up to the change ``number`` counts as sent; newer changes do not."""
+    db.execute(_FORGET, (_listed(ids), number))
 
 
 def change_all(db: Connection) -> None:
@@ -81,7 +78,7 @@ def store(db: Connection, agents: Sequence[AgentInfo], now: int, *, add: bool) -
     else:
         unknown = [row for row in rows if db.execute(_STORE_KNOWN, row).rowcount == 0]
         lost = [number for number, _, labels in unknown if labels not in (None, "[]")]
-    db.executemany("DELETE FROM unsent WHERE id = ?", ((agent.id,) for agent in agents))
+    forget(db, (agent.id for agent in agents))
     strays = (label for agent in agents for label in agent.labels or () if label.id != agent.id)
     return lost + [label.id for label in strays if not _add_label(db, label)]
 
@@ -148,7 +145,7 @@ def _never_connected(agent: RegisteredAgent) -> AgentInfo:
 
 def learn(db: Connection, ids: Iterable[int], now: int) -> None:
     """These agents exist; nothing else is known of them yet."""
-    db.executemany(_LEARN, ((number, now) for number in ids))
+    db.execute(_LEARN, (now, _listed(ids)))
 
 
 def _upsert(db: Connection, rows: Sequence[_Row], now: int) -> None:
@@ -171,11 +168,15 @@ def _row(agent: AgentInfo) -> _Row:
         raise RecordsRefused(f"agent {agent.id} cannot be kept: {error}") from error
 
 
-def _size(row: tuple[int, bytes, bytes | None]) -> int:
-    return len(row[1]) + len(row[2] or b"")
+def _listed(ids: Iterable[int]) -> str:
+    return msgspec.json.encode(list(ids)).decode()
+
+
+def _size(row: tuple[bytes, bytes | None]) -> int:
+    return len(row[0]) + len(row[1] or b"")
 
 
 def decoded(rows: Iterable[tuple[bytes, bytes | None]]) -> list[AgentInfo]:
     """The agents of ``info`` and ``labels`` as the database has them."""
-    texts = (info if labels is None else info[:-1] + b',"labels":' + labels + b"}" for info, labels in rows)
+    texts = [info if labels is None else info[:-1] + b',"labels":' + labels + b"}" for info, labels in rows]
     return decode_agents(b"[" + b",".join(texts) + b"]")

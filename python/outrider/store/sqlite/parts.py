@@ -12,7 +12,7 @@ Row = TypeVar("Row")
 class Limits(NamedTuple):
     """A part ends with the row that reaches either; so there is always one row at least, however large it is."""
 
-    rows: int = 1000
+    rows: int = 4000
     bytes: int = 1 << 20
 
 

@@ -42,7 +42,8 @@ class SqliteStore:
         self._wall = wall
         self._add = unknown == "add"
         self._limits = limits or Limits()
-        self._handed_out: dict[int, agents.Change] = {}
+        self._handed_out: dict[int, AgentInfo] = {}
+        self._handed_out_at = 0  # the number of the last change at that time
 
     async def close(self) -> None:
         """Free everything; called once."""
@@ -59,16 +60,15 @@ class SqliteStore:
 
         The same come again until they are taken.
         """
-        changes, more = await self._database.read(agents.changed, self._limits)
+        found, self._handed_out_at, more = await self._database.read(agents.changed, self._limits)
         # Here and not in the thread: what a cancelled caller never saw must not count as handed out.
-        self._handed_out = {change.agent.id: change for change in changes}
-        return AgentsPart([change.agent for change in changes], more)
+        self._handed_out = {agent.id: agent for agent in found}
+        return AgentsPart(found, more)
 
     async def taken(self, taken: Sequence[AgentInfo]) -> None:
         """These lie safely elsewhere now: they have changed no more, unless they changed again meanwhile."""
-        changes = ((agent, self._handed_out.get(agent.id)) for agent in taken)
-        sent = [(agent.id, change.number) for agent, change in changes if change and change.agent == agent]
-        await self._database.write(agents.forget, sent)
+        ids = [agent.id for agent in taken if self._handed_out.get(agent.id) == agent]
+        await self._database.write(agents.forget, ids, self._handed_out_at)
 
     async def send_all_again(self) -> None:
         """Count every agent as changed."""
