@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from outrider.client import AsyncLocalClient, LocalClient
     from outrider.errors import (
         ConnectionLostError,
         OutriderError,
@@ -39,10 +40,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentInfo",
     "AgentStore",
+    "AsyncLocalClient",
     "ConnectionLostError",
     "Context",
     "GroupAssignment",
     "Handlers",
+    "LocalClient",
     "Master",
     "OutriderError",
     "PeerError",
@@ -63,9 +66,11 @@ __all__ = [
 _HOMES = {
     "AgentInfo": "outrider.model",
     "AgentStore": "outrider.store.agents",
+    "AsyncLocalClient": "outrider.client",
     "Context": "outrider.relay.context",
     "GroupAssignment": "outrider.model",
     "Handlers": "outrider.relay.handlers",
+    "LocalClient": "outrider.client",
     "Master": "outrider.master",
     "Settings": "outrider.settings",
     "Worker": "outrider.worker",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -17,11 +17,12 @@ from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer
 from outrider.model import Manifest, NodeInfo
 from outrider.protocol.commands import Command
 from outrider.relay.local import LocalServer, Services
-from outrider.relay.routes import Answer
+from outrider.relay.routes import Answer, Routes
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.world import real_ports
 
+Control = Callable[[Command, bytes], Awaitable[bytes]]
 KEY = "0123456789abcdefghijklmnopqrstuv"
 
 
@@ -71,11 +72,19 @@ async def control(command: Command, payload: bytes) -> bytes:
 class Stage:
     """A server of one role with its socket."""
 
-    def __init__(self, folder: Path, role: str, **limits: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        role: str,
+        *,
+        routes: Routes | None,
+        control: Control,
+        limits: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = folder / "queue/cluster/c-internal.sock"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         given = {"node.home": str(folder), "link.key": KEY, "link.previous_keys": [KEY[::-1]], "log.level": "DEBUG"}
-        settings = Settings.from_mapping({**given, **limits})
+        settings = Settings.from_mapping({**given, **(limits or {})})
         self.status = Status()
         self.routes = Echoes()
         self.server = LocalServer(
@@ -84,7 +93,7 @@ class Stage:
                 settings=settings,
                 ports=replace(real_ports(), random=Random(1)),
                 status=self.status,
-                routes=self.routes,
+                routes=routes or self.routes,
                 control=control,
                 manifest=_manifest,
             )
@@ -112,9 +121,17 @@ _FILES = [
 ]
 
 
-def serve(folder: Path, role: str, story: Callable[[Stage], Coroutine[Any, Any, None]], **limits: Any) -> None:
+def serve(
+    folder: Path,
+    role: str,
+    story: Callable[[Stage], Coroutine[Any, Any, None]],
+    *,
+    routes: Routes | None = None,
+    control: Control = control,
+    limits: Mapping[str, Any] | None = None,
+) -> None:
     async def whole() -> None:
-        stage = Stage(folder, role, **limits)
+        stage = Stage(folder, role, routes=routes, control=control, limits=limits)
         serving = asyncio.create_task(stage.server.run())
         try:
             async with asyncio.timeout(30):
@@ -287,7 +304,7 @@ def test_who_sends_no_sign_of_life_is_closed_whatever_else_it_sends(tmp_path: Pa
         await quiet.close()
 
     times = {"check_worker_lastkeepalive": 0.1, "max_allowed_time_without_keepalive": 1}
-    serve(tmp_path, "worker", story, **{f"intervals.master.{name}": value for name, value in times.items()})
+    serve(tmp_path, "worker", story, limits={f"intervals.master.{name}": value for name, value in times.items()})
 
 
 def test_more_programs_than_the_limit_are_turned_away_and_counted(tmp_path: Path) -> None:
@@ -305,7 +322,7 @@ def test_more_programs_than_the_limit_are_turned_away_and_counted(tmp_path: Path
         for program in (two[1], third, fourth):
             await program.close()
 
-    serve(tmp_path, "worker", story, **{"limits.local_clients": 2})
+    serve(tmp_path, "worker", story, limits={"limits.local_clients": 2})
 
 
 def test_a_frame_over_the_limit_closes_the_connection_and_is_counted(tmp_path: Path) -> None:
@@ -337,7 +354,7 @@ def test_a_socket_that_cannot_be_made_is_no_end(tmp_path: Path, caplog: pytest.L
     home = tmp_path / ("long" * 30)
 
     async def whole() -> None:
-        await Stage(home, "worker").server.run()
+        await Stage(home, "worker", routes=None, control=control).server.run()
 
     asyncio.run(whole())
     assert "107 is the most: set a shorter local.socket" in caplog.text
