@@ -20,8 +20,6 @@ LATER = "unknown command 'b'{}''"
 # Where our answer differs from the recorded one: the command field, a pattern of the payload, and why.
 DIFFERENT = {
     "new_file bad dir": ("err --------", ".*files go to queue/cluster/probeA/.*", "7.3, row 6: one folder, no other"),
-    "dapi_res unknown": ("err --------", re.escape(LATER.format("dapi_res")), "API requests are a later issue"),
-    "dapi_err no client": ("err --------", re.escape(LATER.format("dapi_err")), "API requests are a later issue"),
     "get_nodes": (
         "ok ---------",
         r'\{"items": \[\{"name": "master01".*?\}, \{"name": "[^"]*", "type": "worker".*?\}\], "totalItems": 2\}',
@@ -132,7 +130,7 @@ def test_threat_20_before_hello_everything_but_echo_and_hello_is_refused(tmp_pat
     answers = asyncio.run(run())
     assert answers.pop("echo") == ("ok", "")
     unserved = {name for name, (_, text) in answers.items() if text == LATER.format(name)}
-    assert unserved == {"foo", "dapi_res", "dapi_err"}
+    assert unserved == {"foo"}
     for name in answers.keys() - unserved:
         kind, text = answers[name]
         assert kind == "err"

@@ -6,13 +6,16 @@ import asyncio
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.recordings.api import meaning, run_daemons
 from tests.recordings.nodes import worker_and_peer
 from tests.recordings.peer import Heard, Peer
 from tests.recordings.stores import STORES, hear, kept
+from tests.recordings.strings import Strings
 from tests.recordings.vectors import (
     CONTAINER_PATH,
     KEY,
@@ -27,21 +30,19 @@ from tests.recordings.vectors import (
 from outrider.model import GroupAssignment
 from outrider.protocol.agents import decode_agents
 from outrider.protocol.commands import TABLE
+from outrider.relay.routes import Answer
 from outrider.store.agents import AgentStore, GroupsQuery
 from outrider.worker import Worker
 
 # What the recorded worker asked and ours does not, or does otherwise, until a later issue.
 NOT_ASKED = {
-    "new_str": "API results are a later issue; the string of agent information is taken as a whole",
+    "new_str": "taken as a whole by who takes strings",
     "str_upd": "as new_str",
     "get_nodes": "the local socket: a later issue",
     "get_health": "the local socket: a later issue",
-    "dapi": "API requests: a later issue",
-    "dapi_res": "API requests: a later issue",
-    "sendsync": "the local socket: a later issue",
+    "dapi": "asked by the test, as a program beside the worker; under an id of our own",
+    "sendsync": "as dapi",
 }
-# What our worker answers with "unknown command" until a later issue.
-NOT_SERVED = {"dapi", "dapi_res", "sendsyn_res"}
 # The hash of the recorded groups, and after how many messages they were changed at the recorded worker.
 RECORDED_HASH, EQUAL_MESSAGES = "7fc880062e6e14be61687184e6f567e5c5649853", 9
 # Answers that are chance: their form is compared.
@@ -56,6 +57,9 @@ class Master:
         self.peer = peer
         self.agents = agents
         self.groups_sent = 0
+        self.strings = Strings(peer)
+        self.recorded: dict[bytes, bytes] = {}
+        self.answers: dict[bytes, asyncio.Future[Answer]] = {}
         self.stands_for: dict[bytes, bytes] = {}
         self.upload = b""
         self.path = b""
@@ -64,6 +68,9 @@ class Master:
     async def walk(self) -> None:
         exchanges = session()
         for at, exchange in enumerate(exchanges):
+            if exchange.name == "str_upd":
+                name, text = exchange.payload.split(b" ", 1)
+                self.recorded[name] = text
             if not exchange.by_worker:
                 await self.ask(exchange)
             elif exchange.name == "syn_a_w_m_p" and (message := _message_of(exchanges[at:])):
@@ -72,6 +79,10 @@ class Master:
                 await self.agent_info(message)
             elif exchange.name == "syn_a_w_m":
                 continue  # heard with its string
+            elif exchange.name in {"dapi", "sendsync"}:
+                await self.program(exchange)
+            elif exchange.name == "dapi_res":
+                await self.result(exchange)
             elif exchange.name not in NOT_ASKED:
                 await self.wait_for(exchange)
 
@@ -85,10 +96,10 @@ class Master:
             for recorded, ours in self.stands_for.items():
                 payload = payload.replace(recorded, ours)
         answer = await self.peer.ask(exchange.name, payload)
-        if exchange.name in NOT_SERVED:
-            assert (answer.name, answer.payload) == ("err", f"unknown command 'b'{exchange.name}''".encode())
-            return
         assert answer.field == (exchange.reply_name + " ").ljust(12, "-").encode()
+        if exchange.name in {"dapi_res", "sendsyn_res"}:
+            asked, string = exchange.payload.split(b" ")
+            assert await self.answers.pop(asked) == Answer(self.recorded[string])
         if exchange.name in CHANCE:
             assert CHANCE[exchange.name].fullmatch(answer.payload.decode())
             self.stands_for[exchange.reply] = answer.payload
@@ -99,16 +110,28 @@ class Master:
 
     async def agent_info(self, recorded: dict[str, Any]) -> None:
         """The string and the command that refers to it: what was recorded, in meaning."""
-        new = await self.peer.asked("new_str")
-        self.peer.answer(new, "ok", b"2146081387")
-        part = await self.peer.asked("str_upd")
-        self.peer.answer(part, "ok", b"String updated")
-        name, text = part.payload.split(b" ", 1)
-        assert (name, len(text)) == (b"2146081387", int(new.payload))
-        assert _meaning(json.loads(text)) == _meaning(recorded)
         sent = await self.peer.asked("syn_a_w_m")
-        assert sent.payload == name
-        self.peer.answer(sent, "ok", name)
+        assert _meaning(json.loads(self.strings.take(sent.payload))) == _meaning(recorded)
+        self.peer.answer(sent, "ok", sent.payload)
+
+    async def program(self, exchange: Exchange) -> None:
+        """A program beside the worker asks what was recorded; the master hears it under an id of the worker's own."""
+        name, request = exchange.payload.split(b" ", 1)
+        routes = self.worker.routes
+        waiting = routes.sendsync("7", request) if exchange.name == "sendsync" else routes.ask("7", request)
+        self.answers[name] = asyncio.ensure_future(waiting)
+        heard = await self.peer.asked(exchange.name)
+        own, asked = heard.payload.split(b" ", 1)
+        assert asked == request
+        self.stands_for[name + b" "] = own + b" "
+        self.peer.answer(heard, exchange.reply_name, exchange.reply)
+
+    async def result(self, exchange: Exchange) -> None:
+        """The worker's own answer to what the recorded master asked."""
+        asked, string = exchange.payload.split(b" ")
+        name, answer = await self.strings.answer(exchange.name, exchange.reply)
+        assert name == asked
+        assert meaning(answer) == meaning(self.recorded[string])
 
     async def change_a_group(self) -> None:
         """Between two messages somebody changed a group at the recorded worker; so does this."""
@@ -169,14 +192,21 @@ def without_time(result: bytes) -> dict[str, Any]:
 
 async def play(home: Path, store: str) -> tuple[dict[str, bytes], str | None, set[str]]:
     async with kept(store, home) as (settings, agents), worker_and_peer(home, **settings) as (worker, peer):
-        await Master(worker, peer, agents).walk()
+        master = Master(worker, peer, agents)
+        try:
+            await master.walk()
+        finally:
+            await master.strings.close()
+        assert not master.answers
         unasked = {name for name, queue in peer.requests.items() if queue.qsize()}
+        shutil.rmtree(home / "var/run")
         return synced_files(home), (await agents.groups(GroupsQuery(with_hash=True))).hash, unasked
 
 
 @pytest.mark.parametrize("store", STORES)
 def test_our_worker_goes_through_the_recorded_session(tmp_path: Path, store: str) -> None:
     (tmp_path / "worker").mkdir()
+    run_daemons(tmp_path / "worker")
     (tmp_path / "final").mkdir()
     ours, groups_hash, unasked = asyncio.run(play(tmp_path / "worker", store))
     assert groups_hash == RECORDED_HASH

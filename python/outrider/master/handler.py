@@ -13,6 +13,7 @@ from outrider.master.agent_groups import AgentGroups, WorkerGroups
 from outrider.master.agent_info import WorkerAgentInfo
 from outrider.master.census import Census
 from outrider.master.integrity import WorkerIntegrity
+from outrider.master.requests import MasterRequests, WorkerRequests
 from outrider.master.roster import Roster
 from outrider.master.source import Source
 from outrider.model import NodeInfo
@@ -42,6 +43,7 @@ class MasterHandler:
         source: Source,
         *,
         groups: AgentGroups,
+        requests: MasterRequests,
         roster: Roster[MasterHandler],
         census: Census,
         status: Status,
@@ -78,7 +80,10 @@ class MasterHandler:
         self.groups = WorkerGroups(
             self.session, groups, settings=settings, ports=ports, status=status, supervisor=self.supervisor
         )
-        self.session.also_serve(self._serves())
+        self.requests = WorkerRequests(
+            self.session, requests, settings=settings, ports=ports, status=status, supervisor=self.supervisor
+        )
+        self.session.also_serve({**self._serves(), **self.requests.serves()})
 
     # what the channel calls
 
@@ -101,6 +106,7 @@ class MasterHandler:
         else:
             self._log.debug("a connection from %s ended before hello: %s", self.session.channel.address, reason)
             self._status.count("connections_without_hello")
+        self.requests.lost(reason)
         self._left(self)
 
     # what the node asks for

@@ -12,6 +12,7 @@ from outrider.logs import Tag, task_logger
 from outrider.master.agent_groups import AgentGroups, WorkerGroups
 from outrider.master.census import Census
 from outrider.master.handler import MasterHandler
+from outrider.master.requests import MasterRequests, WorkerRequests
 from outrider.master.roster import Roster
 from outrider.master.source import Source
 from outrider.model import Manifest, NodeInfo, endpoint
@@ -19,6 +20,7 @@ from outrider.ports import Listener, Ports
 from outrider.protocol.seal import KeyRing
 from outrider.relay.control import WorkerState
 from outrider.relay.local import LocalServer, Services
+from outrider.relay.routes import Routes
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
@@ -51,6 +53,7 @@ class Master:
         self._ports = ports or real_ports()
         self._own_agents = agents
         self._agents: AgentStore | None = None
+        self._requests: MasterRequests | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
         self._supervisor = Supervisor(self._ports, self._log)
@@ -69,6 +72,13 @@ class Master:
         if self._agents is None:
             raise StoreError("this node does not run, so that its store of agents is closed")
         return self._agents
+
+    @property
+    def routes(self) -> Routes:
+        """Where requests of programs beside this node go, while it runs."""
+        if self._requests is None:
+            raise StoreError("this node does not run, so that it takes no requests")
+        return self._requests
 
     def add_tasks(self, source: Source, groups: AgentGroups) -> list[Task]:
         """What runs while the node does: name and work."""
@@ -101,9 +111,10 @@ class Master:
         await source.look()
         groups = AgentGroups(self.agents, settings=self.settings, ports=self._ports)
         census = Census(self.get_node(), self.agents, self._states)
-        listener = await self._listen(tree, source, groups, census)
+        requests = self._requests = self._make_requests()
+        listener = await self._listen(tree, source, groups, census, requests)
         try:
-            self._supervisor.repeat(Tag.LOCAL_SERVER, self._local(source, census).run)
+            self._supervisor.repeat(Tag.LOCAL_SERVER, self._local(source, census, requests).run)
             for name, work in self.add_tasks(source, groups):
                 self._supervisor.repeat(name, work)
             await asyncio.Event().wait()
@@ -111,8 +122,27 @@ class Master:
             listener.close()
             await asyncio.gather(*(handler.close("the master is stopping") for handler in list(self._handlers)))
             await self._supervisor.stop()
+            self._requests = None
+            await requests.close()
 
-    async def _listen(self, tree: FileTree, source: Source, groups: AgentGroups, census: Census) -> Listener:
+    def _make_requests(self) -> MasterRequests:
+        def worker(name: str) -> WorkerRequests | None:
+            handler = self.roster.get(name)
+            return handler.requests if handler is not None else None
+
+        return MasterRequests(
+            self.get_node(),
+            settings=self.settings,
+            ports=self._ports,
+            status=self.status,
+            agents=self.agents,
+            nodes=lambda: [self.get_node(), *(handler.info for handler in self.roster.members())],
+            worker=worker,
+        )
+
+    async def _listen(
+        self, tree: FileTree, source: Source, groups: AgentGroups, census: Census, requests: MasterRequests
+    ) -> Listener:
         link = self.settings.link
         ring = KeyRing(link.keys, link.token_age_s)
         ground = Ground(self.settings, self._ports, self._home, ring)
@@ -124,6 +154,7 @@ class Master:
                 self.agents,
                 source,
                 groups=groups,
+                requests=requests,
                 roster=self.roster,
                 census=census,
                 status=self.status,
@@ -138,7 +169,7 @@ class Master:
         self.started.set()
         return listener
 
-    def _local(self, source: Source, census: Census) -> LocalServer:
+    def _local(self, source: Source, census: Census, requests: MasterRequests) -> LocalServer:
         async def manifest() -> Manifest:
             return source.manifest
 
@@ -147,7 +178,7 @@ class Master:
             settings=self.settings,
             ports=self._ports,
             status=self.status,
-            routes=None,
+            routes=requests,
             control=census.answer,
             manifest=manifest,
         )

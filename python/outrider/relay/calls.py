@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
+from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer, RequestTimeoutError
 from outrider.logs import Tag, task_logger
 from outrider.protocol import faults
 from outrider.protocol.api import Request, decode_request
@@ -55,6 +55,8 @@ def failure_of(error: Exception) -> Failure:
             return Failure(name="WazuhTooManyRequests", code=error.code, extra_message=error.detail)
         case Refusal():
             return Failure(code=error.code, extra_message=error.detail)
+        case RefusedByPeer():
+            return Failure.of_cluster(error.code, error.detail)
         case RequestTimeoutError():
             return Failure.of_cluster(faults.API_TIMEOUT, str(error))
         case ConnectionLostError():

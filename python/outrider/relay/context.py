@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec import structs
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the table's own face, for the call that lists it
     from outrider.relay.handlers import Handler
 
 
+@runtime_checkable
 class AgentLister(Protocol):
     """A store whose agents can be read; the store of a file of ours is one."""
 

@@ -22,6 +22,7 @@ from outrider.settings.sections import (
     Log,
     MasterIntervals,
     Node,
+    Sendsync,
     Tree,
     WorkerIntervals,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Log",
     "MasterIntervals",
     "Node",
+    "Sendsync",
     "Settings",
     "Tree",
     "WorkerIntervals",

@@ -20,7 +20,16 @@ from outrider.settings.sources import Given
 SHOWN = 200
 """So many characters of a wrong value are repeated."""
 
-_FROM_THE_HOME = frozenset({"agents.wazuh_db_socket", "local.socket"})
+_FROM_THE_HOME = frozenset(
+    {
+        "agents.wazuh_db_socket",
+        "local.socket",
+        "sendsync.authd",
+        "sendsync.remoted",
+        "sendsync.task_manager",
+        "sendsync.wazuh_db",
+    }
+)
 """Paths that start at node.home wherever they are given; whoever opens them joins the two."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import NODEFAULT, Meta, Struct, structs
 
 from outrider.settings.key import ClusterKey
-from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Section, Tree
+from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Section, Sendsync, Tree
 
 SECTIONS: dict[str, type[Section]] = {
     "node": Node,
@@ -18,6 +18,7 @@ SECTIONS: dict[str, type[Section]] = {
     "tree": Tree,
     "agents": Agents,
     "local": Local,
+    "sendsync": Sendsync,
     "limits": Limits,
     "log": Log,
 }

@@ -17,5 +17,10 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
         "intervals.worker.max_failed_keepalive_attempts": 2,
         "intervals.worker.agent_groups_mismatch_limit": 5,
         "tree.follow_links": True,
+        # The daemons that its sendsync reaches (5.10).
+        "sendsync.authd": "queue/sockets/auth",
+        "sendsync.task_manager": "queue/tasks/task",
+        "sendsync.remoted": "queue/sockets/remote",
+        "sendsync.wazuh_db": "queue/db/wdb",
     },
 }

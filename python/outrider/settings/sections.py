@@ -54,7 +54,7 @@ class Node(Section, frozen=True, kw_only=True):
     wire_version: Annotated[str, _says("version that a worker names in hello, equal on both ends", "4.9.2")] = "4.9.2"
     profile: Annotated[
         Literal["default", "wazuh-4.9"],
-        _says("set of defaults; wazuh-4.9 has the original's intervals and follows links", "wazuh-4.9"),
+        _says("set of defaults; wazuh-4.9 has the original's intervals, links and daemons", "wazuh-4.9"),
     ] = "default"
 
 
@@ -257,6 +257,37 @@ class Limits(Section, frozen=True, kw_only=True):
     calls_in_threads: Annotated[
         int, _count("plain API calls that hold a thread at one time, half of them of one name", most=6, example=4)
     ] = 4
+
+
+class Sendsync(Section, frozen=True, kw_only=True):
+    """Daemons beside a master that programs on its workers may ask; none unless its socket is named."""
+
+    authd: Annotated[
+        Path | None, _says("socket of authd; a relative path starts at node.home", "queue/sockets/auth")
+    ] = None
+    task_manager: Annotated[
+        Path | None, _says("socket of task-manager; a relative path starts at node.home", "queue/tasks/task")
+    ] = None
+    remoted: Annotated[
+        Path | None, _says("socket of remoted; a relative path starts at node.home", "queue/sockets/remote")
+    ] = None
+    wazuh_db: Annotated[
+        Path | None, _says("socket of wazuh-db; a relative path starts at node.home", "queue/db/wdb")
+    ] = None
+    wazuh_db_commands: Annotated[
+        tuple[str, ...],
+        _says("commands, by their first words, that may go to wazuh-db; all others are refused", ["global sql select"]),
+    ] = ("global select-groups",)
+
+    def socket(self, daemon: str) -> Path | None:
+        """The socket of a daemon by its name on the wire; ``None`` if nobody may ask it."""
+        sockets = {
+            "authd": self.authd,
+            "task-manager": self.task_manager,
+            "remoted": self.remoted,
+            "wazuh-db": self.wazuh_db,
+        }
+        return sockets.get(daemon)
 
 
 class Log(Section, frozen=True, kw_only=True):

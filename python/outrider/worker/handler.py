@@ -21,12 +21,22 @@ from outrider.worker.agent_groups import AgentGroups
 from outrider.worker.agent_info import AgentInfoSync
 from outrider.worker.integrity import Integrity, ReceiveIntegrityTask, Verdict
 from outrider.worker.registered import RegisteredAgents
+from outrider.worker.requests import MasterLink, WorkerRequests
 
 
 class WorkerHandler:
     """One connection to the master, from hello to its end."""
 
-    def __init__(self, ground: Ground, tree: FileTree, agents: AgentStore, outbox: Outbox, status: Status) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        tree: FileTree,
+        agents: AgentStore,
+        outbox: Outbox,
+        *,
+        requests: WorkerRequests,
+        status: Status,
+    ) -> None:
         self._settings = ground.settings
         self._ports = ground.ports
         self._status = status
@@ -48,7 +58,15 @@ class WorkerHandler:
             supervisor=self.supervisor,
         )
         self.registered = RegisteredAgents(agents, self._settings, ground.ports)
-        self.session.also_serve(self._serves())
+        self._link = MasterLink(
+            self.session,
+            requests,
+            settings=self._settings,
+            ports=ground.ports,
+            status=status,
+            supervisor=self.supervisor,
+        )
+        self.session.also_serve({**self._serves(), **self._link.serves()})
 
     # what the channel calls
 
@@ -64,6 +82,7 @@ class WorkerHandler:
         """The stream is gone."""
         if limit := self.session.channel.limit:
             self._status.limit_hit(limit)
+        self._link.lost(reason)
         self._log.info("disconnected: %s", reason)
 
     # what the node asks for
@@ -75,6 +94,7 @@ class WorkerHandler:
         await self.session.open_transfers(node.name)
         self.session.worker = node.name
         await self.session.request(c.HELLO, hello.encode())
+        self._link.joined()
         self._log.info("the master at %s added this node", self.session.channel.address)
 
     async def keep_alive(self) -> None:

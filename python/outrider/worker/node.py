@@ -15,6 +15,7 @@ from outrider.protocol import faults
 from outrider.protocol.commands import Command
 from outrider.protocol.seal import KeyRing
 from outrider.relay.local import LocalServer, Services
+from outrider.relay.routes import Routes
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
@@ -24,6 +25,7 @@ from outrider.store.outbox import Outbox, outbox_of
 from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Backoff, Supervisor, until
 from outrider.worker.handler import WorkerHandler
+from outrider.worker.requests import WorkerRequests
 from outrider.world import real_ports
 
 _STABLE_S = 60
@@ -56,6 +58,7 @@ class Worker:
         self._ports = ports or real_ports()
         self._own_agents = agents
         self._agents: AgentStore | None = None
+        self._requests: WorkerRequests | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
         self._stopping = asyncio.Event()
@@ -73,6 +76,13 @@ class Worker:
         if self._agents is None:
             raise StoreError("this node does not run, so that its store of agents is closed")
         return self._agents
+
+    @property
+    def routes(self) -> Routes:
+        """Where requests of programs beside this node go, while it runs."""
+        if self._requests is None:
+            raise StoreError("this node does not run, so that it takes no requests")
+        return self._requests
 
     def add_tasks(self, handler: WorkerHandler) -> list[Task]:
         """What runs while a connection stands: name and work."""
@@ -106,14 +116,20 @@ class Worker:
         if mended := await tree.recover():
             self._log.warning("an apply that was cut short has been %s", mended)
         ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
+        requests = self._requests = WorkerRequests(
+            self.get_node(), settings=self.settings, ports=self._ports, status=self.status, agents=self.agents
+        )
         supervisor = Supervisor(self._ports, self._log)
-        supervisor.repeat(Tag.LOCAL_SERVER, self._local(tree).run)
+        supervisor.repeat(Tag.LOCAL_SERVER, self._local(tree, requests).run)
         try:
-            await self._stay_connected(Ground(self.settings, self._ports, self._home, ring), tree, outbox)
+            ground = Ground(self.settings, self._ports, self._home, ring)
+            await self._stay_connected(ground, tree, outbox, requests)
         finally:
             await supervisor.stop()
+            self._requests = None
+            await requests.close()
 
-    def _local(self, tree: FileTree) -> LocalServer:
+    def _local(self, tree: FileTree, requests: WorkerRequests) -> LocalServer:
         async def manifest() -> Manifest:
             return (await tree.scan()).manifest
 
@@ -122,7 +138,7 @@ class Worker:
             settings=self.settings,
             ports=self._ports,
             status=self.status,
-            routes=None,
+            routes=requests,
             control=self._ask_master,
             manifest=manifest,
         )
@@ -133,12 +149,12 @@ class Worker:
             raise Refusal(faults.NO_MASTER)
         return self._handler.session.request(command, payload)
 
-    async def _stay_connected(self, ground: Ground, tree: FileTree, outbox: Outbox) -> None:
+    async def _stay_connected(self, ground: Ground, tree: FileTree, outbox: Outbox, requests: WorkerRequests) -> None:
         cap = self.settings.intervals.worker.connection_retry
         backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)
         while True:
             started = self._ports.monotonic()
-            handler = WorkerHandler(ground, tree, self.agents, outbox, self.status)
+            handler = WorkerHandler(ground, tree, self.agents, outbox, requests=requests, status=self.status)
             permanent = await self._connection(handler)
             if self._ports.monotonic() - started >= _STABLE_S:
                 backoff.reset()

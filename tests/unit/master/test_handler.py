@@ -124,7 +124,9 @@ def test_agent_information_gets_its_answer_and_then_an_error_that_says_why(tmp_p
     with_master(tmp_path, story)
 
 
-@pytest.mark.parametrize("command", [c.IN_STEP, c.INTEGRITY_SYNC, c.DAPI, c.SENDSYNC, c.GET_CONFIG, c.EXTRA_VALID])
+@pytest.mark.parametrize(
+    "command", [c.IN_STEP, c.INTEGRITY_SYNC, c.SENDSYNC_RESULT, c.DAPI_FORWARD, c.GET_CONFIG, c.EXTRA_VALID]
+)
 def test_commands_that_no_master_serves_are_unknown(tmp_path: Path, command: Command) -> None:
     async def story(side: Side, _: Master) -> None:
         assert await code(side, command) == (3000, f"unknown command '{command.name!r}'")

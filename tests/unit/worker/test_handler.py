@@ -87,7 +87,7 @@ def test_rubbish_is_refused_and_the_link_goes_on(tmp_path: Path, command: Comman
     with_worker(tmp_path, story)
 
 
-@pytest.mark.parametrize("command", [c.HELLO, c.INTEGRITY_CHECK, c.DAPI, c.GET_CONFIG])
+@pytest.mark.parametrize("command", [c.HELLO, c.INTEGRITY_CHECK, c.SENDSYNC, c.GET_CONFIG])
 def test_commands_that_no_worker_serves_are_unknown(tmp_path: Path, command: Command) -> None:
     async def story(master: Side) -> None:
         with pytest.raises(RefusedByPeer) as caught:

@@ -1,0 +1,124 @@
+"""Where the requests of one node come in: each is read, waits for its turn, runs, and has an answer in every case.
+
+Work of this node and waiting for another node have queues of their own. Otherwise a node whose callers all wait for
+an answer that it must itself contribute to would have no place left to run that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
+
+from outrider.errors import OutriderError, Refusal
+from outrider.logs import Tag, task_logger
+from outrider.model import NodeInfo
+from outrider.ports import Ports
+from outrider.protocol.api import Request
+from outrider.protocol.faults import Failure
+from outrider.protocol.results import encode_result
+from outrider.relay.builtin import builtin
+from outrider.relay.calls import Calls, failure_of, read_request, seconds_for
+from outrider.relay.context import AgentLister, Context, without_secrets
+from outrider.relay.packages import load_packages
+from outrider.relay.queue import RequestQueue, TooManyRequests
+from outrider.relay.routes import Answer
+from outrider.settings import Settings
+from outrider.status import Status
+from outrider.store.agents import AgentStore
+
+OF_LOCAL: Final = "local client "
+"""Callers that are programs of this machine begin so: no node can have such a name."""
+
+Work = Callable[[Request, str, float], Awaitable[Answer]]
+"""Answers a request of a caller within so many seconds."""
+
+
+class Desk:
+    """See the module. ``nodes`` gives who is in the cluster as this node sees it, itself first."""
+
+    def __init__(
+        self,
+        node: NodeInfo,
+        *,
+        settings: Settings,
+        ports: Ports,
+        status: Status,
+        agents: AgentStore,
+        nodes: Callable[[], Sequence[NodeInfo]],
+    ) -> None:
+        table = builtin()
+        self._log = task_logger(Tag.API, node.name)
+        for found in load_packages(table):
+            if found.refused:
+                self._log.error("the calls of %s (%s) are left out: %s", found.name, found.target, found.refused)
+        self.settings = settings
+        self.agents = agents if isinstance(agents, AgentLister) else None
+        self._calls = Calls(
+            table,
+            Context(
+                node=node,
+                settings=without_secrets(settings),
+                status=status,
+                ports=ports,
+                nodes=nodes,
+                agents=self.agents,
+                calls=table,
+            ),
+        )
+        self._here: RequestQueue[Answer] = RequestQueue(settings, status)
+        self._elsewhere: RequestQueue[Answer] = RequestQueue(settings, status)
+
+    async def here(self, caller: str, payload: bytes) -> Answer:
+        """The answer of this node to a request, whatever its type."""
+        try:
+            request = read_request(payload, self.settings)
+        except Refusal as refusal:
+            return refused(refusal)
+        return await self.run(caller, request, len(payload), self.call)
+
+    async def run(self, caller: str, request: Request, size: int, work: Work, *, elsewhere: bool = False) -> Answer:
+        """Have ``work`` answer ``request`` when its turn has come; ``elsewhere`` if that is another node's work."""
+        seconds = seconds_for(request, self.settings)
+        queue = self._elsewhere if elsewhere else self._here
+        try:
+            return await queue.run(caller, partial(work, request, caller, seconds), seconds=seconds, size=size)
+        except OutriderError as error:
+            return failed(error)
+        except Exception as error:  # noqa: BLE001  (our own mistake: its caller has an answer all the same)
+            self._log.exception("the request %s of %s failed", request.call, caller)
+            return failed(error)
+
+    async def call(self, request: Request, caller: str, _: float) -> Answer:
+        """The answer of this node, now."""
+        try:
+            return Answer(await self._calls.answer(request, caller))
+        except Refusal as refusal:
+            return refused(refusal)
+
+    def left(self, caller: str) -> None:
+        """The caller is gone: none of its requests is worth an answer."""
+        self._here.drop(caller)
+        self._elsewhere.drop(caller)
+
+    async def close(self) -> None:
+        """Give up everything."""
+        await self._elsewhere.close()
+        await self._here.close()
+
+
+def refused(refusal: Refusal) -> Answer:
+    """A request that cannot be run has no result, only a text; one that is over a quota has a result."""
+    if isinstance(refusal, TooManyRequests):
+        return failed(refusal)
+    return Answer((refusal.detail or str(refusal)).encode(), ok=False)
+
+
+def failed(error: Exception) -> Answer:
+    """A failure as a result."""
+    return failure(failure_of(error))
+
+
+def failure(of: Failure) -> Answer:
+    """A failure as a result."""
+    return Answer(encode_result(of))

@@ -1,0 +1,130 @@
+"""Messages of a worker's programs to a daemon beside the master, and its answers (specification 5.10).
+
+Which daemons may be asked is the settings' to say, and by itself none; wazuh-db takes commands that are listed there
+and no others. Each exchange has a connection of its own: four bytes of length, little endian, then the text, both
+ways. It is bounded in size and time, and a daemon that hangs holds up nobody but those who ask it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from outrider.errors import OutriderError, Refusal, RequestTimeoutError, StoreError, TransportError
+from outrider.logs import Tag, task_logger
+from outrider.ports import Ports
+from outrider.protocol import faults
+from outrider.protocol.faults import Failure
+from outrider.protocol.results import parse
+from outrider.relay.calls import failure_of
+from outrider.relay.queue import RequestQueue
+from outrider.relay.routes import Answer
+from outrider.settings import Settings
+from outrider.status import Status
+from outrider.store.wazuh_db.connection import Connection
+from outrider.store.wazuh_db.frames import LARGEST, pack_request
+
+_CONNECTIONS: Final = 4
+"""At one time to one daemon: wazuh-db, for one, has eight for everybody."""
+_WAZUH_DB: Final = "wazuh-db"
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True):
+    """For which daemon, and what."""
+
+    daemon_name: str
+    message: str | dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """What the daemon reads."""
+        return self.message if isinstance(self.message, str) else json.dumps(self.message)
+
+
+class Sendsync:
+    """See the module."""
+
+    def __init__(self, settings: Settings, ports: Ports, status: Status) -> None:
+        self._settings = settings
+        self._network = ports.network
+        self._seconds = settings.intervals.communication.timeout_dapi_request
+        self._queue: RequestQueue[Answer] = RequestQueue(settings, status)
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _CONNECTIONS))
+        self._log = task_logger(Tag.API, settings.node.name)
+
+    async def answer(self, caller: str, payload: bytes) -> Answer:
+        """What the daemon said, or the text of an ``err``."""
+        try:
+            message = _read(payload)
+            self._check(message, caller)
+            work = partial(self._exchange, message)
+            return await self._queue.run(caller, work, seconds=self._seconds, size=len(payload))
+        except RequestTimeoutError:
+            return told(_no_exchange(message.daemon_name))
+        except OutriderError as error:
+            return told(failure_of(error))
+
+    def left(self, caller: str) -> None:
+        """The caller is gone: what it still waits for is given up."""
+        self._queue.drop(caller)
+
+    async def close(self) -> None:
+        """Give up everything."""
+        await self._queue.close()
+
+    def _check(self, message: Message, caller: str) -> None:
+        name = message.daemon_name
+        if self._settings.sendsync.socket(name) is None:
+            self._log.warning("%s asks the daemon %.64s, for which [sendsync] names no socket", caller, name)
+            raise Refusal(faults.SOCKET_ERROR, repr(name[:64]))
+        if len(message.text.encode()) > LARGEST:
+            raise Refusal(faults.INTERNAL, f"the message is larger than the {LARGEST:,} bytes that a daemon reads")
+        if name == _WAZUH_DB and not _is_listed(message.text, self._settings.sendsync.wazuh_db_commands):
+            self._log.warning("%s sends wazuh-db a command that sendsync.wazuh_db_commands does not list", caller)
+            raise Refusal(faults.DENIED, "this command is not among sendsync.wazuh_db_commands of the master")
+
+    async def _exchange(self, message: Message) -> Answer:
+        name = message.daemon_name
+        socket = self._settings.node.home / (self._settings.sendsync.socket(name) or "")
+        async with self._turns[name]:
+            try:
+                connection = await self._network.dial_local(socket, Connection)
+                assert isinstance(connection, Connection)  # noqa: S101  (what the factory makes)
+                try:
+                    return Answer(await connection.ask(pack_request(message.text.encode())))
+                finally:
+                    connection.close()
+            except (TransportError, StoreError) as error:
+                self._log.warning("no answer of the daemon %s at %s: %s", name, socket, error)
+                return told(_no_exchange(name))
+
+
+def _read(payload: bytes) -> Message:
+    """The message in a payload; :class:`Refusal` if it is none (threat 19)."""
+    try:
+        message = msgspec.convert(parse(payload), Message)
+        message.text.encode()
+    except (ValueError, RecursionError) as error:
+        raise Refusal(faults.INTERNAL, str(error)) from error
+    return message
+
+
+def _is_listed(command: str, listed: Sequence[str]) -> bool:
+    """Whether a command is one of those, or begins with one and a space; a second line would be another command."""
+    return command.isprintable() and any(command == one or command.startswith(f"{one} ") for one in listed)
+
+
+def _no_exchange(daemon: str) -> Failure:
+    return Failure(code=faults.SOCKET_ERROR, extra_message=repr(daemon))
+
+
+def told(failure: Failure) -> Answer:
+    """A failure as the text of an ``err``: its printed form, which is what C programs read."""
+    return Answer(str(failure).encode(), ok=False)

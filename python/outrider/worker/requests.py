@@ -1,0 +1,151 @@
+"""Requests at a worker: those of its master are answered here, those of programs beside it go to the master."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from functools import partial
+from typing import Final
+
+from outrider.errors import ConnectionLostError, OutriderError, Refusal
+from outrider.exchange.session import Serve, Session
+from outrider.model import NodeInfo
+from outrider.ports import Ports
+from outrider.protocol import commands as c
+from outrider.protocol import faults
+from outrider.protocol.api import Request
+from outrider.protocol.commands import Command
+from outrider.protocol.faults import Failure
+from outrider.relay.calls import failure_of, read_request
+from outrider.relay.desk import OF_LOCAL, Desk, failure, refused
+from outrider.relay.forward import API, SENDSYNC, Awaited, Owed
+from outrider.relay.queue import RequestQueue
+from outrider.relay.routes import Answer
+from outrider.relay.sendsync import told
+from outrider.relay.targets import runs_here
+from outrider.settings import Settings
+from outrider.status import Status
+from outrider.store.agents import AgentStore
+from outrider.supervise import Supervisor
+
+MASTER: Final = "master"
+"""The caller of what the master asks; no node has this name."""
+
+
+class MasterLink:
+    """The requests between this worker and its master, over one connection."""
+
+    def __init__(
+        self,
+        session: Session,
+        requests: WorkerRequests,
+        *,
+        settings: Settings,
+        ports: Ports,
+        status: Status,
+        supervisor: Supervisor,
+    ) -> None:
+        self._requests = requests
+        self.api = Awaited(session, API, ports=ports, status=status)
+        self.sendsync = Awaited(session, SENDSYNC, ports=ports, status=status)
+        self._owed = Owed(session, API, requests.answer, settings=settings, status=status, supervisor=supervisor)
+
+    def serves(self) -> dict[Command, Serve]:
+        """The commands of the master that belong here."""
+        return {
+            c.DAPI: partial(self._owed.begin, MASTER),
+            c.DAPI_RESULT: self.api.result,
+            c.DAPI_ERR: self.api.error,
+            c.SENDSYNC_RESULT: self.sendsync.result,
+            c.SENDSYNC_ERROR: self.sendsync.error,
+        }
+
+    def joined(self) -> None:
+        """The master has let us in: requests may go over this connection."""
+        self._requests.link = self
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone: what waits for the master fails, what the master asked is given up."""
+        if self._requests.link is self:
+            self._requests.link = None
+        self.api.lost(reason)
+        self.sendsync.lost(reason)
+        self._requests.left_master()
+
+
+class WorkerRequests:
+    """All requests at this worker; the :class:`~outrider.relay.routes.Routes` of programs beside it.
+
+    It outlives connections; ``link`` is the one that stands, if one does.
+    """
+
+    def __init__(self, node: NodeInfo, *, settings: Settings, ports: Ports, status: Status, agents: AgentStore) -> None:
+        self.link: MasterLink | None = None
+        self._settings = settings
+        self._seconds = settings.intervals.communication.timeout_dapi_request
+        self._desk = Desk(node, settings=settings, ports=ports, status=status, agents=agents, nodes=lambda: [node])
+        self._daemons: RequestQueue[Answer] = RequestQueue(settings, status)
+
+    async def answer(self, caller: str, payload: bytes) -> Answer:
+        """The answer of this node to a request of the master, whatever its type: it has been forwarded already."""
+        return await self._desk.here(caller, payload)
+
+    def left_master(self) -> None:
+        """The master is gone: what it still waits for is given up."""
+        self._desk.left(MASTER)
+
+    async def close(self) -> None:
+        """Give up everything."""
+        await self._desk.close()
+        await self._daemons.close()
+
+    # Routes: programs beside this worker
+
+    def ask(self, client: str, request: bytes) -> Awaitable[Answer]:
+        """``dapi``: the master answers, or this node where the request says so; 3023 without a master."""
+        try:
+            read = read_request(request, self._settings)
+        except Refusal as refusal:
+            return _now(refused(refusal))
+        if runs_here(read, at_master=False):
+            return self._desk.run(OF_LOCAL + client, read, len(request), self._desk.call)
+        link = self._connected()
+
+        async def work(_: Request, __: str, seconds: float) -> Answer:
+            try:
+                return await link.api.ask(request, seconds)
+            except ConnectionLostError as error:
+                return failure(Failure.of_cluster(faults.NO_MASTER, str(error)))
+
+        return self._desk.run(OF_LOCAL + client, read, len(request), work, elsewhere=True)
+
+    def forward(self, client: str, node: str, request: bytes) -> Awaitable[Answer]:
+        """``dapi_fwd`` belongs to masters (2.4)."""
+        del client, request
+        raise Refusal(faults.UNKNOWN_NODE, f"{node}: only a master forwards; ask it there")
+
+    def sendsync(self, client: str, request: bytes) -> Awaitable[Answer]:
+        """``sendsync``: a daemon beside the master answers; 3023 without a master."""
+        return self._sendsync(self._connected(), OF_LOCAL + client, request)
+
+    def left(self, client: str) -> None:
+        """The client is gone: what it still waits for is given up."""
+        self._desk.left(OF_LOCAL + client)
+        self._daemons.drop(OF_LOCAL + client)
+
+    async def _sendsync(self, link: MasterLink, caller: str, request: bytes) -> Answer:
+        work = partial(link.sendsync.ask, request, self._seconds)
+        try:
+            return await self._daemons.run(caller, work, seconds=self._seconds, size=len(request))
+        except ConnectionLostError as error:
+            return told(Failure.of_cluster(faults.NO_MASTER, str(error)))
+        except OutriderError as error:
+            return told(failure_of(error))
+
+    def _connected(self) -> MasterLink:
+        if self.link is None:
+            raise Refusal(faults.NO_MASTER)
+        return self.link
+
+
+async def _now(answer: Answer) -> Answer:
+    return answer
