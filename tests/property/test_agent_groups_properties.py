@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
+from tests.support.messages import chunks_of
 
 from outrider.model import GroupAssignment
-from outrider.protocol.agents import GROUPS_SET, decode_message
+from outrider.protocol.agents import GROUPS_SET
 from outrider.protocol.groups_message import GroupsHash, GroupsWriter, read_groups
 from outrider.sync.agent_groups import Agreement, Mismatches
 
@@ -25,8 +26,8 @@ def test_chunks_keep_content_and_order_and_their_bound(
     writer = GroupsWriter(most)
     for part in parts:
         writer.add(part)
-    chunks = decode_message(writer.finish(digest), GROUPS_SET).chunks
-    read = [read_groups(chunk) for chunk in chunks]
+    chunks = chunks_of(writer.finish(digest), GROUPS_SET)
+    read = [read_groups(chunk.encode()) for chunk in chunks]
     assert [one for chunk in read for one in chunk.assignments] == [one for part in parts for one in part]
     assert [chunk.hash for chunk in read] == [UNSET] * (len(chunks) - 1) + [digest]
     for chunk, content in zip(chunks, read, strict=True):

@@ -9,12 +9,13 @@ from pathlib import Path
 from tests.support.channels import Serve, Side
 from tests.support.cluster import MASTER, Cluster, simulate
 from tests.support.memory_agents import MemoryAgents
+from tests.support.messages import chunks_of
 from tests.support.peers import PlayedMaster
 
 from outrider.errors import RecordsRefused, StoreBusyError
 from outrider.model import AgentInfo
 from outrider.protocol import commands as c
-from outrider.protocol.agents import AGENT_INFO_SET, Result, decode_agents, decode_message, decode_result
+from outrider.protocol.agents import AGENT_INFO_SET, Result, decode_agents, decode_result
 from outrider.store.outbox import look
 from outrider.transport.channel import Reply
 
@@ -190,7 +191,7 @@ def first_sent(cluster: Cluster) -> int:
     """Chunks of the first message."""
     parts = [said.payload.split(b" ", 1) for said in cluster.trace.of("str_upd")]
     text = b"".join(data for name, data in parts if name == parts[0][0])
-    return len(decode_message(text, AGENT_INFO_SET).chunks)
+    return len(chunks_of(text, AGENT_INFO_SET))
 
 
 class OldMaster(PlayedMaster):
@@ -222,7 +223,7 @@ class OldMaster(PlayedMaster):
         return Reply(b"String updated")
 
     def _keep(self, name: bytes) -> Reply:
-        chunks = decode_message(self.strings[name], AGENT_INFO_SET).chunks
+        chunks = chunks_of(self.strings[name], AGENT_INFO_SET)
         kept = 0
         for chunk in chunks[: self.most]:
             agents = decode_agents(chunk.encode())

@@ -112,14 +112,6 @@ def decode_groups(chunk: bytes) -> GroupsText:
     return elements[0]
 
 
-class Message(Struct, frozen=True, gc=False):
-    """What a string of 5.7 or 5.8 holds; new keys of a later version are ignored (7.4)."""
-
-    set_data_command: str
-    payload: dict[str, Any]
-    chunks: list[str]
-
-
 class Result(Struct, frozen=True):
     """The answer to a message: chunks that were kept, why others were not, and the seconds that it took."""
 
@@ -132,7 +124,6 @@ class Result(Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
-_messages = msgspec.json.Decoder(Message)
 _results = msgspec.json.Decoder(Result)
 
 
@@ -141,14 +132,6 @@ def encode_message(command: str, payload: Mapping[str, Any], chunks: Iterable[by
     head = msgspec.json.encode({"set_data_command": command, "payload": payload})
     texts = b",".join(msgspec.json.encode(chunk.decode()) for chunk in chunks)
     return head[:-1] + b',"chunks":[' + texts + b"]}"
-
-
-def decode_message(text: bytes, command: str) -> Message:
-    """Read a message that must carry ``command``; no other is ever run (7.3, row 8)."""
-    message = _messages.decode(text)
-    if message.set_data_command != command:
-        raise ValueError(f"the command {message.set_data_command[:64]!r} is not allowed here, only {command!r}")
-    return message
 
 
 def decode_result(payload: bytes) -> Result:

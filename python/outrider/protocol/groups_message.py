@@ -71,16 +71,16 @@ _loose = msgspec.json.Decoder(list[_LooseText])
 _assignment = msgspec.json.Decoder(GroupAssignment)
 
 
-def read_groups(chunk: str) -> GroupsRead:
+def read_groups(chunk: bytes) -> GroupsRead:
     """Read a chunk; :class:`ValueError` if it is no chunk at all."""
     try:
-        text = decode_groups(chunk.encode())
+        text = decode_groups(chunk)
     except msgspec.ValidationError:
         return _read_one_by_one(chunk)
     return GroupsRead(text.data, text.hash, [])
 
 
-def _read_one_by_one(chunk: str) -> GroupsRead:
+def _read_one_by_one(chunk: bytes) -> GroupsRead:
     elements = _loose.decode(chunk)
     if not elements:
         raise msgspec.ValidationError("a chunk of groups has no element")

@@ -107,7 +107,8 @@ class _Receive:
         now = self._groups.ports.monotonic
         started = now()
         try:
-            message = read_message(self._groups.session.strings.take(self.name), self.name)
+            text = self._groups.session.strings.take(self.name)
+            message = await self._groups.ports.threads.run(read_message, text, self.name)
             written = await write_message(message, self._groups.agents, self._groups.limit_s, now)
         except UnwrittenError as error:
             self._log.error("not written: %s", error)

@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-import msgspec
 from msgspec import UNSET
 
-from outrider.errors import OutriderError, StoreBusyError, StoreError
-from outrider.protocol.agents import GROUPS_SET, Message, Result, decode_message
+from outrider._native import AgentMessage
+from outrider.errors import OutriderError, PeerError, StoreBusyError, StoreError
+from outrider.protocol.agents import GROUPS_SET, Result
 from outrider.protocol.groups_message import GroupsHash, GroupsRead, read_groups
 from outrider.store.agents import AgentStore
 
@@ -37,31 +37,32 @@ class Written(NamedTuple):
     ids: frozenset[int] | None
 
 
-def read_message(text: bytes | None, name: bytes) -> Message:
-    """The message of the string ``name``; ``text`` is ``None`` if there is no such string."""
+def read_message(text: bytes | None, name: bytes) -> AgentMessage:
+    """The message of the string ``name``; ``text`` is ``None`` if there is no such string. For a thread."""
     if text is None:
         raise UnwrittenError((b"error while trying to access string under task_id %a." % name).decode())
     try:
-        return decode_message(text, GROUPS_SET)
-    except (msgspec.DecodeError, RecursionError) as error:
-        if isinstance(error, msgspec.ValidationError):
-            raise _unprocessed(error) from error
-        raise UnwrittenError(f"error while trying to load JSON: {_words(text) or error}") from error
-    except ValueError as error:
-        raise _unprocessed(error) from error
+        message = AgentMessage(text)
+    except PeerError as error:
+        words = _words(text) if len(text) <= _WORDS_BYTES else str(error)
+        raise UnwrittenError(f"error while trying to load JSON: {words}") if words else _unprocessed(error) from error
+    if message.command != GROUPS_SET:
+        allowed = f"the command {message.command[:64]!r} is not allowed here, only {GROUPS_SET!r}"  # 7.3, row 8
+        raise _unprocessed(ValueError(allowed))
+    return message
 
 
-async def write_message(message: Message, agents: AgentStore, limit_s: float, now: Callable[[], float]) -> Written:
+async def write_message(message: AgentMessage, agents: AgentStore, limit_s: float, now: Callable[[], float]) -> Written:
     """Write what can be within the limit; :class:`UnwrittenError` if the store cannot be reached."""
     started = now()
     writing = _Writing(agents)
     try:
         async with asyncio.timeout(limit_s):
-            for chunk in message.chunks:
-                await writing.chunk(chunk)
+            for number in range(len(message)):
+                await writing.chunk(message.chunk(number))
     except TimeoutError:
-        left = len(message.chunks) - writing.seen + 1
-        writing.fault(f"{left} of {len(message.chunks)} chunks were not written within {limit_s:g} s")
+        left = len(message) - writing.seen + 1
+        writing.fault(f"{left} of {len(message)} chunks were not written within {limit_s:g} s")
     except StoreBusyError as error:
         raise _unprocessed(error) from error
     return Written(writing.result(now() - started), _hash(message), writing.named())
@@ -77,7 +78,7 @@ class _Writing:
         self._ids: set[int] = set()
         self._whole = True
 
-    async def chunk(self, chunk: str) -> None:
+    async def chunk(self, chunk: bytes) -> None:
         """A chunk without assignments counts as written, as it does with the original."""
         self.seen += 1
         read = _read(chunk)
@@ -109,16 +110,16 @@ class _Writing:
         return frozenset(self._ids) if self._whole else None
 
 
-def _read(chunk: str) -> GroupsRead:
+def _read(chunk: bytes) -> GroupsRead:
     try:
         return read_groups(chunk)
     except (ValueError, RecursionError) as error:
         return GroupsRead([], UNSET, [f"a chunk that is none: {error}"])
 
 
-def _hash(message: Message) -> GroupsHash:
+def _hash(message: AgentMessage) -> GroupsHash:
     """It stands in the last chunk; if it does not, nothing is compared."""
-    return _read(message.chunks[-1]).hash if message.chunks else UNSET
+    return _read(message.chunk(len(message) - 1)).hash if len(message) else UNSET
 
 
 def _unprocessed(error: Exception) -> UnwrittenError:
@@ -128,7 +129,7 @@ def _unprocessed(error: Exception) -> UnwrittenError:
 def _words(text: bytes) -> str | None:
     """What the original says of a text that is no JSON."""
     try:
-        json.loads(text if len(text) <= _WORDS_BYTES else b"null")
+        json.loads(text)
     except (ValueError, RecursionError) as error:
         return str(error)
     return None

@@ -7,6 +7,7 @@ import json
 import pytest
 from msgspec import UNSET
 
+from outrider._native import AgentMessage
 from outrider.model import AgentInfo, GroupAssignment, Label
 from outrider.protocol.agents import (
     AGENT_INFO_SET,
@@ -15,7 +16,6 @@ from outrider.protocol.agents import (
     Result,
     decode_agents,
     decode_groups,
-    decode_message,
     decode_result,
     encode_agents,
     encode_groups,
@@ -89,17 +89,11 @@ def test_what_is_no_assignment_is_refused(chunk: bytes) -> None:
 def test_a_message_reads_as_it_was_written() -> None:
     chunks = [encode_groups([GroupAssignment(1, ("default",))]), '["\u00e9\\""]'.encode()]
     text = encode_message(GROUPS_SET, GROUPS_PAYLOAD, chunks)
-    message = decode_message(text, GROUPS_SET)
-    assert message.payload == GROUPS_PAYLOAD
-    assert [chunk.encode() for chunk in message.chunks] == chunks
-    assert json.loads(text)["chunks"] == message.chunks
-    assert decode_message(encode_message(AGENT_INFO_SET, {}, []), AGENT_INFO_SET).chunks == []
-
-
-def test_a_message_with_another_command_is_refused() -> None:
-    text = encode_message("global sql delete from agent", {}, [])
-    with pytest.raises(ValueError, match=r"global sql delete from agent.* is not allowed"):
-        decode_message(text, AGENT_INFO_SET)
+    message = AgentMessage(text)
+    assert message.command == GROUPS_SET
+    assert [message.chunk(number) for number in range(len(message))] == chunks
+    assert json.loads(text)["payload"] == GROUPS_PAYLOAD
+    assert len(AgentMessage(encode_message(AGENT_INFO_SET, {}, []))) == 0
 
 
 def test_the_answer_reads_as_it_was_written() -> None:

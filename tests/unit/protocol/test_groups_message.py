@@ -6,9 +6,10 @@ import json
 
 import pytest
 from msgspec import UNSET
+from tests.support.messages import chunks_of
 
 from outrider.model import GroupAssignment
-from outrider.protocol.agents import CHUNK_BYTES, GROUPS_SET, decode_message
+from outrider.protocol.agents import CHUNK_BYTES, GROUPS_SET
 from outrider.protocol.groups_message import GroupsWriter, read_groups
 
 RECORDED = """{"set_data_command": "global set-agent-groups",
@@ -33,10 +34,10 @@ def test_50_000_assignments_come_in_chunks_that_a_wazuh_db_takes() -> None:
     every = [GroupAssignment(number, ("default", f"group{number % 50}")) for number in range(1, 50_001)]
     for start in range(0, len(every), 777):
         writer.add(every[start : start + 777])
-    chunks = decode_message(writer.finish("0" * 40), GROUPS_SET).chunks
+    chunks = chunks_of(writer.finish("0" * 40), GROUPS_SET)
     assert max(map(len, chunks)) <= CHUNK_BYTES
     assert len(chunks) < 40
-    read = [read_groups(chunk) for chunk in chunks]
+    read = [read_groups(chunk.encode()) for chunk in chunks]
     assert [one for chunk in read for one in chunk.assignments] == every
     assert [chunk.hash for chunk in read] == [UNSET] * (len(read) - 1) + ["0" * 40]
     assert writer.assignments == 50_000
@@ -44,7 +45,7 @@ def test_50_000_assignments_come_in_chunks_that_a_wazuh_db_takes() -> None:
 
 def test_a_bad_assignment_costs_itself_and_nothing_else() -> None:
     rows = [{"id": 1, "groups": ["a"]}, {"id": 0, "groups": []}, {"id": "x"}, 7, {"id": 2, "groups": [None]}]
-    read = read_groups(json.dumps([{"data": [*rows, {"id": 3, "groups": []}], "hash": "h"}]))
+    read = read_groups(json.dumps([{"data": [*rows, {"id": 3, "groups": []}], "hash": "h"}]).encode())
     assert read.assignments == [GroupAssignment(1, ("a",)), GroupAssignment(3, ())]
     assert read.hash == "h"
     assert len(read.faults) == 4
@@ -54,4 +55,4 @@ def test_a_bad_assignment_costs_itself_and_nothing_else() -> None:
 @pytest.mark.parametrize("chunk", NO_CHUNKS)
 def test_what_is_no_chunk_is_refused(chunk: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        read_groups(chunk)
+        read_groups(chunk.encode())

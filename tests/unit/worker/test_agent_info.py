@@ -11,12 +11,13 @@ import pytest
 from tests.support.channels import Serve, say
 from tests.support.cluster import Cluster, simulate
 from tests.support.memory_agents import MemoryAgents
+from tests.support.messages import chunks_of
 from tests.support.peers import PlayedMaster
 
 from outrider.errors import RefusedByPeer, StoreBusyError
 from outrider.model import AgentInfo
 from outrider.protocol import commands as c
-from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES, decode_message
+from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES
 from outrider.protocol.commands import Command
 from outrider.store.outbox import look
 from outrider.worker import Worker
@@ -40,7 +41,7 @@ class Master(PlayedMaster):
         await cluster.until(lambda: len(self.asked("syn_a_w_m")) >= number, within_s=within_s, step_s=0.01)
         assert len(self.asked("syn_a_w_m")) == number
         text = b"".join(part.split(b" ", 1)[1] for part in self.asked("str_upd"))
-        return [decode_message(one, AGENT_INFO_SET).chunks for one in _texts(text)][-1]
+        return [chunks_of(one, AGENT_INFO_SET) for one in _texts(text)][-1]
 
     async def result(self, text: bytes) -> bytes:
         return await self.side.channel.request(c.AGENT_INFO_RESULT, text, 20)
