@@ -33,6 +33,8 @@ from outrider.store.wazuh_db.frames import LARGEST, pack_request
 
 _CONNECTIONS: Final = 4
 """At one time to one daemon: wazuh-db, for one, has eight for everybody."""
+_OF_DAEMONS: Final = 0.95
+"""Of the time for an answer, what a daemon has; the rest is for the way back."""
 _WAZUH_DB: Final = "wazuh-db"
 
 
@@ -54,7 +56,7 @@ class Sendsync:
     def __init__(self, settings: Settings, ports: Ports, status: Status) -> None:
         self._settings = settings
         self._network = ports.network
-        self._seconds = settings.intervals.communication.timeout_dapi_request
+        self._seconds = _OF_DAEMONS * settings.intervals.communication.timeout_dapi_request
         self._queue: RequestQueue[Answer] = RequestQueue(settings, status)
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _CONNECTIONS))
         self._log = task_logger(Tag.API, settings.node.name)
@@ -95,7 +97,7 @@ class Sendsync:
         socket = self._settings.node.home / (self._settings.sendsync.socket(name) or "")
         async with self._turns[name]:
             try:
-                connection = await self._network.dial_local(socket, Connection)
+                connection = await self._network.dial_local(socket, partial(Connection, name))
                 assert isinstance(connection, Connection)  # noqa: S101  (what the factory makes)
                 try:
                     return Answer(await connection.ask(pack_request(message.text.encode())))

@@ -13,9 +13,10 @@ from outrider.store.wazuh_db.frames import AnswerReader
 
 
 class Connection(asyncio.Protocol):
-    """See the module."""
+    """See the module. ``daemon`` is who listens, for texts: others than wazuh-db speak this as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, daemon: str = "wazuh-db") -> None:
+        self._daemon = daemon
         self._reader = AnswerReader()
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[bytes] | None = None
@@ -28,7 +29,7 @@ class Connection(asyncio.Protocol):
     async def ask(self, message: bytes) -> bytes:
         """Send a packed request and wait for its answer, however long that takes."""
         if self._transport is None or not self.usable:
-            raise StoreBusyError("the connection to wazuh-db is closed")
+            raise StoreBusyError(f"the connection to {self._daemon} is closed")
         self._answer = asyncio.get_running_loop().create_future()
         try:
             self._transport.write(message)
@@ -64,7 +65,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
         reason = f": {exc}" if exc else ""
-        self._fail(StoreBusyError(f"wazuh-db closed the connection before it had answered{reason}"))
+        self._fail(StoreBusyError(f"{self._daemon} closed the connection before it had answered{reason}"))
 
     def _fail(self, error: StoreError) -> None:
         self.close()
