@@ -121,6 +121,13 @@ def test_a_wrong_line_ends_an_import_and_is_named(tmp_path: Path) -> None:
     assert [line.split()[0] for line in told(run(tmp_path, "agents", "list")).splitlines()] == ["001", "002"]
 
 
+def test_a_group_that_no_agent_may_have_ends_an_import_and_costs_nobody_anything_else(tmp_path: Path) -> None:
+    lines = ['{"id":1,"name":"one"}', '{"id":2,"name":"two","groups":["no way","a"]}', '{"id":3,"groups":["b"]}']
+    assert "agent 2: group 'no way'" in complaint(run(tmp_path, "agents", "import", "-", text="\n".join(lines)))
+    kept = [line.split() for line in told(run(tmp_path, "agents", "list")).splitlines()]
+    assert [(line[0], line[-1]) for line in kept] == [("001", "-"), ("002", "a"), ("003", "b")]
+
+
 @pytest.mark.parametrize("line", ["{", "[]", '{"id":0,"name":"x"}', '{"name":"x"}', '{"id":1}', '{"id":1,"name":7}'])
 def test_what_is_no_agent_is_not_imported(tmp_path: Path, line: str) -> None:
     assert "line 1: " in complaint(run(tmp_path, "agents", "import", "-", text=line))

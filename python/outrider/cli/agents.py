@@ -127,6 +127,7 @@ def import_agents(*, file: IO[bytes], as_json: bool, **place: Any) -> None:
     """Add or replace agents from FILE (- for standard input): a JSON object a line, its columns and its groups.
 
     A line that is wrong ends the import; the lines before it stand, and importing them again changes nothing.
+    A group that no agent may have ends it, too: the agent is kept without it, and so are some lines behind it.
     """
     imported = with_store(lambda store: import_lines(store, file), make=True, **place)
     _tell({"imported": imported}, f"Imported {_count(imported)}.", as_json=as_json)
