@@ -215,7 +215,7 @@ class LocalClient:
     """Asks the node at ``socket`` from a program without an event loop; its errors are the asynchronous one's."""
 
     def __init__(self, socket: Path | str, *, timeout_s: float = ANSWER_S) -> None:
-        self._socket = socket
+        self.socket = Path(socket)
         self._timeout_s = timeout_s
 
     @classmethod
@@ -253,7 +253,7 @@ class LocalClient:
 
     def _run(self, question: Callable[[AsyncLocalClient], Coroutine[Any, Any, T]]) -> T:
         async def ask() -> T:
-            async with AsyncLocalClient(self._socket, timeout_s=self._timeout_s) as client:
+            async with AsyncLocalClient(self.socket, timeout_s=self._timeout_s) as client:
                 return await question(client)
 
         return asyncio.run(ask())

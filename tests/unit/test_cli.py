@@ -41,7 +41,21 @@ def cluster_file(tmp_path: Path) -> Path:
 
 def test_help_names_every_command() -> None:
     output = run("--help").stdout
-    for command in ("worker", "master", "demo", "scan", "diff", "agents", "groups", "keygen", "config"):
+    for command in (
+        "worker",
+        "master",
+        "nodes",
+        "health",
+        "status",
+        "call",
+        "demo",
+        "scan",
+        "diff",
+        "agents",
+        "groups",
+        "keygen",
+        "config",
+    ):
         assert re.search(rf"^  {command} ", output, re.MULTILINE)
 
 

@@ -1,7 +1,8 @@
 """The command line: arguments -> settings -> one piece of work, and its outcome as text, JSON and exit code.
 
 Exit codes: 0 it worked (``diff``: the trees are equal), 1 it failed (``diff``: they differ),
-2 the command or the settings are wrong. Errors are lines on standard error, never tracebacks.
+2 the command or the settings are wrong, 3 no node runs that could be asked. Errors are lines on standard error,
+never tracebacks.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import click
 
 from outrider.cli.agents import agents
+from outrider.cli.cluster import call, health, nodes
 from outrider.cli.config import config, keygen
 from outrider.cli.demo import demo
 from outrider.cli.groups import groups
 from outrider.cli.nodes import master, worker
 from outrider.cli.options import PlainErrors
+from outrider.cli.status import status
 from outrider.cli.tree import diff, scan
 
 
@@ -23,5 +26,5 @@ def main() -> None:
     """Keep every worker of a cluster in step with its master."""
 
 
-for command in (worker, master, demo, scan, diff, agents, groups, keygen, config):
+for command in (worker, master, nodes, health, status, call, demo, scan, diff, agents, groups, keygen, config):
     main.add_command(command)

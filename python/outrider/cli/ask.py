@@ -1,0 +1,80 @@
+"""What the commands share that ask a running node: finding its socket, the hint where there is none, tables."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from outrider.cli.options import Failure, home_option, load_settings, settings_options
+from outrider.client import ANSWER_S, LocalClient
+from outrider.errors import ConnectionLostError, RequestTimeoutError, TransportError
+from outrider.printable import printable
+
+_WIDTH = 200
+"""Columns where no terminal says how many there are: a program that reads lines wants none folded."""
+
+
+class NoNode(Failure):
+    """No node runs; told apart from one that refuses by its exit code."""
+
+    exit_code = 3
+
+
+def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that find the node, and ``--json``; ``ask`` puts a question to its client."""
+
+    @settings_options
+    @home_option
+    @click.option("--json", "as_json", is_flag=True, help="For programs.")
+    @functools.wraps(command)
+    def wrapped(*, config: Path | None, home: str | None, pairs: tuple[str, ...], **rest: Any) -> Any:
+        settings = load_settings(config, home, pairs)
+
+        def ask(question: Callable[[LocalClient], Any], timeout_s: float = ANSWER_S) -> Any:
+            try:
+                return question(LocalClient.of(settings, timeout_s=timeout_s))
+            except (RequestTimeoutError, ConnectionLostError):
+                raise
+            except TransportError as error:
+                raise NoNode(f"{error}, or name its home with --home DIR") from error
+
+        return command(ask=ask, **rest)
+
+    return wrapped
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; elsewhere the same in plain text."""
+    console_of().print(table_of(columns, rows))
+
+
+def console_of() -> Console:
+    """Standard output."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
+    return console
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table of texts that may come from a peer: control characters are shown, and nothing is markup."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(Text(printable(name)), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
+
+
+def answer_of(value: Any) -> str:
+    """A value as one text: words as they are, the rest as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,90 @@
+"""``outrider status``: the node of this machine, its link, its last rounds, its counters; once or again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from outrider.cli.ask import client_options, console_of, table_of
+from outrider.cli.options import write_json
+from outrider.client import LocalClient
+from outrider.printable import printable
+from outrider.protocol.api import Request
+from outrider.status import Kind, Snapshot
+
+_NEVER = "-"
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option(
+    "--interval", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help="Seconds, with --watch."
+)
+@client_options
+def status(*, watch: bool, interval: float, as_json: bool, ask: Callable[..., Any]) -> None:
+    """Show how the node of this machine is."""
+    if as_json:
+        _write(*ask(_look))
+        while watch:
+            time.sleep(interval)
+            _write(*ask(_look))
+        return
+    console = console_of()
+    if not watch:
+        console.print(_shown(*ask(_look)))
+        return
+    with Live(_shown(*ask(_look)), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(interval)
+            live.update(_shown(*ask(_look)), refresh=True)
+
+
+def _look(client: LocalClient) -> tuple[dict[str, Any], Snapshot]:
+    """Who the node is, and how: both from itself, whatever its master does."""
+    who = client.request(Request(call="outrider.node", request_type="local_any"))
+    how = client.request(Request(call="outrider.status", request_type="local_any"))
+    return msgspec.convert(who, dict[str, Any]), msgspec.convert(how, Snapshot)
+
+
+def _write(who: dict[str, Any], how: Snapshot) -> None:
+    write_json({"node": who, "status": how})
+
+
+def _shown(who: dict[str, Any], how: Snapshot) -> Group:
+    names = ("name", "type", "cluster", "wire_version")
+    parts: list[Any] = [Text(printable(" ".join(str(who.get(name, "")) for name in names)))]
+    if who.get("type") == "worker":
+        parts.append(Text(printable(_link(how))))
+    rows = [_row(name, kind) for name, kind in sorted(how.kinds.items())]
+    parts.append(table_of(("ROUNDS", "GOOD", "FAILED", "LAST", "TOOK", "WHAT"), rows))
+    counted = [*how.counters.items(), *((f"limit hit: {name}", number) for name, number in how.limits_hit.items())]
+    if counted:
+        parts.append(table_of(("COUNTER", "NUMBER"), [(name, str(number)) for name, number in sorted(counted)]))
+    return Group(*parts)
+
+
+def _link(how: Snapshot) -> str:
+    link = how.link
+    if link.connected:
+        return f"connected to {link.peer} since {_moment(link.since)}, {link.reconnects} reconnects"
+    return f"not connected since {_moment(link.since)}: {link.reason or 'the first connection is being made'}"
+
+
+def _row(name: str, kind: Kind) -> tuple[str, ...]:
+    last = kind.last
+    if last is None:
+        return name, str(kind.succeeded), str(kind.failed), _NEVER, _NEVER, _NEVER
+    what = ", ".join([*(f"{number} {word}" for word, number in last.counts.items()), *filter(None, [last.detail])])
+    return name, str(kind.succeeded), str(kind.failed), _moment(last.started), f"{last.seconds:.3f} s", what or _NEVER
+
+
+def _moment(seconds: float | None) -> str:
+    return _NEVER if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
