@@ -10,7 +10,7 @@ from __future__ import annotations
 import click
 
 from outrider.cli.agents import agents
-from outrider.cli.cluster import call, health, nodes
+from outrider.cli.cluster import call, health, list_nodes
 from outrider.cli.config import config, keygen
 from outrider.cli.demo import demo
 from outrider.cli.groups import groups
@@ -26,5 +26,5 @@ def main() -> None:
     """Keep every worker of a cluster in step with its master."""
 
 
-for command in (worker, master, nodes, health, status, call, demo, scan, diff, agents, groups, keygen, config):
+for command in (worker, master, list_nodes, health, status, call, demo, scan, diff, agents, groups, keygen, config):
     main.add_command(command)

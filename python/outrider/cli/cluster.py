@@ -1,4 +1,4 @@
-"""``outrider nodes``, ``health`` and ``call``: the cluster as the node of this machine knows it, and calls across it."""
+"""``outrider nodes``, ``health`` and ``call``: the cluster as this machine's node knows it, and calls across it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from outrider.protocol.results import AffectedItemsWazuhResult, WazuhResult
 _DASH = "-"
 
 
-@click.command()
+@click.command("nodes")
 @client_options
-def nodes(*, as_json: bool, ask: Callable[..., Any]) -> None:
+def list_nodes(*, as_json: bool, ask: Callable[..., Any]) -> None:
     """List the nodes of the cluster, the master first."""
     found = ask(LocalClient.nodes)
     if as_json:
