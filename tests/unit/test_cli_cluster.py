@@ -37,13 +37,19 @@ def test_names_of_peers_cannot_move_the_cursor_or_be_markup(monkeypatch: pytest.
 
 
 def test_health_shows_moments_without_parts_of_seconds_and_a_dash_for_never(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = {"name": "w1", "type": "worker", "version": "4.9.2", "ip": "192.0.2.2", "n_active_agents": None}
+    info: dict[str, Any] = {
+        "name": "w1",
+        "type": "worker",
+        "version": "4.9.2",
+        "ip": "192.0.2.2",
+        "n_active_agents": None,
+    }
     status = {
         "last_check_integrity": {"date_end_master": "2026-11-23T21:21:55.467805Z"},
         "last_sync_integrity": {"date_end_master": "n/a"},
     }
-    head = {"info": {**info, "name": "head", "type": "master", "n_active_agents": 3}}
-    nodes = {"w1": {"info": info, "status": status}, "head": head}
+    head: dict[str, Any] = {"info": {**info, "name": "head", "type": "master", "n_active_agents": 3}}
+    nodes: dict[str, dict[str, Any]] = {"w1": {"info": info, "status": status}, "head": head}
     monkeypatch.setattr(LocalClient, "health", lambda *_: Health(connected=1, nodes=nodes))
     lines = run("health").stdout.splitlines()
     assert [line.split()[:3] for line in lines if line.startswith(("head", "w1"))] == [

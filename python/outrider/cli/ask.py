@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 import msgspec
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -67,7 +66,7 @@ def console_of() -> Console:
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A table of texts that may come from a peer: control characters are shown, and nothing is markup."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
         table.add_column(Text(printable(name)), overflow="fold")
     for row in rows:
