@@ -11,7 +11,18 @@ from rich.table import Table
 
 from benches.rows import Row
 
-_BENCHES = ("scan", "container", "apply", "transport", "sync", "agents", "agents_sync", "groups_sync", "memory")
+_BENCHES = (
+    "scan",
+    "container",
+    "apply",
+    "transport",
+    "sync",
+    "agents",
+    "agents_sync",
+    "groups_sync",
+    "requests",
+    "memory",
+)
 
 
 @click.command()

@@ -95,6 +95,9 @@ class Sender:
     async def string(self, data: bytes) -> bytes:
         """Send a string; the id under which the peer keeps it."""
         name = await self._ask(NEW_STR, str(len(data)).encode())
+        if 0 < len(data) <= PART_BYTES:
+            await self._ask(STR_UPD, name + b" " + data)
+            return name
         async with self._window() as window:
             for part in _parts(data):
                 await window.put(STR_UPD, name + b" " + part)
