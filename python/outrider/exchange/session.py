@@ -35,6 +35,8 @@ from outrider.supervise import Supervisor, within
 from outrider.transport.channel import Channel, Owner, Reply
 
 Serve = Callable[[bytes], Reply | Awaitable[Reply]]
+_STRING_ID_BYTES = 64
+"""The id of a string and the space after it end before this: we give ids of ten digits at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,8 @@ class Session:
         return self._inbox.begin(payload, self.worker, self._home.transfers(self.worker))
 
     def _extend_string(self, payload: bytes) -> Reply:
-        self.strings.extend(*split_once(payload))
+        name, _ = split_once(payload[:_STRING_ID_BYTES])
+        self.strings.extend(name, memoryview(payload)[len(name) + 1 :])  # 5 MiB of an old peer are not copied
         return Reply(b"String updated")
 
     def _cancel(self, payload: bytes) -> Reply:

@@ -53,7 +53,7 @@ class Strings:
         self._open[name] = _Arriving(total)
         return name
 
-    def extend(self, name: bytes, data: bytes) -> None:
+    def extend(self, name: bytes, data: bytes | memoryview) -> None:
         """Take a part; what goes beyond the declared size is dropped, as the original does."""
         string = self._open.get(name)
         if string is None:
