@@ -141,3 +141,16 @@ def test_status_asks_the_node_itself_and_shows_its_link_rounds_and_counters(monk
     for row in (["integrity", "4", "1", "1970-01-01"], ["frames", "7"], ["limit", "hit:", "limits.tasks", "1"]):
         assert any(line.split()[: len(row)] == row for line in shown.splitlines()), row
     assert json.loads(run("status", "--json").stdout)["status"]["counters"] == {"frames": 7}
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    for form in ((), ("--json",)):
+        looks.clear()
+        result = run("status", "--watch", "--interval", "2", *form)
+        assert (result.exit_code, looks) == (0, [2, 2, 2])
+    assert result.stdout.count('"frames": 7') == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -31,17 +32,20 @@ _NEVER = "-"
 @client_options
 def status(*, watch: bool, interval: float, as_json: bool, ask: Callable[..., Any]) -> None:
     """Show how the node of this machine is."""
-    if as_json:
-        _write(*ask(_look))
-        while watch:
-            time.sleep(interval)
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        if as_json:
             _write(*ask(_look))
-        return
-    console = console_of()
-    if not watch:
-        console.print(_shown(*ask(_look)))
-        return
-    with Live(_shown(*ask(_look)), console=console, auto_refresh=False) as live:
+            while watch:
+                time.sleep(interval)
+                _write(*ask(_look))
+        elif watch:
+            _watch(ask, interval)
+        else:
+            console_of().print(_shown(*ask(_look)))
+
+
+def _watch(ask: Callable[..., Any], interval: float) -> None:
+    with Live(_shown(*ask(_look)), console=console_of(), auto_refresh=False) as live:
         while True:
             time.sleep(interval)
             live.update(_shown(*ask(_look)), refresh=True)
