@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from outrider.model import AgentInfo
 from outrider.protocol import commands as c
 from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES
 from outrider.protocol.commands import Command
-from outrider.store.outbox import look
+from outrider.store.outbox import FILE, look
 from outrider.worker import Worker
 
 INTERVAL_S = 10
@@ -179,6 +181,26 @@ def test_a_store_that_is_busy_is_asked_again_and_then_everything_is_sent_once(tm
         assert store.changed == set()
 
     with_worker(tmp_path, story)
+
+
+def test_what_a_store_counts_as_taken_lies_on_disk_by_then(tmp_path: Path) -> None:
+    """Asked of the file itself: a node that is killed at this moment loses nothing."""
+
+    class Watched(MemoryAgents):
+        waiting: int | None = None
+
+        async def taken(self, agents: Sequence[AgentInfo]) -> None:
+            with closing(sqlite3.connect(tmp_path / "worker1" / FILE)) as outbox:
+                (self.waiting,) = outbox.execute("select count(*) from chunks").fetchone()
+            await super().taken(agents)
+
+    async def story(cluster: Cluster, master: Master, _: Worker, __: MemoryAgents) -> None:
+        await master.message(cluster, 1)
+        assert store.waiting == 1
+
+    store = Watched()
+    store.agents, store.changed = changed(1, 2, 3).agents, {1, 2, 3}
+    with_worker(tmp_path, story, store)
 
 
 def test_the_first_start_sends_every_agent_and_the_next_one_only_what_changed(tmp_path: Path) -> None:
