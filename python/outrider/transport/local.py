@@ -64,11 +64,19 @@ class LocalSockets:
                 f"the path {path} has {size} bytes, {_LONGEST_PATH} is the most: set a shorter local.socket"
             )
         try:
-            door = await asyncio.to_thread(_bound, path, owner)
-            server = await asyncio.get_running_loop().create_unix_server(factory, sock=door, backlog=_BACKLOG)
+            # Nothing up to the server's start waits: whoever is cancelled here leaves no socket open.
+            door = _bound(path, owner)
+            loop = asyncio.get_running_loop()
+            server = await loop.create_unix_server(factory, sock=door, backlog=_BACKLOG, start_serving=False)
         except OSError as error:
             raise TransportError(f"cannot listen at {path}: {error.strerror or error}") from error
-        return LocalListener(server, path)
+        listener = LocalListener(server, path)
+        try:
+            await server.start_serving()
+        except BaseException:
+            listener.close()
+            raise
+        return listener
 
 
 def _bound(path: Path, owner: tuple[int, int] | None) -> socket.socket:
