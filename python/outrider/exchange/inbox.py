@@ -53,7 +53,7 @@ class Inbox:
         self._inflight = 0
         self._parts = 0
         self._open: dict[bytes, _Lane] = {}
-        self._ending: dict[TransferPath, _Lane] = {}
+        self._ending: set[_Lane] = set()  # of one name there may be several: a peer need not wait for our answers
         self._whole: dict[TransferPath, _Lane] = {}
         self._taken: dict[Path, _Lane] = {}
         self._numbers = count(1)
@@ -96,21 +96,22 @@ class Inbox:
         """``file_end``: close a file and compare its SHA-256; one that differs is removed."""
         name, sha256 = split_once(payload)
         lane = self._lane(name)
-        self._ending[lane.path] = self._open.pop(name)
+        self._ending.add(self._open.pop(name))
         whole = await lane.do(lane.file.finish, sha256)
-        del self._ending[lane.path]
+        self._ending.discard(lane)
         if not whole:
             return Reply(_BAD_SUM, ERR)
+        # A peer may not fill the disk: neither with files of one name, nor with files that nobody comes for.
+        surplus = [self._whole.pop(lane.path)] if lane.path in self._whole else []
         self._whole[lane.path] = lane
         if len(self._whole) > self._most:
-            # Nobody has come for the oldest, and a peer may not fill the disk.
-            await self._remove([self._whole.pop(next(iter(self._whole)))])
+            surplus.append(self._whole.pop(next(iter(self._whole))))
+        await self._remove(surplus)
         return Reply(b"File received correctly")
 
     async def settled(self, path: TransferPath) -> None:
         """Wait for the end of a file that is being ended: a peer need not wait for our answer before it goes on."""
-        lane = self._ending.get(path)
-        if lane is not None:
+        for lane in [lane for lane in self._ending if lane.path == path]:
             await lane.do(_nothing)
 
     def take(self, path: TransferPath) -> Path | None:
@@ -129,12 +130,7 @@ class Inbox:
 
     async def abandon(self) -> None:
         """Remove everything that came: the connection is gone."""
-        lanes = [
-            *self._open.values(),
-            *self._ending.values(),
-            *self._whole.values(),
-            *self._taken.values(),
-        ]
+        lanes = [*self._open.values(), *self._ending, *self._whole.values(), *self._taken.values()]
         for kept in (self._open, self._ending, self._whole, self._taken):
             kept.clear()
         await self._remove(lanes)

@@ -16,6 +16,7 @@ from outrider.errors import Refusal, StoreError
 from outrider.exchange.inbox import Inbox
 from outrider.protocol.bodies import TransferPath
 from outrider.protocol.commands import ERR, OK, OK_NEW_FILE
+from outrider.transport.channel import Reply
 
 NAME = b"/queue/cluster/worker1/a.zip"
 PATH = TransferPath("worker1", "a.zip")
@@ -167,6 +168,24 @@ def test_a_file_that_is_in_use_is_not_touched_by_the_next_of_its_name(tmp_path: 
         file = desk.inbox.take(PATH)
         assert file is not None
         assert file.read_bytes() == b"next"
+
+    with_desk(tmp_path, story)
+
+
+def test_files_of_one_name_that_end_together_leave_one(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        desk.threads.seconds = 1
+        empty = NAME + b" " + hashlib.sha256(b"").digest()
+        requests: list[Coroutine[Any, Any, Reply]] = []
+        for _ in range(3):
+            requests += [desk.inbox.begin(NAME, "worker1", desk.folder), desk.inbox.end(empty)]
+        answers = await asyncio.gather(*requests)
+        assert [answer.name for answer in answers] == [OK_NEW_FILE, OK] * 3
+        await desk.inbox.settled(PATH)
+        assert desk.files == ["a.zip"]
+        assert desk.inbox.take(PATH)
+        await desk.inbox.abandon()
+        assert desk.files == []
 
     with_desk(tmp_path, story)
 
