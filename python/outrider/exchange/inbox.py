@@ -56,6 +56,7 @@ class Inbox:
         self._ending: set[_Lane] = set()  # of one name there may be several: a peer need not wait for our answers
         self._whole: dict[TransferPath, _Lane] = {}
         self._taken: dict[Path, _Lane] = {}
+        self._going: set[_Lane] = set()  # being removed, by someone who may be cancelled in the middle of it
         self._numbers = count(1)
 
     async def begin(self, payload: bytes, worker: str, folder: Path) -> Reply:
@@ -130,7 +131,7 @@ class Inbox:
 
     async def abandon(self) -> None:
         """Remove everything that came: the connection is gone."""
-        lanes = [*self._open.values(), *self._ending, *self._whole.values(), *self._taken.values()]
+        lanes = [*self._open.values(), *self._ending, *self._whole.values(), *self._taken.values(), *self._going]
         for kept in (self._open, self._ending, self._whole, self._taken):
             kept.clear()
         await self._remove(lanes)
@@ -160,9 +161,11 @@ class Inbox:
         return stale
 
     async def _remove(self, lanes: list[_Lane]) -> None:
+        self._going.update(lanes)
         for lane in lanes:
             await lane.do(lane.file.discard)
             await self._threads.run(_unlink, lane.file.path)
+            self._going.discard(lane)
 
     def _lane(self, name: bytes) -> _Lane:
         lane = self._open.get(name)

@@ -218,6 +218,19 @@ def test_files_whose_sender_gave_up_make_room_for_the_next(tmp_path: Path) -> No
     with_desk(tmp_path, story, most=2)
 
 
+def test_when_the_connection_is_gone_while_files_are_removed_none_of_them_stays(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.send(b"replaced")
+        desk.threads.seconds = 1
+        beginning = asyncio.ensure_future(desk.inbox.begin(NAME, "worker1", desk.folder))
+        await asyncio.sleep(1.5)
+        beginning.cancel()
+        await desk.inbox.abandon()
+        assert desk.files == []
+
+    with_desk(tmp_path, story)
+
+
 def test_when_the_connection_is_gone_nothing_stays_open_ending_whole_or_taken(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         await desk.send(b"whole", NAME + b"1")
