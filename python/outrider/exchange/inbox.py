@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from outrider.protocol.commands import ERR, OK_NEW_FILE
 from outrider.store.incoming import IncomingFile
 from outrider.transport.channel import Reply
 
-_MOST_PARTS = 2048
-"""Parts that wait for the disk: each costs us more than its bytes, and a flood of empty ones is held back as well."""
+_MOST_REQUESTS = 2048
+"""Requests that wait for the disk: each costs us more than its bytes, and others wait behind it for a thread; a flood
+of empty parts, or of files begun and ended at once, is held back as well."""
 _BAD_SUM = b"File wasn't correctly received. Checksums aren't equal."
 
 
@@ -51,7 +52,7 @@ class Inbox:
         self._hold = hold
         self._release = release
         self._inflight = 0
-        self._parts = 0
+        self._requests = 0
         self._open: dict[bytes, _Lane] = {}
         self._ending: set[_Lane] = set()  # of one name there may be several: a peer need not wait for our answers
         self._whole: dict[TransferPath, _Lane] = {}
@@ -62,17 +63,18 @@ class Inbox:
     async def begin(self, payload: bytes, worker: str, folder: Path) -> Reply:
         """``new_file``: open or truncate a file in ``folder``, which belongs to ``worker``."""
         path = TransferPath.decode(payload, worker)
-        stale = self._take_stale(but=path)
-        if path in self._whole:
-            stale.append(self._whole.pop(path))
-        try:
-            lane = self._open_lane(payload, path, folder)
-            await lane.do(lane.file.open)
-        except StoreError:
-            self._open.pop(payload, None)
-            raise
-        finally:
-            await self._remove(stale)
+        with self._waiting():
+            stale = self._take_stale(but=path)
+            if path in self._whole:
+                stale.append(self._whole.pop(path))
+            try:
+                lane = self._open_lane(payload, path, folder)
+                await lane.do(lane.file.open)
+            except StoreError:
+                self._open.pop(payload, None)
+                raise
+            finally:
+                await self._remove(stale)
         return Reply(b"Ready to receive new file", OK_NEW_FILE)
 
     async def extend(self, payload: bytes) -> Reply:
@@ -80,17 +82,8 @@ class Inbox:
         name, data = split_once(payload)
         lane = self._lane(name)
         lane.touched = self._now()
-        self._inflight += len(data)
-        self._parts += 1
-        if self._inflight > self._inflight_bytes or self._parts > _MOST_PARTS:
-            self._hold()
-        try:
+        with self._waiting(len(data)):
             await lane.do(lane.file.write, data)
-        finally:
-            self._inflight -= len(data)
-            self._parts -= 1
-            if self._inflight <= self._inflight_bytes // 2 and self._parts <= _MOST_PARTS // 2:
-                self._release()
         return Reply(b"File updated")
 
     async def end(self, payload: bytes) -> Reply:
@@ -98,16 +91,17 @@ class Inbox:
         name, sha256 = split_once(payload)
         lane = self._lane(name)
         self._ending.add(self._open.pop(name))
-        whole = await lane.do(lane.file.finish, sha256)
-        self._ending.discard(lane)
-        if not whole:
-            return Reply(_BAD_SUM, ERR)
-        # A peer may not fill the disk: neither with files of one name, nor with files that nobody comes for.
-        surplus = [self._whole.pop(lane.path)] if lane.path in self._whole else []
-        self._whole[lane.path] = lane
-        if len(self._whole) > self._most:
-            surplus.append(self._whole.pop(next(iter(self._whole))))
-        await self._remove(surplus)
+        with self._waiting():
+            whole = await lane.do(lane.file.finish, sha256)
+            self._ending.discard(lane)
+            if not whole:
+                return Reply(_BAD_SUM, ERR)
+            # A peer may not fill the disk: neither with files of one name, nor with files that nobody comes for.
+            surplus = [self._whole.pop(lane.path)] if lane.path in self._whole else []
+            self._whole[lane.path] = lane
+            if len(self._whole) > self._most:
+                surplus.append(self._whole.pop(next(iter(self._whole))))
+            await self._remove(surplus)
         return Reply(b"File received correctly")
 
     async def settled(self, path: TransferPath) -> None:
@@ -135,6 +129,21 @@ class Inbox:
         for kept in (self._open, self._ending, self._whole, self._taken):
             kept.clear()
         await self._remove(lanes)
+
+    @contextlib.contextmanager
+    def _waiting(self, size: int = 0) -> Iterator[None]:
+        """While a request, and so many bytes with it, waits for the disk; too much of that stops the reading."""
+        self._inflight += size
+        self._requests += 1
+        if self._inflight > self._inflight_bytes or self._requests > _MOST_REQUESTS:
+            self._hold()
+        try:
+            yield
+        finally:
+            self._inflight -= size
+            self._requests -= 1
+            if self._inflight <= self._inflight_bytes // 2 and self._requests <= _MOST_REQUESTS // 2:
+                self._release()
 
     def _open_lane(self, payload: bytes, path: TransferPath, folder: Path) -> _Lane:
         """Before the first pause of ``new_file``: a peer may send parts before it has our answer."""

@@ -98,11 +98,28 @@ def test_more_in_flight_than_allowed_stops_the_reading_until_half_is_written(tmp
         desk.threads.seconds = 1
         writing = [asyncio.ensure_future(desk.inbox.extend(NAME + b" " + b"x" * 40)) for _ in range(3)]
         await asyncio.sleep(0.5)
-        assert desk.asked == ["hold"]
+        assert desk.asked[-1] == "hold"
         await asyncio.gather(*writing)
         assert desk.asked[-1] == "release"
 
     with_desk(tmp_path, story, inflight_bytes=100)
+
+
+def test_threat_23_files_begun_and_ended_faster_than_the_disk_stop_the_reading(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        desk.threads.seconds = 1
+        empty = NAME + b" " + hashlib.sha256(b"").digest()
+        requests: list[Coroutine[Any, Any, Reply]] = []
+        for _ in range(1100):
+            requests += [desk.inbox.begin(NAME, "worker1", desk.folder), desk.inbox.end(empty)]
+        working = asyncio.gather(*requests)
+        await asyncio.sleep(0.5)
+        assert set(desk.asked) == {"hold"}
+        await working
+        assert desk.asked[-1] == "release"
+        assert desk.files == ["a.zip"]
+
+    with_desk(tmp_path, story)
 
 
 def test_another_sum_is_an_error_answer_and_no_file(tmp_path: Path) -> None:
