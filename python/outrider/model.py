@@ -94,10 +94,17 @@ class AgentInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_un
 
 
 class GroupAssignment(Struct, frozen=True, gc=False):
-    """The groups of one agent, in the order of their priority."""
+    """The groups of one agent, in the order of their priority; :class:`ValueError` for what no node would take."""
 
     id: AgentId
     groups: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check what a program hands in as strictly as what a peer sends."""
+        if type(self.id) is not int or not 1 <= self.id < 2**31:
+            raise ValueError(f"an agent's id is a number from 1 to 2147483647, not {self.id!r}")
+        if type(self.groups) is not tuple or not all(type(name) is str for name in self.groups):
+            raise ValueError(f"groups of agent {self.id}: a tuple of names is expected, not {self.groups!r:.80}")
 
 
 def is_group_name(name: str) -> bool:

@@ -41,6 +41,10 @@ _NOT_SENT = "time data 'n/a' does not match format '%Y-%m-%dT%H:%M:%S.%fZ'"
 """The original's words for a result of groups that were never sent."""
 _LOGGED = 1000
 """Characters of a peer's text that are kept."""
+_FAULTS_LOGGED = 20
+"""Errors of one answer that go to the log; the others are counted."""
+_RESULT_BYTES = 1 << 20
+"""Of a worker's answer; an honest one is far smaller."""
 
 
 class Outgoing(NamedTuple):
@@ -238,10 +242,16 @@ class WorkerGroups:
     def _result(self, command: c.Command, kind: str, payload: bytes) -> Reply:
         if command not in self._sent:
             raise Refusal(faults.INTERNAL, _NOT_SENT)
+        if len(payload) > _RESULT_BYTES:
+            raise Refusal(faults.INTERNAL, f"an answer of {len(payload)} bytes; {_RESULT_BYTES} are the most")
         result = decode_result(payload)
-        for fault in result.error_messages:
+        faults_told = result.error_messages
+        for fault in faults_told[:_FAULTS_LOGGED]:
             self._log(command).error("the worker did not write: %s", fault[:_LOGGED])
-        self._record(kind, result.time_spent, "; ".join(result.error_messages)[:_LOGGED], result.updated_chunks)
+        if (more := len(faults_told) - _FAULTS_LOGGED) > 0:
+            self._log(command).error("the worker names %d errors more", more)
+        detail = "; ".join(fault[:_LOGGED] for fault in faults_told[:_FAULTS_LOGGED])
+        self._record(kind, result.time_spent, detail[:_LOGGED], result.updated_chunks)
         return Reply(b"Thanks")
 
     def _failed(self, command: c.Command, kind: str, payload: bytes) -> Reply:

@@ -117,13 +117,20 @@ class WorkerAgentInfo:
             async with asyncio.timeout(self._limit_s):
                 for first in range(0, len(message), _BATCH):
                     numbers = range(first, min(first + _BATCH, len(message)))
-                    await self._keep_batch([decode_sound_agents(message.chunk(number)) for number in numbers], tally)
+                    batch = []
+                    for number in numbers:
+                        batch.append(decode_sound_agents(message.chunk(number)))
+                        await asyncio.sleep(0)  # reading one chunk is a moment, eight bad ones are not
+                    await self._keep_batch(batch, tally)
                     tally.done += len(numbers)
         except TimeoutError:
             left = len(message) - tally.done
             tally.errors.append(f"{left} of {len(message)} chunks were not written in time, within {self._limit_s:g} s")
         except StoreError as error:
             return AGENT_INFO_ERROR, (_NO_STORE % error).encode(), tally.kept
+        except Exception as error:  # noqa: BLE001  (a host's store may raise anything)
+            self._log().exception("the store of agents failed")
+            return AGENT_INFO_ERROR, (_NO_STORE % type(error).__name__).encode(), tally.kept
         seconds = self._ports.monotonic() - started
         return AGENT_INFO_RESULT, Result(tally.kept, tally.errors[:_MOST_ERRORS], seconds).encode(), tally.kept
 

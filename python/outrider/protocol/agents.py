@@ -24,6 +24,8 @@ _encoder = msgspec.json.Encoder()
 _COLUMNS = frozenset(AgentInfo.__struct_encode_fields__)
 _agents = msgspec.json.Decoder(list[AgentInfo])
 _rows = msgspec.json.Decoder(list[dict[str, Any]])
+_MOST_UNREADABLE = 100
+"""Bad records of a chunk that are looked at; each costs a hundred times a good one."""
 _UNREADABLE = (ValueError, RecursionError)  # the second is told of what is nested too deep
 _raw_records = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -51,7 +53,7 @@ def encode_lines(agents: Iterable[AgentInfo]) -> bytes:
 def _columns(agent: AgentInfo) -> dict[str, Any]:
     columns = msgspec.to_builtins(agent)
     columns.pop("")
-    return {**agent.other, **columns}
+    return {**{name: value for name, value in agent.other.items() if name not in _COLUMNS}, **columns}
 
 
 def encode_agents(agents: Sequence[AgentInfo]) -> bytes:
@@ -62,9 +64,13 @@ def encode_agents(agents: Sequence[AgentInfo]) -> bytes:
 def decode_agents(chunk: bytes) -> list[AgentInfo]:
     """Read a chunk; columns that we do not know are kept."""
     try:
-        return _agents.decode(chunk)
+        agents = _agents.decode(chunk)
     except msgspec.ValidationError:
+        agents = None
+    # Only from a row as a whole is it certain that ``other`` holds no column of ours under another type.
+    if agents is None or any(agent.other for agent in agents):
         return [_with_other_columns(row) for row in _rows.decode(chunk)]
+    return agents
 
 
 class SoundAgents(NamedTuple):
@@ -75,7 +81,7 @@ class SoundAgents(NamedTuple):
 
 
 def decode_sound_agents(chunk: bytes) -> SoundAgents:
-    """Read a chunk so that one bad record does not cost the others."""
+    """Read a chunk so that one bad record does not cost the others, unless it is one of very many."""
     try:
         return SoundAgents(decode_agents(chunk), "")
     except _UNREADABLE as whole:
@@ -86,6 +92,10 @@ def decode_sound_agents(chunk: bytes) -> SoundAgents:
     agents: list[AgentInfo] = []
     faults: list[str] = []
     for record in records:
+        if len(faults) == _MOST_UNREADABLE:
+            return SoundAgents(
+                agents, f"Invalid JSON data in {len(faults)} records, first {faults[0]}; no more is read"
+            )
         try:
             agents += decode_agents(b"[" + bytes(record) + b"]")
         except _UNREADABLE as fault:

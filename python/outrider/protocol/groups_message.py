@@ -15,6 +15,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from outrider.model import GroupAssignment
 from outrider.protocol.agents import CHUNK_BYTES, GROUPS_PAYLOAD, GROUPS_SET, decode_groups
 
+_MOST_FAULTS = 100
+"""Bad assignments of a chunk that are looked at; each costs a hundred times a good one."""
 _LONGEST_HASH = len(b'[{"data":[],"hash":"%s"}]' % (b"0" * 40))
 
 _HEAD = msgspec.json.encode({"set_data_command": GROUPS_SET, "payload": GROUPS_PAYLOAD})[:-1] + b',"chunks":['
@@ -84,8 +86,12 @@ def _read_one_by_one(chunk: bytes) -> GroupsRead:
     elements = _loose.decode(chunk)
     if not elements:
         raise msgspec.ValidationError("a chunk of groups has no element")
-    assignments, faults = [], []
+    assignments: list[GroupAssignment] = []
+    faults: list[str] = []
     for row in elements[0].data:
+        if len(faults) == _MOST_FAULTS:
+            faults.append("no more of this chunk is read")
+            break
         try:
             assignments.append(_assignment.decode(row))
         except msgspec.ValidationError as error:

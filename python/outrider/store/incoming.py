@@ -54,8 +54,7 @@ class IncomingFile:
         """Close the file; whether its content has this SHA-256. If not, it is removed."""
         whole = self._file >= 0 and self._sha256.digest() == sha256
         if whole:
-            os.close(self._file)
-            self._file = -1
+            self._close()
         else:
             self.discard()
         return whole
@@ -63,6 +62,12 @@ class IncomingFile:
     def discard(self) -> None:
         """Close and remove the file."""
         if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-            self.path.unlink(missing_ok=True)
+            try:
+                self._close()
+            finally:
+                self.path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        """Give the descriptor up before it is closed: after a failure its number may be another file's."""
+        file, self._file = self._file, -1
+        os.close(file)

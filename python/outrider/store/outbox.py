@@ -74,6 +74,7 @@ class Outbox:
         self._threads = threads
         self._one = threading.Lock()  # a caller that is cancelled leaves its thread at work
         self._db: sqlite3.Connection | None = None
+        self._closed = True
         self._turn = asyncio.Lock()
         self._bringing: set[asyncio.Future[Any]] = set()
 
@@ -136,24 +137,37 @@ class Outbox:
             await asyncio.gather(*late, return_exceptions=True)
 
     def open(self) -> None:
-        """Open or make the file; one that is damaged makes room for a new one. For a thread."""
+        """Open or make the file; one that is damaged makes room for a new one. For a thread.
+
+        What fails here is tried again whenever the outbox is used.
+        """
         with self._one, _store_error(self.path):
-            try:
-                self._db = _connect(self.path)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                self.damaged = self.path.replace(self.path.with_suffix(".db.damaged"))
-                for kind in ("-wal", "-shm"):
-                    remove(self.path.with_name(self.path.name + kind))
-                self._db = _connect(self.path)
-            self.all_again = not _orderly(self._db)
-            _mark(self._db, orderly=False)
+            self._closed = False
+            self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            db = _connect(self.path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self.damaged = self.path.replace(self.path.with_suffix(".db.damaged"))
+            for kind in ("-wal", "-shm"):
+                remove(self.path.with_name(self.path.name + kind))
+            db = _connect(self.path)
+        try:
+            self.all_again = not _orderly(db)
+            _mark(db, orderly=False)
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
+        return db
 
     def close(self, *, orderly: bool) -> None:
         """Close the file, saying whether this is an orderly end with nothing lost. For a thread."""
         with self._one, _store_error(self.path):
-            db, self._db = self._db, None
+            db, self._db, self._closed = self._db, None, True
             if db is not None:
                 with contextlib.closing(db):
                     _mark(db, orderly=orderly and not self.all_again)
@@ -163,17 +177,22 @@ class Outbox:
 
     def _do(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with self._one, _store_error(self.path):
-            if self._db is None:
+            if self._closed:
                 raise StoreError(f"{self.path} is closed")
-            with self._db:
-                return work(self._db, *args, **kwargs)
+            db = self._db or self._open()
+            with db:
+                return work(db, *args, **kwargs)
 
 
 @asynccontextmanager
 async def outbox_of(home: Path, threads: Threads) -> AsyncIterator[Outbox]:
-    """The outbox of the node that runs on ``home``; an end without an error is an orderly one."""
+    """The outbox of the node that runs on ``home``; an end without an error is an orderly one.
+
+    A file that is locked or has no room stops no node: agent information waits until it can be opened.
+    """
     outbox = Outbox(home, threads)
-    await threads.run(outbox.open)
+    with contextlib.suppress(StoreError):  # whoever uses it is told
+        await threads.run(outbox.open)
     orderly = False
     try:
         yield outbox
@@ -192,7 +211,7 @@ def look(home: Path) -> list[PutAside]:
     path = home / FILE
     if not path.exists():
         return []
-    with _store_error(path), contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+    with _store_error(path), contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
         return _aside(db)
 
 

@@ -71,6 +71,9 @@ class AgentInfoSync:
             except OutriderError as error:
                 self._log.warning("agent information waits: %s", error)
                 done = False
+            except Exception:  # noqa: BLE001  (a host's store may raise anything)
+                self._log.exception("agent information waits: the store of agents failed")
+                done = False
             if done:
                 self._backoff.reset()
             pause = self._interval_s if done else self._backoff.next_pause()

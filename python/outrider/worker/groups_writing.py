@@ -60,6 +60,7 @@ async def write_message(message: AgentMessage, agents: AgentStore, limit_s: floa
         async with asyncio.timeout(limit_s):
             for number in range(len(message)):
                 await writing.chunk(message.chunk(number))
+                await asyncio.sleep(0)  # a chunk of which nothing can be read waits for no store
     except TimeoutError:
         left = len(message) - writing.seen + 1
         writing.fault(f"{left} of {len(message)} chunks were not written within {limit_s:g} s")

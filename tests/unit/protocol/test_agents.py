@@ -17,6 +17,7 @@ from outrider.protocol.agents import (
     decode_agents,
     decode_groups,
     decode_result,
+    decode_sound_agents,
     encode_agents,
     encode_groups,
     encode_message,
@@ -100,3 +101,27 @@ def test_the_answer_reads_as_it_was_written() -> None:
     result = Result(3, ["why"], 0.25)
     assert decode_result(result.encode()) == result
     assert decode_result(b'{"updated_chunks": 1, "error_messages": [], "time_spent": 2, "new": 1}').time_spent == 2
+
+
+def test_a_peer_cannot_hide_a_column_of_ours_among_those_that_we_do_not_know() -> None:
+    row = b'{"id":7,"name":"p","connection_status":"active","":{"ip":7},"colour":"red"}'
+    (agent,) = decode_agents(b"[%s]" % row)
+    assert (agent.ip, agent.other) == (None, {"colour": "red"})
+    mine = AgentInfo(id=7, name="p", connection_status="active", ip="10.0.0.7", other={"ip": 7, "colour": "red"})
+    assert json.loads(encode_agents([mine]))[0]["ip"] == "10.0.0.7"
+    assert decode_agents(encode_agents([mine]))[0].other == {"colour": "red"}
+
+
+def test_of_very_many_bad_records_only_the_first_are_looked_at() -> None:
+    good = b'{"id":7,"name":"p","connection_status":"active"}'
+    found = decode_sound_agents(b"[" + good + b",1" * 30_000 + b"]")
+    assert [agent.id for agent in found.agents] == [7]
+    assert "no more is read" in found.fault
+
+
+@pytest.mark.parametrize(
+    ("agent", "groups"), [(7, "web"), (2**40, ("web",)), (0, ("web",)), (7, (1,)), (7, ["web"]), (True, ("web",))]
+)
+def test_a_program_s_assignment_is_checked_like_a_peer_s(agent: int, groups: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"a number from 1|a tuple of names"):
+        GroupAssignment(agent, groups)
