@@ -127,4 +127,5 @@ def _say(news: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     share_freed_memory()
+    share_freed_memory()  # as the command line does
     asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
