@@ -170,10 +170,11 @@ def test_threat_49_a_handler_that_fails_is_named_counted_and_answered(
 
 
 def test_threat_49_handlers_that_block_hold_few_threads_and_half_for_one_name() -> None:
-    gate, running = threading.Event(), []
+    gate, begun, running = threading.Event(), threading.Semaphore(0), []
 
     def block(*, number: int) -> int:
         running.append(number)
+        begun.release()
         gate.wait(30)
         return number
 
@@ -190,6 +191,8 @@ def test_threat_49_handlers_that_block_hold_few_threads_and_half_for_one_name() 
             for number in range(10)
         ]
         try:
+            for _ in range(2):
+                assert await asyncio.to_thread(begun.acquire, timeout=30)
             assert await calls.answer(Request(call="acme.quick"), "b") == b'"quick"'
             assert sorted(running) == [0, 1]
             blocked[0].cancel()  # who gives up frees the caller, not the thread
