@@ -7,6 +7,7 @@
 mod agents;
 mod apply;
 mod beneath;
+mod bundle;
 mod container;
 mod diff;
 mod digest;
@@ -21,6 +22,7 @@ mod wire;
 
 pub use agents::Message as AgentMessage;
 pub use apply::{Applied, Applier, Recovered, Times};
+pub use bundle::{Contents, TreeContents};
 pub use container::{Budget, Packed, Packer, Packing, read_manifest};
 pub use diff::{diff, keep_unseen};
 pub use digest::{Digest, Hasher, Lanes};
