@@ -11,6 +11,7 @@ from typing import ClassVar, final
 __all__ = [
     "AgentMessage",
     "Applied",
+    "Burst",
     "Entry",
     "FileRule",
     "FilesTable",
@@ -20,6 +21,7 @@ __all__ = [
     "Plan",
     "Scan",
     "Tree",
+    "Watcher",
     "__version__",
     "base64url_decode",
     "base64url_encode",
@@ -246,6 +248,39 @@ class Tree:
         """Unpack, verify and apply a master's container as one transaction, or change nothing and raise."""
     def sweep(self) -> int:
         """Remove versions beyond ``keep_previous`` and leftovers; returns how many. Slow, harmless."""
+
+@final
+class Burst:
+    """Changes below a home that came together."""
+
+    @property
+    def folders(self) -> list[str]:
+        """Folders in which something changed, below the home, for the log: sorted, at most 32; ``""`` is the home."""
+    @property
+    def lost(self) -> bool:
+        """Whether there may be changes that nobody told: the queue was full, or not all of the tree is watched."""
+
+@final
+class Watcher:
+    """The folders of a table beneath a home, watched from now on, together with those that come later.
+
+    A burst is over when it was quiet for ``settle_s`` seconds, or ``longest_s`` after its first event. Reading, and
+    names that never travel, wake nobody. :class:`StoreError` if the home cannot be opened.
+    """
+
+    def __new__(cls, home: str, table: FilesTable, *, settle_s: float = 0.01, longest_s: float = 0.2) -> Watcher: ...
+    def wait(self, timeout_s: float) -> Burst | None:
+        """The next burst once it is over; ``None`` after ``timeout_s`` seconds, or at once when this is closed.
+
+        It blocks, and lets Python go on. Seconds beyond a day are a :class:`ValueError`.
+        """
+    def forget(self) -> None:
+        """What was changed until now is known: no later burst tells it."""
+    @property
+    def reason(self) -> str | None:
+        """Why a part of the tree, or all of it, is not watched, and what to do; ``None`` if all is."""
+    def close(self) -> None:
+        """End a wait that is under way, and each later one."""
 
 def pack_manifest(manifest: Manifest, home: str) -> Packer:
     """A worker's container: its metadata only (5.4); ``home`` as for :meth:`Manifest.to_wire`."""

@@ -8,6 +8,7 @@ mod error;
 mod manifest;
 mod table;
 mod tree;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -28,6 +29,8 @@ mod _native {
     use crate::table::{FileRule, FilesTable};
     #[pymodule_export]
     use crate::tree::{Applied, Scan, Tree};
+    #[pymodule_export]
+    use crate::watch::{Burst, Watcher};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows Python, sockets or an event loop. Data walks from the top of this list to
 //! the bottom: a scan makes a manifest, two manifests make a plan, a plan makes a container, and
-//! a container is applied to a tree as one transaction.
+//! a container is applied to a tree as one transaction. A watch says when to begin again.
 
 mod agents;
 mod apply;
@@ -18,6 +18,7 @@ mod plan;
 mod relpath;
 mod scan;
 mod table;
+mod watch;
 mod wire;
 
 pub use agents::Message as AgentMessage;
@@ -32,4 +33,5 @@ pub use plan::Plan;
 pub use relpath::RelPath;
 pub use scan::{Problem, Scan, ScanOptions, scan};
 pub use table::{FileRule, FilesTable};
+pub use watch::{Burst, WatchOptions, Watcher};
 pub use wire::Claim;
