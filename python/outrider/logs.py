@@ -36,6 +36,7 @@ class Tag(StrEnum):
     KEEP_ALIVE = "Keep alive"
     LOCAL_INTEGRITY = "Local integrity"
     LOCAL_SERVER = "Local server"
+    LOCAL_WATCH = "Local watch"
 
 
 class TaskLogger(logging.LoggerAdapter[logging.Logger]):

@@ -1,13 +1,14 @@
 """What a node takes from the world: time, chance, threads and network, as values that a test can replace.
 
-Nothing above this file calls a clock, a random source, a thread pool or a socket by name. A
-simulation hands in a clock that jumps and a network of two queues; with one seed it runs the same
-way twice.
+Nothing above this file calls a clock, a random source, a thread pool, a socket or the system's notices of
+changed files by name. A simulation hands in a clock that jumps and a network of two queues; with one seed it runs
+the same way twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
 if TYPE_CHECKING:  # rooms that must not see the event loop or the disk import this file
     import asyncio
     from pathlib import Path
+
+    from outrider._native import FilesTable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,6 +76,50 @@ class Network(Protocol):
         ...
 
 
+class Burst(Protocol):
+    """Changes in watched folders that came together."""
+
+    @property
+    def folders(self) -> list[str]:
+        """Folders below the home in which something changed, for the log."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Whether there may be changes that nobody told."""
+        ...
+
+
+class Bursts(Protocol):
+    """Folders that are being watched."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why a part of them, or all, is not watched, and what to do; ``None`` if all are."""
+        ...
+
+    async def next(self) -> Burst:
+        """Wait until something was changed and it is quiet again."""
+        ...
+
+    def forget(self) -> None:
+        """What was changed until now is known: no burst tells it. It blocks for a moment; call it in a thread."""
+        ...
+
+
+class Watching(Protocol):
+    """Tells of changed files as they change."""
+
+    def open(
+        self, home: Path, table: FilesTable, *, settle_s: float, longest_s: float
+    ) -> AbstractAsyncContextManager[Bursts]:
+        """Watch the folders of ``table`` below ``home``: from when it is entered until it is left.
+
+        A burst is over when it was quiet for ``settle_s`` seconds, or ``longest_s`` after its start.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The world of one node.
@@ -86,6 +133,7 @@ class Ports:
     random: Random
     threads: Threads
     network: Network
+    watching: Watching
     sleep: Callable[[float], Awaitable[None]]
 
     def now(self) -> Instant:

@@ -1,4 +1,4 @@
-"""The real world of a node: the event loop's clock, the system's chance, a thread pool, sockets."""
+"""The real world of a node: the event loop's clock, the system's chance, a thread pool, sockets, watched folders."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from random import SystemRandom
 from typing import ParamSpec, TypeVar
 
 from outrider.ports import Ports
+from outrider.store.watch import WatchedFolders
 from outrider.transport.local import LocalSockets
 from outrider.transport.tcp import TcpNetwork
 
@@ -59,5 +60,6 @@ def real_ports() -> Ports:
         random=SystemRandom(),
         threads=ThreadPool(),
         network=Sockets(),
+        watching=WatchedFolders(),
         sleep=asyncio.sleep,
     )

@@ -13,7 +13,7 @@ from tests.support.folders import files_below
 from tests.support.loop import EPOCH, run
 from tests.support.memory_agents import MemoryAgents
 from tests.support.network import Fabric
-from tests.support.ports import InlineThreads, simulated_ports
+from tests.support.ports import InlineThreads, ScriptedWatch, simulated_ports
 from tests.support.trace import Trace
 
 from outrider.master import Master
@@ -93,6 +93,18 @@ class Cluster:
         threads = node._ports.threads
         assert isinstance(threads, InlineThreads)
         threads.seconds = seconds
+
+    def changed(self, node: Master | Worker, *folders: str, lost: bool = False) -> None:
+        """The watch of ``node`` tells that files in these folders were changed."""
+        watching = node._ports.watching
+        assert isinstance(watching, ScriptedWatch)
+        watching.tell(*folders, lost=lost)
+
+    def scans(self, node: Master | Worker) -> int:
+        """How often ``node`` has looked at its tree."""
+        threads = node._ports.threads
+        assert isinstance(threads, InlineThreads)
+        return threads.calls.count("scan")
 
     async def close(self) -> None:
         for node in reversed(list(self._running)):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 from typing import ParamSpec, TypeVar
 
 from tests.support.loop import EPOCH
 from tests.support.network import Fabric
 
-from outrider.ports import Ports
+from outrider._native import FilesTable
+from outrider.ports import Burst, Ports
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +39,49 @@ class Highest(Random):
         return max(a, b)
 
 
+class ScriptedBurst:
+    """Changes that a test tells of."""
+
+    def __init__(self, *folders: str, lost: bool = False) -> None:
+        self.folders = list(folders)
+        self.lost = lost
+
+
+class ScriptedWatch:
+    """Watches nothing: a test tells what it would have seen. One block at a time."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.opened = 0
+        self._bursts: list[Burst] = []
+        self._told = asyncio.Event()
+
+    @asynccontextmanager
+    async def open(
+        self, home: Path, table: FilesTable, *, settle_s: float, longest_s: float
+    ) -> AsyncIterator[ScriptedWatch]:
+        self.asked = (home, table, settle_s, longest_s)
+        self.opened += 1
+        try:
+            yield self
+        finally:
+            self.opened -= 1
+
+    def tell(self, *folders: str, lost: bool = False) -> None:
+        """Something was changed in these folders."""
+        self._bursts.append(ScriptedBurst(*folders, lost=lost))
+        self._told.set()
+
+    async def next(self) -> Burst:
+        while not self._bursts:
+            self._told.clear()
+            await self._told.wait()
+        return self._bursts.pop(0)
+
+    def forget(self) -> None:
+        self._bursts.clear()
+
+
 def simulated_ports(fabric: Fabric, address: str, seed: int = 0, *, random: Random | None = None) -> Ports:
     """The world of the node at ``address``; call it inside a running :class:`tests.support.loop.VirtualLoop`."""
     loop = asyncio.get_running_loop()
@@ -45,5 +91,6 @@ def simulated_ports(fabric: Fabric, address: str, seed: int = 0, *, random: Rand
         random=random or Random(f"{seed} {address}"),
         threads=InlineThreads(),
         network=fabric.host(address),
+        watching=ScriptedWatch(),
         sleep=asyncio.sleep,
     )

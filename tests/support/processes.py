@@ -33,9 +33,19 @@ _INTERVALS: dict[str, dict[str, Any]] = {
 class Node:
     """One node; it may be started and ended as often as a test wants."""
 
-    def __init__(self, role: str, home: Path, *, port: int, host: str = "127.0.0.1", **limits: Any) -> None:
+    def __init__(
+        self,
+        role: str,
+        home: Path,
+        *,
+        port: int,
+        host: str = "127.0.0.1",
+        intervals: dict[str, Any] | None = None,
+        **limits: Any,
+    ) -> None:
         self.role, self.home, self.port, self.host = role, home, port, host
         self.log = home.parent / f"{home.name}.log"
+        self._intervals = {**_INTERVALS[role], **(intervals or {})}
         self.within: list[str] = []
         """A command that ends by becoming the one behind it, e.g. ``unshare --mount``."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -107,7 +117,7 @@ class Node:
             "link": {"key": KEY, "port": self.port, "nodes": [self.host], "bind_addr": self.host},
             "limits": limits,
             "log": {"level": "DEBUG"},
-            **{f"intervals.{role}": times for role, times in _INTERVALS.items()},
+            f"intervals.{self.role}": self._intervals,
         }
         text = "".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in section.items())

@@ -115,6 +115,7 @@ class Master:
         listener = await self._listen(tree, source, groups, census, requests)
         try:
             self._supervisor.repeat(Tag.LOCAL_SERVER, self._local(source, census, requests).run)
+            self._supervisor.repeat(Tag.LOCAL_WATCH, lambda: tree.changes.run(self._ports.watching))
             for name, work in self.add_tasks(source, groups):
                 self._supervisor.repeat(name, work)
             await asyncio.Event().wait()

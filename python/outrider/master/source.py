@@ -1,4 +1,4 @@
-"""The master's own tree, looked at again and again (specification 5.3, 5.5): what workers are compared with."""
+"""The master's own tree, looked at when it changes and at an interval: what workers are compared with (5.3, 5.5)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from outrider.ports import Ports
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.tree import FileTree
+
+_REST = 4.0
+"""After a look this many times its duration pass before the next, so that files which never stay as they are cost a
+fifth of the time at most."""
 
 
 class Source:
@@ -39,10 +43,18 @@ class Source:
         return [path for path, _ in self._complained]
 
     async def run(self) -> None:
-        """Look at the interval, until cancelled."""
+        """Look when the tree was changed, and at the interval, until cancelled.
+
+        What changes during a look makes one more follow.
+        """
+        interval = self._settings.intervals.master.recalculate_integrity
+        rest = 0.0
         while True:
-            await self._ports.sleep(self._settings.intervals.master.recalculate_integrity)
+            await self._ports.sleep(rest)
+            await self._tree.changes.come(within_s=interval - rest)
+            started = self._ports.monotonic()
             await self.look()
+            rest = min(interval, _REST * (self._ports.monotonic() - started))
 
     async def look(self) -> None:
         """Scan the tree once, in a thread."""

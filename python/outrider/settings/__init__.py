@@ -24,6 +24,7 @@ from outrider.settings.sections import (
     Node,
     Sendsync,
     Tree,
+    Watch,
     WorkerIntervals,
 )
 
@@ -43,5 +44,6 @@ __all__ = [
     "Sendsync",
     "Settings",
     "Tree",
+    "Watch",
     "WorkerIntervals",
 ]

@@ -9,13 +9,14 @@ from typing import Any
 from msgspec import NODEFAULT, Meta, Struct, structs
 
 from outrider.settings.key import ClusterKey
-from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Section, Sendsync, Tree
+from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Section, Sendsync, Tree, Watch
 
 SECTIONS: dict[str, type[Section]] = {
     "node": Node,
     "link": Link,
     "intervals": Intervals,
     "tree": Tree,
+    "watch": Watch,
     "agents": Agents,
     "local": Local,
     "sendsync": Sendsync,

@@ -18,7 +18,7 @@ from outrider.settings.catalogue import CATALOGUE, SECTIONS
 from outrider.settings.files import FileRow
 from outrider.settings.key import HIDDEN, ClusterKey
 from outrider.settings.profiles import PROFILES
-from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Sendsync, Tree
+from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Sendsync, Tree, Watch
 from outrider.settings.sources import Given
 
 
@@ -41,6 +41,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     link: Link
     intervals: Intervals
     tree: Tree
+    watch: Watch
     agents: Agents
     local: Local
     sendsync: Sendsync

@@ -173,6 +173,18 @@ class Tree(Section, frozen=True, kw_only=True):
         return self.files
 
 
+class Watch(Section, frozen=True, kw_only=True):
+    """How soon a node notices that its own files were changed."""
+
+    enabled: Annotated[bool, _says("look as soon as files change; if false, at the intervals alone", False)] = True
+    settle_s: Annotated[
+        float, _seconds("quiet after which changes that come together are over", example=0.01, most=10)
+    ] = 0.01
+    longest_s: Annotated[
+        float, _seconds("time after which they are looked at although more come", example=0.2, most=60)
+    ] = 0.2
+
+
 class Agents(Section, frozen=True, kw_only=True):
     """Where this node keeps its agents and their groups."""
 

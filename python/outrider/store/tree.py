@@ -12,6 +12,7 @@ from outrider._native import Applied, FileRule, FilesTable, Manifest, Packer, Pl
 from outrider._native import read_manifest as read_manifest_file
 from outrider.ports import Threads
 from outrider.settings import Settings
+from outrider.store.changes import Changes
 from outrider.store.home import Home
 
 __all__ = ["Applied", "FileTree", "Packer", "files_table", "inhabited", "open_tree"]
@@ -21,10 +22,14 @@ T = TypeVar("T")
 
 
 class FileTree:
-    """A home's files table at work. All methods run in threads that let Python go on."""
+    """A home's files table at work. All methods run in threads that let Python go on.
+
+    ``changes`` tells when someone else has changed the tree, as long as its ``run`` does.
+    """
 
     def __init__(self, settings: Settings, threads: Threads) -> None:
         self.table = files_table(settings)
+        self.changes = Changes(settings, self.table, threads)
         self._threads = threads
         self._home = str(settings.node.home.resolve())
         self._tree = open_tree(settings)
@@ -58,7 +63,10 @@ class FileTree:
 
     async def apply(self, container: Path) -> Applied:
         """Make the tree what the container says, or change nothing and raise."""
-        return await self._run(self._tree.apply, str(container))
+        try:
+            return await self._run(self._tree.apply, str(container))
+        finally:
+            await self.changes.forget()
 
     async def sweep(self) -> int:
         """Remove old versions; slow and harmless, so it comes after everything that waits."""

@@ -31,6 +31,8 @@ _CHECK = Opening(INTEGRITY_CHECK, INTEGRITY_CHECK_END, INTEGRITY_CHECK_ERROR)
 _LOOK_AGAIN_S = 10
 """After files were applied the next round comes this soon: a container may have left some out (4.3)."""
 _ALARM_REPEATS = 3
+_REST = 4.0
+"""After a look at the own tree this many times its duration pass before the next."""
 
 
 class Verdict(Enum):
@@ -62,9 +64,10 @@ class Integrity:
         self._last_plan: int | None = None
         self._repeats = 0
         self._complained: list[tuple[str, str]] = []
+        self._root: str | None = None  # of the tree that the last round compared
 
     async def run(self) -> None:
-        """Rounds until cancelled: at the interval while in step, sooner while not."""
+        """Rounds until cancelled: at the interval and after local changes while in step, sooner while not."""
         interval = self._settings.intervals.worker.sync_integrity
         backoff = Backoff(self._ports.random, base_s=1, cap_s=interval)
         while True:
@@ -72,11 +75,34 @@ class Integrity:
             verdict = await self._round_or_failure()
             self._record(verdict, self._ports.monotonic() - started)
             if verdict in (Verdict.BUSY, Verdict.FAILED):
-                pause = backoff.next_pause()
+                await self._ports.sleep(backoff.next_pause())
+                continue
+            backoff.reset()
+            soonest = self._before_another_look(interval)
+            if verdict is Verdict.SYNCED:
+                await self._ports.sleep(soonest)
             else:
-                backoff.reset()
-                pause = interval if verdict is Verdict.IN_STEP else self._before_another_look(interval)
-            await self._ports.sleep(pause)
+                await self._until_changed(interval, soonest if self._repeats else 0.0)
+
+    async def _until_changed(self, interval: float, soonest: float) -> None:
+        """Wait for the interval to end, or for the tree to differ from what was found in step: someone here edits it.
+
+        Not before ``soonest``: what changes the same files again and again is not raced against (threats 43).
+        """
+        end = self._ports.monotonic() + interval
+        rest = soonest
+        while (left := end - self._ports.monotonic()) > 0:
+            await self._ports.sleep(min(rest, left))
+            if not await self._tree.changes.come(within_s=left - rest):
+                continue
+            started = self._ports.monotonic()
+            if await self._root_now() != self._root:
+                return
+            rest = _REST * (self._ports.monotonic() - started)
+
+    async def _root_now(self) -> str:
+        async with self._applying:
+            return (await self._tree.scan()).manifest.root
 
     def _before_another_look(self, interval: float) -> float:
         """Soon while each container brings something new; later and later while one comes again and again (threats 43).
@@ -104,6 +130,7 @@ class Integrity:
         """What the tree holds, ready to be sent; no more of it stays in memory while the master is at work."""
         async with self._applying:
             scan = await self._tree.scan(rehash=self._rehash_due())
+        self._root = scan.manifest.root
         self._complain(scan.problems)
         self.log.info("Starting: %d files, %d of them read", len(scan.manifest), scan.hashed)
         return await self._tree.pack_manifest(scan.manifest)

@@ -121,6 +121,7 @@ class Worker:
         )
         supervisor = Supervisor(self._ports, self._log)
         supervisor.repeat(Tag.LOCAL_SERVER, self._local(tree, requests).run)
+        supervisor.repeat(Tag.LOCAL_WATCH, lambda: tree.changes.run(self._ports.watching))
         try:
             ground = Ground(self.settings, self._ports, self._home, ring)
             await self._stay_connected(ground, tree, outbox, requests)

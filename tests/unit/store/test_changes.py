@@ -1,0 +1,119 @@
+"""Changes are told until someone has looked; a tree's own apply is none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.ports import InlineThreads, ScriptedWatch
+
+from outrider._native import diff
+from outrider.settings import Settings
+from outrider.store.changes import Changes
+from outrider.store.tree import FileTree, files_table
+from outrider.world import real_ports
+
+
+def settings(home: Path, **watch: Any) -> Settings:
+    (home / "tree").mkdir(parents=True, exist_ok=True)
+    changes = {f"watch.{name}": value for name, value in watch.items()}
+    return Settings.from_mapping({"node.home": str(home), "tree.files": [{"folder": "tree/"}], **changes})
+
+
+def scripted(home: Path, **watch: Any) -> tuple[Changes, ScriptedWatch]:
+    chosen = settings(home, **watch)
+    return Changes(chosen, files_table(chosen), InlineThreads()), ScriptedWatch()
+
+
+async def during(run: Coroutine[Any, Any, None], story: Coroutine[Any, Any, None]) -> None:
+    running = asyncio.ensure_future(run)
+    try:
+        await story
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def test_a_change_is_told_once_however_many_bursts_it_took(tmp_path: Path) -> None:
+    async def whole() -> None:
+        changes, watch = scripted(tmp_path)
+
+        async def story() -> None:
+            assert await changes.come(within_s=60), "what changed before anyone watched"
+            watch.tell("tree")
+            watch.tell("tree/sub", lost=True)
+            for _ in range(8):
+                await asyncio.sleep(0)
+            assert await changes.come(within_s=60)
+            assert not await changes.come(within_s=0)
+            watch.tell("tree")
+            await changes.forget()
+            assert not await changes.come(within_s=0)
+
+        await during(changes.run(watch), story())
+        assert watch.opened == 0
+        assert watch.asked[2:] == (0.01, 0.2)
+
+    asyncio.run(whole())
+
+
+def test_nothing_is_watched_where_the_settings_say_so(tmp_path: Path) -> None:
+    async def story() -> None:
+        changes, watch = scripted(tmp_path, enabled=False)
+        await changes.run(watch)
+        assert not hasattr(watch, "asked")
+        await changes.forget()
+        assert not await changes.come(within_s=0)
+
+    asyncio.run(story())
+
+
+def test_what_cannot_be_watched_is_told_once_and_its_end_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def whole() -> None:
+        changes, watch = scripted(tmp_path)
+        watch.reason = "the limit is low"
+
+        async def story() -> None:
+            for reason in ("the limit is low", "the limit is low", None):
+                watch.reason = reason
+                watch.tell("")
+                while not await changes.come(within_s=1):
+                    pass
+            await asyncio.sleep(0)
+
+        await during(changes.run(watch), story())
+
+    caplog.set_level(logging.INFO)
+    asyncio.run(whole())
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
+    assert said == [
+        "the tree is not watched as a whole, the interval finds the rest: the limit is low",
+        "the whole tree is watched",
+    ]
+
+
+def test_what_a_tree_applied_itself_is_no_change_and_what_comes_after_is(tmp_path: Path) -> None:
+    async def whole() -> None:
+        ports = real_ports()
+        master, worker = (FileTree(settings(tmp_path / name), ports.threads) for name in ("master", "worker"))
+        (tmp_path / "master/tree/deep").mkdir()
+        (tmp_path / "master/tree/deep/file").write_text("content")
+        plan = diff((await master.scan()).manifest, (await worker.scan()).manifest, worker.table)
+        packer = await master.pack(plan, 1 << 20)
+        container = tmp_path / "container"
+        container.write_bytes(b"".join(iter(lambda: packer.read(1 << 16), b"")))
+
+        async def story() -> None:
+            assert await worker.changes.come(within_s=60)
+            assert (await worker.apply(container)).written == 1
+            assert not await worker.changes.come(within_s=0.5)
+            (tmp_path / "worker/tree/deep/file").write_text("edited")
+            assert await worker.changes.come(within_s=60)
+
+        await during(worker.changes.run(ports.watching), story())
+
+    asyncio.run(whole())
