@@ -132,7 +132,7 @@ class AsyncLocalClient:
 
     def process_request(self, command: Command, payload: bytes) -> Reply:
         """Take what the node sends."""
-        return self._serves[command.name](payload)
+        return self._serves[command](payload)
 
     def lost(self, reason: str) -> None:
         """The node is gone."""
@@ -141,18 +141,17 @@ class AsyncLocalClient:
     # between the two
 
     def _new_channel(self) -> Channel:
-        connection = Connection(NoSeal(), self._ports.random, serves=self._serves, limits=_LIMITS)
+        connection = Connection(NoSeal(), self._ports.random, serves=c.by_name(self._serves), limits=_LIMITS)
         return Channel(connection, self, self._ports)
 
-    def _commands(self) -> dict[bytes, Callable[[bytes], Reply]]:
-        serves: dict[Command, Callable[[bytes], Reply]] = {
+    def _commands(self) -> dict[Command, Callable[[bytes], Reply]]:
+        return {
             c.NEW_STR: lambda payload: Reply(self._strings.begin(payload)),
             c.STR_UPD: self._extend,
             c.DAPI_RESULT: self._result,
             c.CONTROL_RESULT: self._control_result,
             c.DAPI_ERR: self._error,
         }
-        return {command.name: serve for command, serve in serves.items()}
 
     def _extend(self, payload: bytes) -> Reply:
         name, _, data = payload.partition(b" ")

@@ -25,7 +25,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class Kind(Struct, frozen=True, kw_only=True):
+class Rounds(Struct, frozen=True, kw_only=True):
     """All rounds of one kind: how many, the last, and the last that succeeded."""
 
     succeeded: int = 0
@@ -50,7 +50,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     link: LinkState
     counters: Mapping[str, int]
     limits_hit: Mapping[str, int]
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, Rounds]
 
 
 class Status:
@@ -65,7 +65,7 @@ class Status:
         self._connects = 0
         self._counters: Counter[str] = Counter()
         self._limits: Counter[str] = Counter()
-        self._kinds: dict[str, Kind] = {}
+        self._kinds: dict[str, Rounds] = {}
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""
@@ -90,8 +90,8 @@ class Status:
 
     def finished(self, kind: str, result: Outcome) -> None:
         """A round of ``kind`` ended."""
-        so_far = self._kinds.get(kind, Kind())
-        self._kinds[kind] = Kind(
+        so_far = self._kinds.get(kind, Rounds())
+        self._kinds[kind] = Rounds(
             succeeded=so_far.succeeded + result.ok,
             failed=so_far.failed + (not result.ok),
             last=result,

@@ -11,7 +11,7 @@ from tests.support.ports import simulated_ports
 
 from outrider.errors import Refusal
 from outrider.ports import Ports
-from outrider.protocol.commands import OK, Command
+from outrider.protocol.commands import OK, Command, by_name
 from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.seal import NoSeal, Seal
 from outrider.transport.channel import Channel, Reply
@@ -43,12 +43,12 @@ class Side:
     """One end: its channel, and what its owner saw."""
 
     def __init__(self, ports: Ports, serves: Mapping[Command, Serve], seal: Seal, deadline: float | None) -> None:
-        self.serves = {command.name: serve for command, serve in serves.items()}
+        self.serves = dict(serves)
         self.ports = ports
         self.requests: list[tuple[str, bytes]] = []
         self.lost_reasons: list[str] = []
         connection = Connection(
-            seal, ports.random, serves=self.serves, limits=LinkLimits(), handshake_deadline=deadline
+            seal, ports.random, serves=by_name(self.serves), limits=LinkLimits(), handshake_deadline=deadline
         )
         self.channel = Channel(connection, self, ports)
 
@@ -57,7 +57,7 @@ class Side:
 
     def process_request(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply]:
         self.requests.append((str(command), payload))
-        return self.serves[command.name](payload)
+        return self.serves[command](payload)
 
     def lost(self, reason: str) -> None:
         self.lost_reasons.append(reason)

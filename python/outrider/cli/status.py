@@ -19,7 +19,7 @@ from outrider.cli.options import write_json
 from outrider.client import LocalClient
 from outrider.printable import printable
 from outrider.protocol.api import Request
-from outrider.status import Kind, Snapshot
+from outrider.status import Rounds, Snapshot
 
 _NEVER = "-"
 
@@ -82,12 +82,12 @@ def _link(how: Snapshot) -> str:
     return f"not connected since {_moment(link.since)}: {link.reason or 'the first connection is being made'}"
 
 
-def _row(name: str, kind: Kind) -> tuple[str, ...]:
-    last = kind.last
+def _row(name: str, rounds: Rounds) -> tuple[str, ...]:
+    last = rounds.last
     if last is None:
-        return name, str(kind.succeeded), str(kind.failed), _NEVER, _NEVER, _NEVER
+        return name, str(rounds.succeeded), str(rounds.failed), _NEVER, _NEVER, _NEVER
     what = ", ".join([*(f"{number} {word}" for word, number in last.counts.items()), *filter(None, [last.detail])])
-    return name, str(kind.succeeded), str(kind.failed), _moment(last.started), f"{last.seconds:.3f} s", what or _NEVER
+    return name, str(rounds.succeeded), str(rounds.failed), _moment(last.started), f"{last.seconds:.3f} s", what or _NEVER
 
 
 def _moment(seconds: float | None) -> str:

@@ -24,6 +24,7 @@ from outrider.protocol.commands import (
     NEW_STR,
     STR_UPD,
     Command,
+    by_name,
 )
 from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.faults import Fault
@@ -50,7 +51,7 @@ class Ground:
 
 
 class Session:
-    """See the module. A role adds its own commands to those of 2.1 with :meth:`also_serve`."""
+    """See the module. A role adds its own commands, and those of its kinds of synchronisation, to those of 2.1 with :meth:`also_serve`."""
 
     def __init__(
         self,
@@ -63,12 +64,13 @@ class Session:
         self.worker = ""
         self._home = ground.home
         self._ports = ports
+        self._commands: dict[bytes, Command] = {}
         self._serves: dict[bytes, Serve] = {}
         limits = settings.limits
         connection = Connection(
             ground.seal,
             ports.random,
-            serves=self._serves,
+            serves=self._commands,
             limits=LinkLimits(
                 limits.unknown_frame_bytes, limits.frame_bytes, limits.message_bytes, limits.open_messages
             ),
@@ -100,6 +102,7 @@ class Session:
 
     def also_serve(self, commands: Mapping[Command, Serve]) -> None:
         """Add commands that this side answers; before the channel opens."""
+        self._commands |= by_name(commands)
         self._serves |= {command.name: serve for command, serve in commands.items()}
 
     async def open_transfers(self, worker: str) -> None:

@@ -1,11 +1,12 @@
 """Every command of the wire, once (specification 2). The only place for its abbreviations.
 
-A command is a name, a direction and a word on what it is for. Which of them a node serves is
-decided by its role's handler; the rest get the protocol's answer for unknown commands.
+A command is a name, a direction and a word on what it is for. Which of them a session serves is decided by its
+owner and by the kinds of synchronisation; the rest get the protocol's answer for unknown commands.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Flag, auto
 from typing import Final
@@ -34,6 +35,11 @@ class Command:
     def __str__(self) -> str:
         """The wire name as text."""
         return self.name.decode()
+
+
+def by_name(commands: Iterable[Command]) -> dict[bytes, Command]:
+    """Commands under their wire names."""
+    return {command.name: command for command in commands}
 
 
 # 2.1: both directions
@@ -92,9 +98,8 @@ DAPI_FORWARD: Final = Command(b"dapi_fwd", To.LOCAL_SERVER, "an API request for 
 SENDASYNC: Final = Command(b"sendasync", To.LOCAL_SERVER, "sendsync, answered at once")
 CONTROL_RESULT: Final = Command(b"control_res", To.LOCAL_CLIENT, "result of get_nodes or get_health")
 
-TABLE: Final[dict[bytes, Command]] = {
-    value.name: value for value in list(globals().values()) if isinstance(value, Command)
-}
+TABLE: Final = by_name(value for value in list(globals().values()) if isinstance(value, Command))
+"""What the protocol has names for; a kind of synchronisation that a package brings adds others."""
 
 OK: Final = b"ok"
 ERR: Final = b"err"

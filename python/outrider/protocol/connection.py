@@ -18,7 +18,7 @@ CLOSED     nothing, bytes are ignored          never
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from random import Random
@@ -26,7 +26,7 @@ from random import Random
 from outrider.errors import ProtocolError
 from outrider.ports import Instant
 from outrider.protocol import faults
-from outrider.protocol.commands import ERR, HELLO, OK, RESPONSES, TABLE, Command
+from outrider.protocol.commands import ERR, HELLO, OK, RESPONSES, Command
 from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
 from outrider.protocol.faults import Fault, encode_fault
 from outrider.protocol.frame import Frame, FrameReader, pack_message
@@ -67,14 +67,14 @@ class _Divided:
 
 
 class Connection:
-    """See the module. ``serves`` holds the names of the commands that our role answers."""
+    """See the module. ``serves`` holds the commands that our role answers, by wire name."""
 
     def __init__(
         self,
         seal: Seal,
         random: Random,
         *,
-        serves: Container[bytes],
+        serves: Mapping[bytes, Command],
         limits: LinkLimits,
         handshake_deadline: float | None = None,
     ) -> None:
@@ -138,8 +138,8 @@ class Connection:
         return None
 
     def _asked(self, counter: int, name: bytes, plain: bytes, now: Instant) -> Event | None:
-        command = TABLE.get(name)
-        if command is None or name not in self._serves:
+        command = self._serves.get(name)
+        if command is None:
             self.reply(counter, ERR, b"unknown command '%a'" % name, now)
         elif self.state is State.ANONYMOUS and not command.before_hello:
             fault = Fault(faults.INTERNAL, f"{command} comes before hello: say hello first")

@@ -36,7 +36,7 @@ _RESERVED: Final = b"master"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RequestKind:
     """One kind of request: what asks, what brings its result and its error, and what we say to all three."""
 
     ask: Command
@@ -46,14 +46,14 @@ class Kind:
     error_taken: bytes
 
 
-API: Final = Kind(
+API: Final = RequestKind(
     c.DAPI,
     c.DAPI_RESULT,
     c.DAPI_ERR,
     taken=b"Added request to API requests queue",
     error_taken=b"DAPI error forwarded to worker",
 )
-SENDSYNC: Final = Kind(
+SENDSYNC: Final = RequestKind(
     c.SENDSYNC,
     c.SENDSYNC_RESULT,
     c.SENDSYNC_ERROR,
@@ -67,7 +67,7 @@ FORWARDED: Final = b"Response forwarded to worker"
 class Awaited:
     """Requests of one kind that the peer has yet to answer."""
 
-    def __init__(self, session: Session, kind: Kind, *, ports: Ports, status: Status) -> None:
+    def __init__(self, session: Session, kind: RequestKind, *, ports: Ports, status: Status) -> None:
         self._session = session
         self._kind = kind
         self._random = ports.random
@@ -139,7 +139,7 @@ class Owed:
     def __init__(
         self,
         session: Session,
-        kind: Kind,
+        kind: RequestKind,
         answer: Callable[[str, bytes], Awaitable[Answer]],
         *,
         settings: Settings,

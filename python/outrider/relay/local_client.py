@@ -49,10 +49,10 @@ class LocalClientHandler:
         self._most = limits.requests_running_per_peer + limits.requests_waiting_per_peer
         self._at_work: dict[asyncio.Task[None], None] = {}
         self._answering = 0
-        self._commands = {command.name: serve for command, serve in self._serves().items()}
+        self._commands = self._serves()
         size = limits.local_frame_bytes
         bounds = LinkLimits(size, size, size, limits.open_messages, frame_setting="limits.local_frame_bytes")
-        connection = Connection(NoSeal(), ports.random, serves=self._commands, limits=bounds)
+        connection = Connection(NoSeal(), ports.random, serves=c.by_name(self._commands), limits=bounds)
         self.channel = Channel(connection, self, ports)
         self._sender = Sender(self.channel, Tasks(ports.random, limits.tasks), ports, self._timeout_s)
 
@@ -67,7 +67,7 @@ class LocalClientHandler:
 
     def process_request(self, command: Command, payload: bytes) -> Served:
         """Serve a request of the program."""
-        return self._commands[command.name](payload)
+        return self._commands[command](payload)
 
     def lost(self, reason: str) -> None:
         """The program is gone: nothing is worth an answer any more."""

@@ -132,7 +132,7 @@ def test_a_peer_that_lost_interest_gets_no_more_parts_but_the_end_by_which_it_re
             at.tasks.cancel(b"task")
             return Reply(payload)
 
-        at.both.far.serves[c.FILE_UPD.name] = cancel
+        at.both.far.serves[c.FILE_UPD] = cancel
         sent = await at.sender.container(Bytes(bytes(100 * PART)), OPENING, PATH)
         assert sent.cancelled
         assert sent.size < 5 * PART

@@ -174,7 +174,7 @@ def test_whatever_a_store_raises_the_turn_passes_on(tmp_path: Path, error: Excep
 
 def test_a_lost_link_in_the_middle_leaves_nothing_that_the_next_one_waits_for(tmp_path: Path) -> None:
     async def story(sent: Sent) -> None:
-        sent.side.serves[c.GROUPS_RESULT.name] = never
+        sent.side.serves[c.GROUPS_RESULT] = never
         sent.agents.seconds = 3
         for number in (1, 2):
             await sent.send(encode_message(GROUPS_SET, GROUPS_PAYLOAD, [groups(number)]))
