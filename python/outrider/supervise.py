@@ -1,8 +1,8 @@
 """Runs a role's tasks: names them, tries again what failed, cancels them all together.
 
-A task that fails with one of our own errors is tried again after a pause that grows and is spread
-by chance, so that a thousand nodes do not come back at the same moment. Only invalid settings stop
-a node.
+A task that fails is tried again after a pause that grows and is spread by chance, so that a thousand
+nodes do not come back at the same moment: with one of our own errors as expected, with any other
+as a defect, told in full. Only invalid settings end a task.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Supervisor:
         self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order in which they were started
 
     def repeat(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run ``work`` until it returns; after an error of ours, again."""
+        """Run ``work`` until it returns; after an error, again."""
         self.start(name, self._repeat(name, work))
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -77,6 +77,9 @@ class Supervisor:
             except OutriderError as error:
                 pause = backoff.next_pause()
                 self._log.warning("%s failed, again in %.1f s: %s", name, pause, error)
+            except Exception:  # noqa: BLE001  (a package's task, or a host's store, may raise anything)
+                pause = backoff.next_pause()
+                self._log.exception("%s failed, again in %.1f s", name, pause)
             await self._ports.sleep(pause)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:

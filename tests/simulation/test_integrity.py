@@ -15,6 +15,7 @@ from tests.support.peers import PlayedMaster, played_worker, send_file
 from tests.support.ports import Highest
 
 from outrider.errors import SyncError
+from outrider.master.integrity import WorkerIntegrity
 from outrider.protocol import commands as c
 from outrider.protocol.bodies import TaskFault
 from outrider.protocol.faults import Fault
@@ -317,7 +318,7 @@ def test_the_container_s_limit_shrinks_when_the_worker_runs_out_of_time_and_grow
 
         def shrunk() -> bool:
             handler = master.roster.get("worker1")
-            return handler is not None and handler._integrity._limit.bytes < limit
+            return handler is not None and handler.talks.of("integrity", WorkerIntegrity)._limit.bytes < limit
 
         await cluster.until(shrunk, within_s=60)
         assert cluster.trace.of("cancel_task")[0].receiver.startswith(MASTER)
@@ -325,11 +326,12 @@ def test_the_container_s_limit_shrinks_when_the_worker_runs_out_of_time_and_grow
         await cluster.until(lambda: cluster.in_step("worker1"), within_s=200)
         handler = master.roster.get("worker1")
         assert handler is not None
-        small = handler._integrity._limit.bytes
+        limit_of = handler.talks.of("integrity", WorkerIntegrity)._limit
+        small = limit_of.bytes
         for n in range(3):
             cluster.write("master", {"tree/0": b"%d" % n})
             await cluster.until(lambda: cluster.in_step("worker1"), within_s=60)
             await asyncio.sleep(1)
-        assert handler._integrity._limit.bytes > small
+        assert limit_of.bytes > small
 
     simulate(tmp_path, story)

@@ -13,6 +13,7 @@ from tests.support.requests import Slow, ask, body, code, slow_calls
 
 from outrider.errors import Refusal
 from outrider.master import Master
+from outrider.master.requests import WorkerRequests
 from outrider.relay.routes import Answer
 from outrider.worker import Worker
 
@@ -129,12 +130,12 @@ def test_all_that_waits_for_a_lost_worker_fails_at_once_and_nothing_stays(tmp_pa
         await cluster.until(lambda: len(slow.running) == 20)
         member = master.roster.get("worker1")
         assert member is not None
-        assert len(member.requests.awaited) == 20
+        assert len(member.talks.of("requests", WorkerRequests).awaited) == 20
         started = asyncio.get_running_loop().time()
         cluster.fabric.cut(cluster.address("worker1"))
         assert {code(answer) for answer in await asyncio.gather(*asked)} == {3022}
         assert asyncio.get_running_loop().time() - started < 1
-        assert len(member.requests.awaited) == 0
+        assert len(member.talks.of("requests", WorkerRequests).awaited) == 0
 
     with_nodes(tmp_path, story)
 
@@ -188,7 +189,7 @@ def test_threat_22_a_caller_that_gives_up_leaves_nothing_behind(tmp_path: Path) 
         await cluster.until(lambda: len(slow.running) == 4)
         asked.cancel()
         await cluster.until(lambda: slow.cancelled == ["master-node"])
-        assert all(len(member.requests.awaited) == 0 for member in master.roster.members())
+        assert all(len(member.talks.of("requests", WorkerRequests).awaited) == 0 for member in master.roster.members())
         gone = asyncio.ensure_future(workers[0].routes.ask("6", request))
         await cluster.until(lambda: len(slow.running) == 8)
         workers[0].routes.left("6")

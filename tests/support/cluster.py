@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from tests.support.network import Fabric
 from tests.support.ports import InlineThreads, ScriptedWatch, simulated_ports
 from tests.support.trace import Trace
 
+from outrider.kinds.interface import Kind
 from outrider.master import Master
 from outrider.settings import Settings
 from outrider.store.agents import AgentStore
@@ -61,10 +62,16 @@ class Cluster:
         """Each name's own: the master's is known to all, the others follow in the order of their first use."""
         return self._addresses.setdefault(name, MASTER if name == "master" else f"10.0.1.{len(self._addresses) + 1}")
 
-    async def master(self, changes: Mapping[str, Any] | None = None, *, agents: AgentStore | None = None) -> Master:
+    async def master(
+        self,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        agents: AgentStore | None = None,
+        kinds: Iterable[Kind] = (),
+    ) -> Master:
         """Start a master; it listens when this returns."""
         ports = simulated_ports(self.fabric, MASTER, self.seed)
-        master = Master(self.settings("master", changes), ports, agents=agents or MemoryAgents())
+        master = Master(self.settings("master", changes), ports, agents=agents or MemoryAgents(), kinds=kinds)
         self._start(master)
         await self.until(master.started.is_set)
         return master
@@ -76,10 +83,11 @@ class Cluster:
         *,
         random: Random | None = None,
         agents: AgentStore | None = None,
+        kinds: Iterable[Kind] = (),
     ) -> Worker:
         """Start a worker."""
         ports = simulated_ports(self.fabric, self.address(name), self.seed, random=random)
-        worker = Worker(self.settings(name, changes), ports, agents=agents or MemoryAgents())
+        worker = Worker(self.settings(name, changes), ports, agents=agents or MemoryAgents(), kinds=kinds)
         self._start(worker)
         return worker
 

@@ -63,8 +63,29 @@ def test_what_fails_is_tried_again_until_it_returns() -> None:
     run(story())
 
 
-@pytest.mark.parametrize("error", [SettingsError("ours"), RuntimeError("a defect")])
-def test_what_trying_again_does_not_mend_ends_and_is_logged(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_threat_49_a_defect_is_told_in_full_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        tries = 0
+
+        async def work() -> None:
+            nonlocal tries
+            tries += 1
+            if tries < 3:
+                raise RuntimeError("a defect")
+
+        supervisor = Supervisor(ports(), LOG)
+        supervisor.repeat("the work", work)
+        await asyncio.sleep(1000)
+        assert tries == 3
+
+    with caplog.at_level(logging.ERROR, "outrider"):
+        run(story())
+    assert [str(record.exc_info and record.exc_info[1]) for record in caplog.records] == ["a defect", "a defect"]
+
+
+def test_invalid_settings_end_a_task_and_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    error = SettingsError("ours")
+
     async def story() -> None:
         tries = 0
 

@@ -83,11 +83,12 @@ def _link(how: Snapshot) -> str:
 
 
 def _row(name: str, rounds: Rounds) -> tuple[str, ...]:
+    counts = str(rounds.succeeded), str(rounds.failed)
     last = rounds.last
     if last is None:
-        return name, str(rounds.succeeded), str(rounds.failed), _NEVER, _NEVER, _NEVER
+        return name, *counts, _NEVER, _NEVER, _NEVER
     what = ", ".join([*(f"{number} {word}" for word, number in last.counts.items()), *filter(None, [last.detail])])
-    return name, str(rounds.succeeded), str(rounds.failed), _moment(last.started), f"{last.seconds:.3f} s", what or _NEVER
+    return name, *counts, _moment(last.started), f"{last.seconds:.3f} s", what or _NEVER
 
 
 def _moment(seconds: float | None) -> str:

@@ -51,7 +51,7 @@ class Ground:
 
 
 class Session:
-    """See the module. A role adds its own commands, and those of its kinds of synchronisation, to those of 2.1 with :meth:`also_serve`."""
+    """See the module. With :meth:`also_serve` a role adds its commands, and those of its kinds, to those of 2.1."""
 
     def __init__(
         self,

@@ -12,23 +12,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import UNSET
 
 from outrider.errors import OutriderError, Refusal, StoreError
-from outrider.exchange.session import Session
+from outrider.exchange.session import Serve
+from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, TaskLogger, task_logger
-from outrider.ports import Ports
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.agents import decode_result
 from outrider.protocol.groups_message import GroupsWriter
-from outrider.settings import Settings
-from outrider.status import Outcome, Status
-from outrider.store.agents import AgentStore, GroupsQuery
-from outrider.supervise import Supervisor
+from outrider.status import Outcome
+from outrider.store.agents import GroupsQuery
 from outrider.transport.channel import Reply
 
 _CHANGES = GroupsQuery(condition="sync_status", set_synced=True, with_hash=True)
@@ -55,29 +53,38 @@ class Outgoing(NamedTuple):
     assignments: int
 
 
-class AgentGroups:
+class AgentGroups(Half["WorkerGroups"]):
     """The groups of this node: reads them for everybody, and spreads the sends."""
 
-    def __init__(self, agents: AgentStore, *, settings: Settings, ports: Ports) -> None:
-        times = settings.intervals.master
-        self._agents = agents
-        self._ports = ports
+    def __init__(self, ground: NodeGround) -> None:
+        super().__init__()
+        times = ground.settings.intervals.master
+        self._agents = ground.agents
+        self._ports = ground.ports
         self._delay_s = times.agent_group_start_delay
         self._interval_s = times.sync_agent_groups
-        self._log = task_logger(Tag.AGENT_GROUPS_SEND, settings.node.name)
-        self._full_log = task_logger(Tag.AGENT_GROUPS_SEND_FULL, settings.node.name)
+        self._log = task_logger(Tag.AGENT_GROUPS_SEND, ground.node.name)
+        self._full_log = task_logger(Tag.AGENT_GROUPS_SEND_FULL, ground.node.name)
         self._reading = asyncio.Lock()
         self._askers: dict[WorkerGroups, None] = {}  # in the order in which they asked
         self._free = asyncio.Semaphore(_AT_ONCE)
 
-    async def run(self, workers: Callable[[], Iterable[WorkerGroups]]) -> None:
-        """Send what has changed, and the hash, to all ``workers`` at the interval; also if nothing has."""
+    def talk(self, link: LinkGround) -> WorkerGroups:
+        """The groups of one worker."""
+        return WorkerGroups(link, self)
+
+    def tasks(self) -> Sequence[Task]:
+        """Rounds."""
+        return [(Tag.AGENT_GROUPS_SEND, self.run)]
+
+    async def run(self) -> None:
+        """Send what has changed, and the hash, to all workers at the interval; also if nothing has."""
         await self._ports.sleep(self._delay_s)
         while True:
-            if list(workers()):
+            if self.talks:
                 async with self._reading:
                     message = await self._changes()
-                    for worker in workers():
+                    for worker in self.talks.values():
                         if message is not None:
                             worker.put(message)
             await self._ports.sleep(self._interval_s)
@@ -143,29 +150,30 @@ class AgentGroups:
             query = query._replace(after=part.assignments[-1].id)
 
 
-class WorkerGroups:
+class WorkerGroups(Talk):
     """What one worker is sent, one message after another, and what it says of them."""
 
-    def __init__(
-        self,
-        session: Session,
-        groups: AgentGroups,
-        *,
-        settings: Settings,
-        ports: Ports,
-        status: Status,
-        supervisor: Supervisor,
-    ) -> None:
-        self._session = session
+    def __init__(self, link: LinkGround, groups: AgentGroups) -> None:
+        self._session = link.session
         self._groups = groups
-        self._node = settings.node.name
-        self._ports = ports
-        self._status = status
-        self._supervisor = supervisor
+        self._node = link.node.node.name
+        self._ports = link.node.ports
+        self._status = link.status
+        self._supervisor = link.supervisor
         self._queue: deque[Outgoing] = deque()
         self._sending = False
         self._wants_all = False
         self._sent: set[c.Command] = set()
+
+    def serves(self) -> Mapping[c.Command, Serve]:
+        """What became of messages, and a wish for everything."""
+        return {
+            c.FULL_GROUPS_REQUEST: self.wants_all,
+            c.GROUPS_RESULT: self.written,
+            c.FULL_GROUPS_RESULT: self.all_written,
+            c.GROUPS_ERROR: self.not_written,
+            c.FULL_GROUPS_ERROR: self.all_not_written,
+        }
 
     def put(self, message: Outgoing) -> None:
         """Send ``message`` after those that wait; a periodic one is left out if too many do."""

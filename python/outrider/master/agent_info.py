@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from logging import INFO, WARNING
 from typing import Final
 
 from outrider._native import AgentMessage
 from outrider.errors import OutriderError, PeerError, RecordsRefused, StoreError, UnknownAgents
-from outrider.exchange.session import Session
+from outrider.exchange.session import Serve
+from outrider.kinds.interface import LinkGround, Talk
 from outrider.logs import Tag, TaskLogger, task_logger
-from outrider.ports import Ports
 from outrider.protocol.agents import AGENT_INFO_SET, Result, SoundAgents, decode_sound_agents
-from outrider.protocol.commands import AGENT_INFO_ERROR, AGENT_INFO_RESULT, Command
-from outrider.settings import Settings
-from outrider.status import Outcome, Status
-from outrider.store.agents import AgentStore
-from outrider.supervise import Supervisor
+from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_ERROR, AGENT_INFO_PERMISSION, AGENT_INFO_RESULT, Command
+from outrider.status import Outcome
 from outrider.transport.channel import Reply
 
 _NO_STRING: Final = b"error while trying to access string under task_id %a."
@@ -40,27 +38,23 @@ class _Tally:
     errors: list[str] = field(default_factory=list)
 
 
-class WorkerAgentInfo:
+class WorkerAgentInfo(Talk):
     """One worker's agent information, one message at a time."""
 
-    def __init__(
-        self,
-        session: Session,
-        agents: AgentStore,
-        *,
-        settings: Settings,
-        ports: Ports,
-        status: Status,
-        supervisor: Supervisor,
-    ) -> None:
-        self._session = session
-        self._agents = agents
-        self._node = settings.node.name
-        self._ports = ports
-        self._status = status
-        self._supervisor = supervisor
-        self._limit_s = settings.intervals.master.timeout_agent_info
+    def __init__(self, link: LinkGround) -> None:
+        node = link.node
+        self._session = link.session
+        self._agents = node.agents
+        self._node = node.node.name
+        self._ports = node.ports
+        self._status = link.status
+        self._supervisor = link.supervisor
+        self._limit_s = node.settings.intervals.master.timeout_agent_info
         self._busy = False
+
+    def serves(self) -> Mapping[Command, Serve]:
+        """A worker's messages."""
+        return {AGENT_INFO_PERMISSION: self.ask, AGENT_INFO: self.begin}
 
     @property
     def free(self) -> bool:

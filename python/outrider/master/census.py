@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from outrider.errors import StoreError
+from outrider.exchange.session import Serve
+from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk
 from outrider.logs import Tag, task_logger
 from outrider.model import NodeInfo
-from outrider.protocol.commands import GET_NODES, Command
+from outrider.protocol.commands import GET_HEALTH, GET_NODES, Command
 from outrider.relay.control import WorkerState, health_answer, health_names, nodes_answer
-from outrider.store.agents import AgentStore
+from outrider.transport.channel import Reply
 
 
 @runtime_checkable
@@ -23,17 +26,25 @@ class CountsAgents(Protocol):
         ...
 
 
-class Census:
-    """See the module. ``workers`` tells of each worker, given the active agents of a node by its name."""
+States = Callable[[Callable[[str], int | None]], list[WorkerState]]
+"""How each worker is, given the active agents of a node by its name."""
 
-    def __init__(
-        self, node: NodeInfo, agents: AgentStore, workers: Callable[[Callable[[str], int | None]], list[WorkerState]]
-    ) -> None:
-        self._node = node
-        self._agents = agents
+
+class Census(Half["WorkerCensus"]):
+    """See the module."""
+
+    def __init__(self, ground: NodeGround, workers: States) -> None:
+        super().__init__()
+        self._node = node = ground.node
+        self._agents = ground.agents
         self._workers = workers
         self._counting: asyncio.Task[Mapping[str, int] | None] | None = None
         self._log = task_logger(Tag.CLUSTER, node.name)
+
+    def talk(self, link: LinkGround) -> WorkerCensus:
+        """What one worker asks."""
+        del link
+        return WorkerCensus(self)
 
     def nodes(self) -> list[NodeInfo]:
         """All nodes, the master first."""
@@ -69,3 +80,17 @@ class Census:
         except StoreError as error:
             self._log.warning("the active agents could not be counted: %s", error)
             return None
+
+
+class WorkerCensus(Talk):
+    """A worker asks on behalf of its local clients."""
+
+    def __init__(self, census: Census) -> None:
+        self._census = census
+
+    def serves(self) -> Mapping[Command, Serve]:
+        """Both questions."""
+        return {command: partial(self._answer, command) for command in (GET_NODES, GET_HEALTH)}
+
+    async def _answer(self, command: Command, payload: bytes) -> Reply:
+        return Reply(await self._census.answer(command, payload))

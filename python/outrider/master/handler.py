@@ -1,21 +1,15 @@
-"""The master's side of a connection: each command of a worker and what answers it, one line each."""
+"""The master's side of a connection: hello, keep-alive, and the talks of all kinds of synchronisation."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 from outrider.errors import OutriderError, Refusal
-from outrider.exchange.session import Ground, Serve, Session
+from outrider.exchange.session import Ground, Session
+from outrider.kinds.composing import Halves
 from outrider.logs import Tag, task_logger
-from outrider.master.agent_groups import AgentGroups, WorkerGroups
-from outrider.master.agent_info import WorkerAgentInfo
-from outrider.master.census import Census
-from outrider.master.integrity import WorkerIntegrity
-from outrider.master.requests import MasterRequests, WorkerRequests
 from outrider.master.roster import Roster
-from outrider.master.source import Source
 from outrider.model import NodeInfo
 from outrider.protocol import commands as c
 from outrider.protocol import faults
@@ -23,8 +17,6 @@ from outrider.protocol.bodies import Hello, check_node_name
 from outrider.protocol.commands import Command
 from outrider.relay.control import WorkerState
 from outrider.status import Status
-from outrider.store.agents import AgentStore
-from outrider.store.tree import FileTree
 from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel, Reply
 
@@ -38,14 +30,9 @@ class MasterHandler:
     def __init__(
         self,
         ground: Ground,
-        tree: FileTree,
-        agents: AgentStore,
-        source: Source,
+        halves: Halves,
         *,
-        groups: AgentGroups,
-        requests: MasterRequests,
         roster: Roster[MasterHandler],
-        census: Census,
         status: Status,
         admit: Callable[[MasterHandler], str | None],
         left: Callable[[MasterHandler], None],
@@ -56,8 +43,7 @@ class MasterHandler:
         self.last_keep_alive = now
         self._greeting = False
         self._ports = ports
-        self._status = status = Status(node=status)
-        self._census = census
+        self._status = Status(node=status)
         self._roster = roster
         self._admit = admit
         self._left = left
@@ -65,25 +51,9 @@ class MasterHandler:
         deadline = now + settings.limits.handshake_deadline_s
         self.session = Session(ground, self, handshake_deadline=deadline)
         self.supervisor = Supervisor(ports, self._log)
-        self._integrity = WorkerIntegrity(
-            self.session,
-            source=source,
-            tree=tree,
-            settings=settings,
-            ports=ports,
-            status=status,
-            supervisor=self.supervisor,
-        )
-        self._agent_info = WorkerAgentInfo(
-            self.session, agents, settings=settings, ports=ports, status=status, supervisor=self.supervisor
-        )
-        self.groups = WorkerGroups(
-            self.session, groups, settings=settings, ports=ports, status=status, supervisor=self.supervisor
-        )
-        self.requests = WorkerRequests(
-            self.session, requests, settings=settings, ports=ports, status=status, supervisor=self.supervisor
-        )
-        self.session.also_serve({**self._serves(), **self.requests.serves()})
+        self.talks = halves.talks(self.session, self._status, self.supervisor)
+        self.session.also_serve({c.HELLO: self._hello, c.KEEP_ALIVE: self._keep_alive})
+        self.session.also_serve(self.talks.serves())
 
     # what the channel calls
 
@@ -106,7 +76,7 @@ class MasterHandler:
         else:
             self._log.debug("a connection from %s ended before hello: %s", self.session.channel.address, reason)
             self._status.count("connections_without_hello")
-        self.requests.lost(reason)
+        self.talks.lost(reason)
         self._left(self)
 
     # what the node asks for
@@ -116,8 +86,8 @@ class MasterHandler:
         return WorkerState(
             self.info,
             self._status.snapshot(),
-            integrity_free=self._integrity.free,
-            agent_info_free=self._agent_info.free,
+            integrity_free=self.talks.free("integrity"),
+            agent_info_free=self.talks.free("agent_info"),
             keep_alive=self._ports.wall() - (self._ports.monotonic() - self.last_keep_alive),
             agents=agents(self.info.name),
         )
@@ -137,25 +107,6 @@ class MasterHandler:
         await self.session.end(self.supervisor, reason)
 
     # the worker's commands
-
-    def _serves(self) -> dict[Command, Serve]:
-        return {
-            c.HELLO: self._hello,
-            c.KEEP_ALIVE: self._keep_alive,
-            c.INTEGRITY_PERMISSION: self._integrity.ask,
-            c.INTEGRITY_CHECK: self._integrity.begin,
-            c.INTEGRITY_CHECK_END: self.session.deliver,
-            c.INTEGRITY_CHECK_ERROR: self._integrity.failed,
-            c.AGENT_INFO_PERMISSION: self._agent_info.ask,
-            c.AGENT_INFO: self._agent_info.begin,
-            c.FULL_GROUPS_REQUEST: self.groups.wants_all,
-            c.GROUPS_RESULT: self.groups.written,
-            c.FULL_GROUPS_RESULT: self.groups.all_written,
-            c.GROUPS_ERROR: self.groups.not_written,
-            c.FULL_GROUPS_ERROR: self.groups.all_not_written,
-            c.GET_NODES: partial(self._control, c.GET_NODES),
-            c.GET_HEALTH: partial(self._control, c.GET_HEALTH),
-        }
 
     async def _hello(self, payload: bytes) -> Reply:
         """5.1. A name that is taken is free again if its old connection does not answer any more."""
@@ -188,11 +139,10 @@ class MasterHandler:
         self._roster.join(self, info)
         self.session.worker = info.name
         self.session.channel.connection.known()
+        self.talks.joined(info.name)
+        for name, work in self.talks.tasks():
+            self.supervisor.repeat(name, work)
 
     def _keep_alive(self, payload: bytes) -> Reply:
         self.last_keep_alive = self._ports.monotonic()
         return Reply(payload, c.OK_KEEP_ALIVE)
-
-    async def _control(self, command: Command, payload: bytes) -> Reply:
-        """A worker asks on behalf of its local clients."""
-        return Reply(await self._census.answer(command, payload))

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from outrider.errors import OutriderError, TransportError
 from outrider.exchange.sending import Opening
-from outrider.exchange.session import Session
+from outrider.exchange.session import Serve
+from outrider.kinds.interface import LinkGround, Talk
 from outrider.logs import Tag, TaskLogger, task_logger
 from outrider.master.source import Source
 from outrider.model import Manifest, Plan, diff
-from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.bodies import TaskFault, container_path
 from outrider.protocol.commands import (
     CANCEL_TASK,
     IN_STEP,
+    INTEGRITY_CHECK,
+    INTEGRITY_CHECK_END,
+    INTEGRITY_CHECK_ERROR,
+    INTEGRITY_PERMISSION,
     INTEGRITY_SYNC,
     INTEGRITY_SYNC_END,
     INTEGRITY_SYNC_ERROR,
+    Command,
 )
 from outrider.protocol.faults import Fault
-from outrider.settings import Settings
-from outrider.status import Outcome, Status
-from outrider.store.tree import FileTree
-from outrider.supervise import Supervisor
+from outrider.status import Outcome
 from outrider.sync.permission import Permission
 from outrider.sync.size_limit import SizeLimit
 from outrider.transport.channel import Reply
@@ -35,30 +38,21 @@ _NAMES_TOLD = 10
 _SYNC = Opening(INTEGRITY_SYNC, INTEGRITY_SYNC_END, INTEGRITY_SYNC_ERROR)
 
 
-class WorkerIntegrity:
+class WorkerIntegrity(Talk):
     """Brings one worker in step with the source."""
 
-    def __init__(
-        self,
-        session: Session,
-        *,
-        source: Source,
-        tree: FileTree,
-        settings: Settings,
-        ports: Ports,
-        status: Status,
-        supervisor: Supervisor,
-    ) -> None:
-        times = settings.intervals.communication
-        self._session = session
+    def __init__(self, link: LinkGround, source: Source) -> None:
+        node, intervals = link.node, link.node.settings.intervals
+        times = intervals.communication
+        self._session = link.session
         self._source = source
-        self._tree = tree
-        self._node = settings.node.name
-        self._ports = ports
-        self._status = status
-        self._supervisor = supervisor
+        self._tree = node.tree
+        self._node = node.node.name
+        self._ports = node.ports
+        self._status = link.status
+        self._supervisor = link.supervisor
         self._receiving_limit_s = times.timeout_receiving_file
-        self._permission = Permission(settings.intervals.master.max_locked_integrity_time)
+        self._permission = Permission(intervals.master.max_locked_integrity_time)
         self._limit = SizeLimit(
             most=times.max_zip_size,
             least=times.min_zip_size,
@@ -66,6 +60,15 @@ class WorkerIntegrity:
             receiver_timeout_s=times.timeout_receiving_file,
         )
         self._complained = hash(frozenset[tuple[str, str]]())
+
+    def serves(self) -> Mapping[Command, Serve]:
+        """A worker's rounds."""
+        return {
+            INTEGRITY_PERMISSION: self.ask,
+            INTEGRITY_CHECK: self.begin,
+            INTEGRITY_CHECK_END: self._session.deliver,
+            INTEGRITY_CHECK_ERROR: self.failed,
+        }
 
     @property
     def free(self) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from outrider.errors import SettingsError, StoreError
 from outrider.exchange.session import Ground
+from outrider.kinds.checking import checked
+from outrider.kinds.composing import Halves
+from outrider.kinds.interface import Kind, NodeGround, Task
+from outrider.kinds.signals import Signal
 from outrider.logs import Tag, task_logger
-from outrider.master.agent_groups import AgentGroups, WorkerGroups
+from outrider.master.builtin import builtin
 from outrider.master.census import Census
 from outrider.master.handler import MasterHandler
-from outrider.master.requests import MasterRequests, WorkerRequests
+from outrider.master.requests import MasterRequests
 from outrider.master.roster import Roster
 from outrider.master.source import Source
 from outrider.model import Manifest, NodeInfo, endpoint
@@ -31,18 +34,24 @@ from outrider.supervise import Supervisor, until
 from outrider.transport.channel import Channel
 from outrider.world import real_ports
 
-Task = tuple[str, Callable[[], Coroutine[Any, Any, None]]]
-
 
 class Master:
     """A node that others are kept in step with.
 
     ``run`` returns after :meth:`stop`; it raises :class:`SettingsError` if the settings do not allow a
     start, and nothing else that a peer could cause. ``addresses`` are bound once ``started`` is set.
-    ``agents`` is a host's own store of agents, which the host closes.
+    ``agents`` is a host's own store of agents, which the host closes; ``kinds`` are kinds of synchronisation of its
+    own, :class:`ValueError` if one clashes.
     """
 
-    def __init__(self, settings: Settings, ports: Ports | None = None, *, agents: AgentStore | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ports: Ports | None = None,
+        *,
+        agents: AgentStore | None = None,
+        kinds: Iterable[Kind] = (),
+    ) -> None:
         if not settings.link.keys:
             raise SettingsError("link.key: a master needs the cluster key; make one with: outrider keygen")
         self.settings = settings
@@ -52,6 +61,7 @@ class Master:
         self.roster: Roster[MasterHandler] = Roster(self.get_node(), settings.node.cluster)
         self._ports = ports or real_ports()
         self._own_agents = agents
+        self._own_kinds = checked(kinds)
         self._agents: AgentStore | None = None
         self._requests: MasterRequests | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
@@ -80,12 +90,12 @@ class Master:
             raise StoreError("this node does not run, so that it takes no requests")
         return self._requests
 
-    def add_tasks(self, source: Source, groups: AgentGroups) -> list[Task]:
+    def add_tasks(self, source: Source, halves: Halves) -> list[Task]:
         """What runs while the node does: name and work."""
         return [
             (Tag.LOCAL_INTEGRITY, source.run),
             (Tag.KEEP_ALIVE, self._check_keep_alives),
-            (Tag.AGENT_GROUPS_SEND, lambda: groups.run(self._workers_groups)),
+            *halves.tasks(),
         ]
 
     async def run(self) -> None:
@@ -109,58 +119,47 @@ class Master:
             self._log.warning("an apply that was cut short has been %s", mended)
         source = Source(tree, self.settings, self._ports, self.status)
         await source.look()
-        groups = AgentGroups(self.agents, settings=self.settings, ports=self._ports)
-        census = Census(self.get_node(), self.agents, self._states)
-        requests = self._requests = self._make_requests()
-        listener = await self._listen(tree, source, groups, census, requests)
+        halves = Halves((*builtin(source, self._states), *self._own_kinds), "master", self._ground(tree))
+        listener: Listener | None = None
         try:
-            self._supervisor.repeat(Tag.LOCAL_SERVER, self._local(source, census, requests).run)
+            await halves.start()
+            self._requests = halves.of("requests", MasterRequests)
+            listener = await self._listen(halves)
+            census = halves.of("census", Census)
+            self._supervisor.repeat(Tag.LOCAL_SERVER, self._local(source, census, self._requests).run)
             self._supervisor.repeat(Tag.LOCAL_WATCH, lambda: tree.changes.run(self._ports.watching))
-            for name, work in self.add_tasks(source, groups):
+            for name, work in self.add_tasks(source, halves):
                 self._supervisor.repeat(name, work)
             await asyncio.Event().wait()
         finally:
-            listener.close()
+            if listener is not None:
+                listener.close()
             await asyncio.gather(*(handler.close("the master is stopping") for handler in list(self._handlers)))
             await self._supervisor.stop()
             self._requests = None
-            await requests.close()
+            await halves.close()
 
-    def _make_requests(self) -> MasterRequests:
-        def worker(name: str) -> WorkerRequests | None:
-            handler = self.roster.get(name)
-            return handler.requests if handler is not None else None
-
-        return MasterRequests(
-            self.get_node(),
+    def _ground(self, tree: FileTree) -> NodeGround:
+        return NodeGround(
+            node=self.get_node(),
             settings=self.settings,
             ports=self._ports,
             status=self.status,
+            supervisor=self._supervisor,
             agents=self.agents,
+            tree=tree,
             nodes=lambda: [self.get_node(), *(handler.info for handler in self.roster.members())],
-            worker=worker,
+            applied=Signal(),
         )
 
-    async def _listen(
-        self, tree: FileTree, source: Source, groups: AgentGroups, census: Census, requests: MasterRequests
-    ) -> Listener:
+    async def _listen(self, halves: Halves) -> Listener:
         link = self.settings.link
         ring = KeyRing(link.keys, link.token_age_s)
         ground = Ground(self.settings, self._ports, self._home, ring)
 
         def accept() -> Channel:
             handler = MasterHandler(
-                ground,
-                tree,
-                self.agents,
-                source,
-                groups=groups,
-                requests=requests,
-                roster=self.roster,
-                census=census,
-                status=self.status,
-                admit=self._admit,
-                left=self._left,
+                ground, halves, roster=self.roster, status=self.status, admit=self._admit, left=self._left
             )
             return handler.session.channel
 
@@ -187,9 +186,6 @@ class Master:
 
     def _states(self, agents: Callable[[str], int | None]) -> list[WorkerState]:
         return [handler.state(agents) for handler in self.roster.members()]
-
-    def _workers_groups(self) -> list[WorkerGroups]:
-        return [handler.groups for handler in self.roster.members()]
 
     def _admit(self, handler: MasterHandler) -> str | None:
         """Whether there is room for one more connection: ``None``, or the limit that was hit."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Final
 
 from outrider.errors import OutriderError, Refusal
-from outrider.exchange.session import Serve, Session
-from outrider.model import NodeInfo
-from outrider.ports import Ports
+from outrider.exchange.session import Serve
+from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.api import Request
@@ -24,10 +23,6 @@ from outrider.relay.forward import API, FORWARDED, SENDSYNC, Awaited, Owed
 from outrider.relay.routes import Answer
 from outrider.relay.sendsync import Sendsync
 from outrider.relay.targets import runs_here, targets_of
-from outrider.settings import Settings
-from outrider.status import Status
-from outrider.store.agents import AgentStore
-from outrider.supervise import Supervisor
 from outrider.transport.channel import Reply
 
 _OF_NODES: Final = 0.95
@@ -38,27 +33,19 @@ _LARGE: Final = 256 * 1024
 """Bytes of answers that are merged in a thread."""
 
 
-class WorkerRequests:
+class WorkerRequests(Talk):
     """The requests of one worker, and those to it."""
 
-    def __init__(
-        self,
-        session: Session,
-        requests: MasterRequests,
-        *,
-        settings: Settings,
-        ports: Ports,
-        status: Status,
-        supervisor: Supervisor,
-    ) -> None:
+    def __init__(self, link: LinkGround, requests: MasterRequests) -> None:
+        session, settings = link.session, link.node.settings
         self._session = session
         self._requests = requests
-        self.awaited = Awaited(session, API, ports=ports, status=status)
-        owed = partial(Owed, session, settings=settings, status=status, supervisor=supervisor)
+        self.awaited = Awaited(session, API, ports=link.node.ports, status=link.status)
+        owed = partial(Owed, session, settings=settings, status=link.status, supervisor=link.supervisor)
         self._api = owed(API, requests.answer)
         self._sendsync = owed(SENDSYNC, requests.daemons.answer)
 
-    def serves(self) -> dict[Command, Serve]:
+    def serves(self) -> Mapping[Command, Serve]:
         """The commands of a worker that belong here."""
         return {
             c.DAPI: partial(self._begin, self._api),
@@ -76,31 +63,25 @@ class WorkerRequests:
         return owed.begin(self._session.worker, payload)
 
 
-class MasterRequests:
-    """All requests at this master; the :class:`~outrider.relay.routes.Routes` of programs beside it.
+class MasterRequests(Half[WorkerRequests]):
+    """All requests at this master; the :class:`~outrider.relay.routes.Routes` of programs beside it."""
 
-    ``worker`` gives the requests of a connected worker by its name, ``nodes`` all nodes, this one first.
-    """
-
-    def __init__(
-        self,
-        node: NodeInfo,
-        *,
-        settings: Settings,
-        ports: Ports,
-        status: Status,
-        agents: AgentStore,
-        nodes: Callable[[], Sequence[NodeInfo]],
-        worker: Callable[[str], WorkerRequests | None],
-    ) -> None:
-        self._node = node.name
+    def __init__(self, ground: NodeGround) -> None:
+        super().__init__()
+        settings, ports, status = ground.settings, ground.ports, ground.status
+        self._node = ground.node.name
         self._ports = ports
-        self._nodes = nodes
-        self._worker = worker
+        self._nodes = ground.nodes
         self._status = status
         self._most_bytes = settings.limits.result_bytes
-        self._desk = Desk(node, settings=settings, ports=ports, status=status, agents=agents, nodes=nodes)
+        self._desk = Desk(
+            ground.node, settings=settings, ports=ports, status=status, agents=ground.agents, nodes=ground.nodes
+        )
         self.daemons = Sendsync(settings, ports, status)
+
+    def talk(self, link: LinkGround) -> WorkerRequests:
+        """The requests of one connection."""
+        return WorkerRequests(link, self)
 
     async def answer(self, caller: str, payload: bytes) -> Answer:
         """The answer to ``dapi``, of this node or of those that the request is for."""
@@ -114,7 +95,7 @@ class MasterRequests:
 
     def worker_left(self, name: str) -> None:
         """What this worker still waits for is given up, unless it has come back on another connection already."""
-        if self._worker(name) is None:
+        if name not in self.talks:
             self._left(name)
 
     async def close(self) -> None:
@@ -163,7 +144,7 @@ class MasterRequests:
             return failed(error)
 
     async def _of_worker(self, node: str, payload: bytes, seconds: float, thanks: bytes) -> Answer:
-        worker = self._worker(node)
+        worker = self.talks.get(node)
         if worker is None:
             return failure(Failure.of_cluster(faults.UNKNOWN_NODE, node))
         return await worker.awaited.ask(payload, seconds, thanks)
@@ -178,7 +159,7 @@ class MasterRequests:
         """``dapi_fwd``: this node answers, whatever the type of the request; 3022 if it is not connected."""
         if node == self._node:
             return self._desk.here(OF_LOCAL + client, request)
-        if self._worker(node) is None:
+        if node not in self.talks:
             raise Refusal(faults.UNKNOWN_NODE, node)
         return self._forward(OF_LOCAL + client, node, request)
 

@@ -8,54 +8,49 @@ agent had, and that the master knows of them already, is fixed here.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec import UNSET
 
 from outrider.errors import OutriderError, Refusal, StoreError, TransportError
-from outrider.exchange.session import Session
+from outrider.exchange.session import Serve
+from outrider.kinds.interface import LinkGround, Talk
 from outrider.logs import Tag, TaskLogger, task_logger
-from outrider.ports import Ports
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.agents import Result
 from outrider.protocol.groups_message import GroupsHash
-from outrider.settings import Settings
-from outrider.status import Outcome, Status
-from outrider.store.agents import AgentStore, GroupsQuery
-from outrider.supervise import Supervisor
+from outrider.status import Outcome
+from outrider.store.agents import GroupsQuery
 from outrider.sync.agent_groups import Agreement, Mismatches, OnlyHere, only_here
 from outrider.transport.channel import Reply
 from outrider.worker.groups_writing import UnwrittenError, Written, read_message, write_message
 
 
-class AgentGroups:
+class AgentGroups(Talk):
     """The groups of one session: one message at a time, in the order in which they came."""
 
-    def __init__(
-        self,
-        session: Session,
-        agents: AgentStore,
-        *,
-        settings: Settings,
-        ports: Ports,
-        status: Status,
-        supervisor: Supervisor,
-    ) -> None:
-        times = settings.intervals.worker
-        self.session = session
-        self.agents = agents
-        self.ports = ports
-        self.status = status
-        self.node = settings.node.name
+    def __init__(self, link: LinkGround) -> None:
+        node = link.node
+        times = node.settings.intervals.worker
+        self.session = link.session
+        self.agents = node.agents
+        self.ports = node.ports
+        self.status = link.status
+        self.node = node.node.name
         self.limit_s = times.timeout_agent_groups
         self.mismatches = Mismatches(times.agent_groups_mismatch_limit)
         self.masters_hash: GroupsHash = UNSET
         self.alarmed = False
         self.turn = asyncio.Lock()
-        self._most = settings.limits.tasks
+        self._most = node.settings.limits.tasks
         self._waiting = 0
-        self._supervisor = supervisor
+        self._supervisor = link.supervisor
+
+    def serves(self) -> Mapping[c.Command, Serve]:
+        """Messages of groups."""
+        return {c.GROUPS: self.receive, c.FULL_GROUPS: self.receive_all}
 
     def receive(self, name: bytes) -> Reply:
         """``syn_g_m_w``: a string holds what has changed, and the hash over everything."""

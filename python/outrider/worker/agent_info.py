@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Final, NamedTuple
 
 from outrider.errors import OutriderError
-from outrider.exchange.session import Session
+from outrider.exchange.session import Serve
+from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, task_logger
-from outrider.ports import Ports
 from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES, decode_result, encode_lines, encode_message
-from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_PERMISSION
-from outrider.settings import Settings
-from outrider.status import Outcome, Status
-from outrider.store.agents import AgentStore
-from outrider.store.outbox import Chunk, Outbox, PutAside
+from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_ERROR, AGENT_INFO_PERMISSION, AGENT_INFO_RESULT, Command
+from outrider.status import Outcome
+from outrider.store.outbox import Chunk, Outbox, PutAside, outbox_of
 from outrider.supervise import Backoff
 from outrider.sync.agent_info import Pace, Step, Verdict, cut, judge, judge_failure, records_of
 from outrider.transport.channel import Reply
@@ -39,19 +39,46 @@ class _Answer(NamedTuple):
     why: str = ""
 
 
-class AgentInfoSync:
+class AgentInfo(Half["AgentInfoSync"]):
+    """The agent information of this node: its outbox outlives connections."""
+
+    def __init__(self, ground: NodeGround) -> None:
+        super().__init__()
+        self._ground = ground
+        self._outbox: Outbox | None = None
+        self._open = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Open the outbox."""
+        ground = self._ground
+        home = ground.settings.node.home.resolve()
+        self._outbox = outbox = await self._open.enter_async_context(outbox_of(home, ground.ports.threads))
+        if outbox.damaged:
+            log = task_logger(Tag.AGENT_INFO_SYNC, ground.node.name)
+            log.warning("the outbox could not be read and is now %s; all agents are sent again", outbox.damaged)
+
+    def talk(self, link: LinkGround) -> AgentInfoSync:
+        """The agent information of one connection."""
+        assert self._outbox is not None  # noqa: S101  (no connection opens before the start)
+        return AgentInfoSync(link, self._outbox)
+
+    async def close(self) -> None:
+        """Close the outbox; this is an orderly end."""
+        await self._open.aclose()
+
+
+class AgentInfoSync(Talk):
     """The agent information of one connection to a master."""
 
-    def __init__(
-        self, session: Session, agents: AgentStore, outbox: Outbox, *, settings: Settings, ports: Ports, status: Status
-    ) -> None:
-        times = settings.intervals
-        self._session = session
-        self._agents = agents
+    def __init__(self, link: LinkGround, outbox: Outbox) -> None:
+        node, ports = link.node, link.node.ports
+        times = node.settings.intervals
+        self._session = link.session
+        self._agents = node.agents
         self._outbox = outbox
         self._ports = ports
-        self._status = status
-        self._log = task_logger(Tag.AGENT_INFO_SYNC, settings.node.name)
+        self._status = link.status
+        self._log = task_logger(Tag.AGENT_INFO_SYNC, node.node.name)
         self._interval_s = times.worker.sync_agent_info
         # The master's own limit, and as long again for the answer as for any other.
         self._answer_s = times.master.timeout_agent_info + times.communication.timeout_cluster_request
@@ -60,6 +87,14 @@ class AgentInfoSync:
         self._answer: asyncio.Future[_Answer] | None = None
         self._under_way = 0  # chunks of the message that waits for its answer
         self._more = True
+
+    def serves(self) -> Mapping[Command, Serve]:
+        """What became of a message."""
+        return {AGENT_INFO_RESULT: self.result, AGENT_INFO_ERROR: self.failed}
+
+    def tasks(self) -> Sequence[Task]:
+        """Rounds."""
+        return [(Tag.AGENT_INFO_SYNC, self.run)]
 
     async def run(self) -> None:
         """One round at each interval, until cancelled; after one that failed the next comes by chance."""

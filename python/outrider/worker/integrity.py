@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
 from outrider.errors import OutriderError, PeerError, RefusedByPeer, TransportError
 from outrider.exchange.sending import Opening
-from outrider.exchange.session import Session
+from outrider.exchange.session import Serve, Session
+from outrider.kinds.interface import LinkGround, Talk, Task
 from outrider.logs import Tag, task_logger
-from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.bodies import TaskFault, container_path
 from outrider.protocol.commands import (
     CANCEL_TASK,
+    IN_STEP,
     INTEGRITY_CHECK,
     INTEGRITY_CHECK_END,
     INTEGRITY_CHECK_ERROR,
     INTEGRITY_PERMISSION,
+    INTEGRITY_SYNC,
+    INTEGRITY_SYNC_END,
+    INTEGRITY_SYNC_ERROR,
+    Command,
 )
 from outrider.protocol.faults import Fault
-from outrider.settings import Settings
-from outrider.status import Outcome, Status
-from outrider.store.tree import Applied, FileTree, Packer
+from outrider.status import Outcome
+from outrider.store.tree import Applied, Packer
 from outrider.supervise import Backoff
 from outrider.transport.channel import Reply
 
@@ -44,27 +49,42 @@ class Verdict(Enum):
     FAILED = "failed"
 
 
-class Integrity:
+class Integrity(Talk):
     """The rounds of one session, one after another."""
 
-    def __init__(self, session: Session, tree: FileTree, settings: Settings, ports: Ports, status: Status) -> None:
-        node, address = settings.node.name, session.channel.address
-        self.log = task_logger(Tag.INTEGRITY_CHECK, node, peer=address)
+    def __init__(self, link: LinkGround) -> None:
+        node, session = link.node, link.session
+        self.log = task_logger(Tag.INTEGRITY_CHECK, node.node.name, peer=session.channel.address)
         self._session = session
-        self._tree = tree
-        self._settings = settings
-        self._ports = ports
-        self._status = status
+        self._tree = node.tree
+        self._settings = node.settings
+        self._ports = node.ports
+        self._status = link.status
+        self._supervisor = link.supervisor
+        self._applied = node.applied
         self._verdict: asyncio.Future[Verdict] | None = None
         self._patience: asyncio.Timeout | None = None
         self._receiving = False
         self._applying = asyncio.Lock()
-        self._last_rehash = ports.monotonic()
+        self._last_rehash = node.ports.monotonic()
         self._counts: dict[str, int] = {}
         self._last_plan: int | None = None
         self._repeats = 0
         self._complained: list[tuple[str, str]] = []
         self._root: str | None = None  # of the tree that the last round compared
+
+    def serves(self) -> Mapping[Command, Serve]:
+        """The verdict of the master, and its files."""
+        return {
+            IN_STEP: self._in_step,
+            INTEGRITY_SYNC: self._receive_files,
+            INTEGRITY_SYNC_END: self._session.deliver,
+            INTEGRITY_SYNC_ERROR: self._files_failed,
+        }
+
+    def tasks(self) -> Sequence[Task]:
+        """Rounds."""
+        return [(Tag.INTEGRITY_CHECK, self.run)]
 
     async def run(self) -> None:
         """Rounds until cancelled: at the interval and after local changes while in step, sooner while not."""
@@ -142,13 +162,6 @@ class Integrity:
         if self._verdict is not None and not self._verdict.done():
             self._verdict.set_result(verdict)
 
-    def receive(self, task: bytes, arrival: asyncio.Future[Path]) -> ReceiveIntegrityTask:
-        """The master announces files: the task that takes them. Its own limit replaces the round's."""
-        self._receiving = True
-        if self._patience is not None:
-            self._patience.reschedule(None)
-        return ReceiveIntegrityTask(self, self._session, task, arrival)
-
     async def process_files_from_master(self, file: Path) -> Applied:
         """Apply a container that lies at ``file``, all or nothing, and remove it."""
         async with self._applying:
@@ -158,9 +171,10 @@ class Integrity:
                 plan = hash(applied.plan) if applied.plan else 0
                 self._repeats = self._repeats + 1 if plan == self._last_plan else 0
                 self._last_plan = plan
-                return applied
             finally:
                 self._session.remove_later(file)
+        self._applied.emit()
+        return applied
 
     @property
     def receiving_limit_s(self) -> float:
@@ -173,6 +187,30 @@ class Integrity:
             await self._tree.sweep()
         except OutriderError as error:
             self.log.warning("what was replaced cannot be removed yet: %s", error)
+
+    # the master's commands
+
+    def _in_step(self, _: bytes) -> Reply:
+        self.conclude(Verdict.IN_STEP)
+        return Reply(b"Thanks")
+
+    def _receive_files(self, payload: bytes) -> Reply:
+        """The master announces files; the limit of the task that takes them replaces the round's."""
+        task = ReceiveIntegrityTask(self, self._session, *self._session.tasks.open(payload))
+        self._receiving = True
+        if self._patience is not None:
+            self._patience.reschedule(None)
+        self._supervisor.start(Tag.INTEGRITY_SYNC, task.run())
+        return task.reply
+
+    def _files_failed(self, payload: bytes) -> Reply:
+        failed = TaskFault.decode(payload)
+        if not self._session.tasks.fail(failed.task, failed.fault):
+            self.log.warning("the master cannot send files: %s", failed.fault)
+            self.conclude(Verdict.FAILED)
+        return Reply(b"Error received")
+
+    # a round
 
     async def _patiently(self, verdict: asyncio.Future[Verdict]) -> Verdict:
         """Wait for the master's word: for a while if nothing comes, to the end if files do."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Iterable
 
 from outrider.errors import OutriderError, Refusal, RefusedByPeer, SettingsError, StoreError, TransportError
 from outrider.exchange.session import Ground
+from outrider.kinds.checking import checked
+from outrider.kinds.composing import Halves
+from outrider.kinds.interface import Kind, NodeGround, Task
+from outrider.kinds.signals import Signal
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest, NodeInfo, endpoint
 from outrider.ports import Ports
@@ -21,9 +24,9 @@ from outrider.status import Status
 from outrider.store.agents import AgentStore
 from outrider.store.choice import agents_of
 from outrider.store.home import Home
-from outrider.store.outbox import Outbox, outbox_of
 from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Backoff, Supervisor, until
+from outrider.worker.builtin import KINDS
 from outrider.worker.handler import WorkerHandler
 from outrider.worker.requests import WorkerRequests
 from outrider.world import real_ports
@@ -37,18 +40,24 @@ _REMEDIES = {
     faults.OTHER_VERSION: "the master speaks another version: set node.wire_version to its version",
 }
 
-Task = tuple[str, Callable[[], Coroutine[Any, Any, None]]]
-
 
 class Worker:
     """A node that is kept in step.
 
     ``run`` returns after :meth:`stop`; it raises :class:`SettingsError` if the settings do not allow a
     start, and nothing else that a peer could cause. ``agents`` is a host's own store of agents, which the
-    host closes. Specification 5.1 to 5.5, 5.11.
+    host closes; ``kinds`` are kinds of synchronisation of its own, :class:`ValueError` if one clashes.
+    Specification 5.1 to 5.5, 5.11.
     """
 
-    def __init__(self, settings: Settings, ports: Ports | None = None, *, agents: AgentStore | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ports: Ports | None = None,
+        *,
+        agents: AgentStore | None = None,
+        kinds: Iterable[Kind] = (),
+    ) -> None:
         if not settings.link.nodes:
             raise SettingsError("link.nodes: a worker needs its master's address, e.g. nodes = ['192.0.2.10']")
         if not settings.link.keys:
@@ -57,6 +66,7 @@ class Worker:
         self.status = Status()
         self._ports = ports or real_ports()
         self._own_agents = agents
+        self._own_kinds = checked(kinds)
         self._agents: AgentStore | None = None
         self._requests: WorkerRequests | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
@@ -86,12 +96,7 @@ class Worker:
 
     def add_tasks(self, handler: WorkerHandler) -> list[Task]:
         """What runs while a connection stands: name and work."""
-        return [
-            (Tag.KEEP_ALIVE, handler.keep_alive),
-            (Tag.INTEGRITY_CHECK, handler.sync_integrity),
-            (Tag.AGENT_INFO_SYNC, handler.sync_agent_info),
-            (Tag.AGENT_REGISTRATION, handler.registered.run),
-        ]
+        return [(Tag.KEEP_ALIVE, handler.keep_alive), *handler.talks.tasks()]
 
     async def run(self) -> None:
         """Open the home, mend what a crash left, then stay connected until :meth:`stop`."""
@@ -99,10 +104,9 @@ class Worker:
         try:
             async with (
                 inhabited(self._home, self.settings, threads) as tree,
-                outbox_of(self._home.path, threads) as outbox,
                 agents_of(self.settings, self._ports, self._own_agents) as self._agents,
             ):
-                await until(self._stopping, self._live(tree, outbox))
+                await until(self._stopping, self._live(tree))
         finally:
             self._agents = None
 
@@ -110,25 +114,37 @@ class Worker:
         """End the tasks, tell the master, close the connection; then ``run`` returns."""
         self._stopping.set()
 
-    async def _live(self, tree: FileTree, outbox: Outbox) -> None:
-        if outbox.damaged:
-            self._log.warning("the outbox could not be read and is now %s; all agents are sent again", outbox.damaged)
+    async def _live(self, tree: FileTree) -> None:
+        """Until cancelled; the master is told before the connection closes."""
         if mended := await tree.recover():
             self._log.warning("an apply that was cut short has been %s", mended)
-        ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
-        requests = self._requests = WorkerRequests(
-            self.get_node(), settings=self.settings, ports=self._ports, status=self.status, agents=self.agents
-        )
         supervisor = Supervisor(self._ports, self._log)
-        supervisor.repeat(Tag.LOCAL_SERVER, self._local(tree, requests).run)
-        supervisor.repeat(Tag.LOCAL_WATCH, lambda: tree.changes.run(self._ports.watching))
+        halves = Halves((*KINDS, *self._own_kinds), "worker", self._ground(tree, supervisor))
         try:
-            ground = Ground(self.settings, self._ports, self._home, ring)
-            await self._stay_connected(ground, tree, outbox, requests)
+            await halves.start()
+            self._requests = halves.of("requests", WorkerRequests)
+            supervisor.repeat(Tag.LOCAL_SERVER, self._local(tree, self._requests).run)
+            supervisor.repeat(Tag.LOCAL_WATCH, lambda: tree.changes.run(self._ports.watching))
+            for name, work in halves.tasks():
+                supervisor.repeat(name, work)
+            await self._stay_connected(halves)
         finally:
             await supervisor.stop()
             self._requests = None
-            await requests.close()
+            await halves.close()
+
+    def _ground(self, tree: FileTree, supervisor: Supervisor) -> NodeGround:
+        return NodeGround(
+            node=self.get_node(),
+            settings=self.settings,
+            ports=self._ports,
+            status=self.status,
+            supervisor=supervisor,
+            agents=self.agents,
+            tree=tree,
+            nodes=lambda: [self.get_node()],
+            applied=Signal(),
+        )
 
     def _local(self, tree: FileTree, requests: WorkerRequests) -> LocalServer:
         async def manifest() -> Manifest:
@@ -150,12 +166,14 @@ class Worker:
             raise Refusal(faults.NO_MASTER)
         return self._handler.session.request(command, payload)
 
-    async def _stay_connected(self, ground: Ground, tree: FileTree, outbox: Outbox, requests: WorkerRequests) -> None:
+    async def _stay_connected(self, halves: Halves) -> None:
+        ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
+        ground = Ground(self.settings, self._ports, self._home, ring)
         cap = self.settings.intervals.worker.connection_retry
         backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)
         while True:
             started = self._ports.monotonic()
-            handler = WorkerHandler(ground, tree, self.agents, outbox, requests=requests, status=self.status)
+            handler = WorkerHandler(ground, halves, self.status)
             permanent = await self._connection(handler)
             if self._ports.monotonic() - started >= _STABLE_S:
                 backoff.reset()

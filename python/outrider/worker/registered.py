@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, task_logger
-from outrider.ports import Ports
-from outrider.settings import Settings
-from outrider.store.agents import AgentStore
 from outrider.store.client_keys import CLIENT_KEYS, Stamp, read_client_keys, stamp
 from outrider.supervise import within
 
@@ -15,16 +14,27 @@ _LOOK_S = 10
 """A look is one stat. So often the file may also have been changed by another hand than ours."""
 
 
-class RegisteredAgents:
+class RegisteredAgents(Half[Talk]):
     """Looks at the file at the start, after each apply, and now and then; reads it when it has changed."""
 
-    def __init__(self, agents: AgentStore, settings: Settings, ports: Ports) -> None:
-        self._agents = agents
-        self._path = settings.node.home / CLIENT_KEYS
-        self._threads = ports.threads
-        self._log = task_logger(Tag.AGENT_REGISTRATION, settings.node.name)
+    def __init__(self, ground: NodeGround) -> None:
+        super().__init__()
+        self._agents = ground.agents
+        self._path = ground.settings.node.home / CLIENT_KEYS
+        self._threads = ground.ports.threads
+        self._log = task_logger(Tag.AGENT_REGISTRATION, ground.node.name)
         self._changed = asyncio.Event()
         self._known: Stamp | None = None
+        ground.applied.connect(self.look_now)
+
+    def talk(self, link: LinkGround) -> Talk:
+        """Nothing is said of this: the file comes with the others."""
+        del link
+        return Talk()
+
+    def tasks(self) -> Sequence[Task]:
+        """Looks."""
+        return [(Tag.AGENT_REGISTRATION, self.run)]
 
     def look_now(self) -> None:
         """The file may have changed."""

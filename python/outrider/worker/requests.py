@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
-from typing import Final
 
 from outrider.errors import ConnectionLostError, OutriderError, Refusal
-from outrider.exchange.session import Serve, Session
-from outrider.model import NodeInfo
-from outrider.ports import Ports
+from outrider.exchange.session import Serve
+from outrider.kinds.interface import MASTER, Half, LinkGround, NodeGround, Talk
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.api import Request
@@ -22,34 +20,26 @@ from outrider.relay.queue import RequestQueue
 from outrider.relay.routes import Answer
 from outrider.relay.sendsync import told
 from outrider.relay.targets import runs_here
-from outrider.settings import Settings
-from outrider.status import Status
-from outrider.store.agents import AgentStore
-from outrider.supervise import Supervisor
-
-MASTER: Final = "master"
-"""The caller of what the master asks; no node has this name."""
 
 
-class MasterLink:
+class MasterLink(Talk):
     """The requests between this worker and its master, over one connection."""
 
-    def __init__(
-        self,
-        session: Session,
-        requests: WorkerRequests,
-        *,
-        settings: Settings,
-        ports: Ports,
-        status: Status,
-        supervisor: Supervisor,
-    ) -> None:
+    def __init__(self, link: LinkGround, requests: WorkerRequests) -> None:
+        node, session = link.node, link.session
         self._requests = requests
-        self.api = Awaited(session, API, ports=ports, status=status)
-        self.sendsync = Awaited(session, SENDSYNC, ports=ports, status=status)
-        self._owed = Owed(session, API, requests.answer, settings=settings, status=status, supervisor=supervisor)
+        self.api = Awaited(session, API, ports=node.ports, status=link.status)
+        self.sendsync = Awaited(session, SENDSYNC, ports=node.ports, status=link.status)
+        self._owed = Owed(
+            session,
+            API,
+            requests.answer,
+            settings=node.settings,
+            status=link.status,
+            supervisor=link.supervisor,
+        )
 
-    def serves(self) -> dict[Command, Serve]:
+    def serves(self) -> Mapping[Command, Serve]:
         """The commands of the master that belong here."""
         return {
             c.DAPI: partial(self._owed.begin, MASTER),
@@ -59,31 +49,33 @@ class MasterLink:
             c.SENDSYNC_ERROR: self.sendsync.error,
         }
 
-    def joined(self) -> None:
-        """The master has let us in: requests may go over this connection."""
-        self._requests.link = self
-
     def lost(self, reason: str) -> None:
         """The connection is gone: what waits for the master fails, what the master asked is given up."""
-        if self._requests.link is self:
-            self._requests.link = None
         self.api.lost(reason)
         self.sendsync.lost(reason)
         self._requests.left_master()
 
 
-class WorkerRequests:
-    """All requests at this worker; the :class:`~outrider.relay.routes.Routes` of programs beside it.
+class WorkerRequests(Half[MasterLink]):
+    """All requests at this worker; the :class:`~outrider.relay.routes.Routes` of programs beside it."""
 
-    It outlives connections; ``link`` is the one that stands, if one does.
-    """
-
-    def __init__(self, node: NodeInfo, *, settings: Settings, ports: Ports, status: Status, agents: AgentStore) -> None:
-        self.link: MasterLink | None = None
-        self._settings = settings
+    def __init__(self, ground: NodeGround) -> None:
+        super().__init__()
+        self._settings = settings = ground.settings
         self._seconds = settings.intervals.communication.timeout_dapi_request
-        self._desk = Desk(node, settings=settings, ports=ports, status=status, agents=agents, nodes=lambda: [node])
-        self._daemons: RequestQueue[Answer] = RequestQueue(settings, status)
+        self._desk = Desk(
+            ground.node,
+            settings=settings,
+            ports=ground.ports,
+            status=ground.status,
+            agents=ground.agents,
+            nodes=ground.nodes,
+        )
+        self._daemons: RequestQueue[Answer] = RequestQueue(settings, ground.status)
+
+    def talk(self, link: LinkGround) -> MasterLink:
+        """The requests of one connection."""
+        return MasterLink(link, self)
 
     async def answer(self, caller: str, payload: bytes) -> Answer:
         """The answer of this node to a request of the master, whatever its type: it has been forwarded already."""
@@ -142,9 +134,10 @@ class WorkerRequests:
             return told(failure_of(error))
 
     def _connected(self) -> MasterLink:
-        if self.link is None:
+        link = self.talks.get(MASTER)
+        if link is None:
             raise Refusal(faults.NO_MASTER)
-        return self.link
+        return link
 
 
 async def _now(answer: Answer) -> Answer:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.support.channels import Side, say
 from tests.support.cluster import Cluster, simulate
+from tests.support.grounds import node_ground
 from tests.support.loop import run
 from tests.support.memory_agents import MemoryAgents
 from tests.support.network import Fabric
@@ -21,7 +22,6 @@ from tests.support.ports import simulated_ports
 from outrider.errors import RefusedByPeer
 from outrider.master.agent_groups import AgentGroups
 from outrider.protocol import commands as c
-from outrider.settings import Settings
 
 RESULT = b'{"updated_chunks": 1, "error_messages": [], "time_spent": 0.1}'
 OFTEN = {"intervals.master.agent_group_start_delay": 5, "intervals.master.sync_agent_groups": 5}
@@ -94,7 +94,7 @@ def test_one_full_send_of_a_worker_at_a_time_and_none_without_agents(tmp_path: P
 def test_a_send_that_is_slow_passes_its_turn_on() -> None:
     async def story() -> None:
         ports = simulated_ports(Fabric(Random(1)), "here")
-        groups = AgentGroups(MemoryAgents(), settings=Settings.from_mapping({}), ports=ports)
+        groups = AgentGroups(node_ground(ports, agents=MemoryAgents()))
         began: list[float] = []
 
         async def send(seconds: float) -> None:

@@ -15,6 +15,7 @@ from tests.support.requests import ask, body, code
 
 from outrider.errors import RefusedByPeer
 from outrider.master import Master
+from outrider.master.requests import WorkerRequests
 from outrider.protocol import commands as c
 from outrider.protocol.commands import Command
 from outrider.relay.forward import Awaited
@@ -42,7 +43,7 @@ def with_worker(folder: Path, story: Story) -> None:
 def awaited(master: Master) -> Awaited:
     member = master.roster.get("worker1")
     assert member is not None
-    return member.requests.awaited
+    return member.talks.of("requests", WorkerRequests).awaited
 
 
 async def refused(side: Side, command: Command, payload: bytes) -> tuple[int, str | None]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.support.grounds import node_ground
 from tests.support.sqlite_store import with_store
 
 from outrider.errors import StoreBusyError
@@ -39,7 +40,7 @@ def test_agents_are_registered_once_for_each_change_of_the_file(
                 done.set()
 
         settings = Settings.from_mapping({"node": {"home": str(tmp_path)}})
-        registered = RegisteredAgents(Counting(), settings, real_ports())  # type: ignore[arg-type]
+        registered = RegisteredAgents(node_ground(real_ports(), settings=settings, agents=Counting()))
         await registered.look()
         assert calls == []
         keys.parent.mkdir()

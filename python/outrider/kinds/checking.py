@@ -1,0 +1,57 @@
+"""What a kind of a host or a package must be like to run beside ours and beside others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from outrider.kinds.builtin import BUILTIN
+from outrider.kinds.interface import Kind
+from outrider.protocol.commands import RESPONSES, TABLE, Command, To
+from outrider.protocol.frame import NAME_BYTES
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+def checked(kinds: Iterable[Kind]) -> tuple[Kind, ...]:
+    """``kinds``, if each of them can run beside ours and those before it; :class:`ValueError` says why not."""
+    known: list[Kind] = []
+    for kind in kinds:
+        check(kind, known)
+        known.append(kind)
+    return tuple(known)
+
+
+def check(kind: Kind, others: Iterable[Kind] = ()) -> None:
+    """Raise a :class:`ValueError` that says why ``kind`` cannot run beside ours and ``others``; or nothing."""
+    if not _NAME.fullmatch(kind.name):
+        raise ValueError(f"{kind.name[:80]!r} is no name for a kind: use 1 to 32 of a-z, 0-9 and _, a letter first")
+    if kind.vital:
+        raise ValueError(f"the kind {kind.name} calls itself vital: only Outrider's own are")
+    if kind.worker is None and kind.master is None:
+        raise ValueError(f"the kind {kind.name} has no half in either role")
+    for other in (*BUILTIN, *others):
+        if other.name == kind.name:
+            raise ValueError(f"the name {kind.name} is taken by another kind")
+        if clash := {command.name for command in kind.commands} & {command.name for command in other.commands}:
+            raise ValueError(f"the kind {kind.name} claims {min(clash).decode()}, a command of the kind {other.name}")
+    for fault in _faults(kind.commands):
+        raise ValueError(f"the kind {kind.name} {fault}")
+
+
+def _faults(commands: tuple[Command, ...]) -> Iterator[str]:
+    seen: set[bytes] = set()
+    for command in commands:
+        name = command.name
+        if not (0 < len(name) <= NAME_BYTES and name.isascii() and name.decode().isprintable() and b" " not in name):
+            yield f"has a command {name[:80]!r}: use 1 to {NAME_BYTES} plain letters, without spaces"
+        elif name in RESPONSES or name in TABLE:
+            yield f"claims {name.decode()}, which the protocol keeps"
+        elif name in seen:
+            yield f"has the command {name.decode()} twice"
+        elif command.to not in To.NODE or not command.to:
+            yield f"has a command {name.decode()} to neither a worker nor a master"
+        elif command.before_hello:
+            yield f"wants {name.decode()} to be served before hello"
+        seen.add(name)

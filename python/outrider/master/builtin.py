@@ -1,0 +1,26 @@
+"""The master's halves of the kinds that every node has, and what of the master they stand on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from outrider.kinds.builtin import AGENT_GROUPS, AGENT_INFO, CENSUS, INTEGRITY, REQUESTS
+from outrider.kinds.interface import Kind, stateless
+from outrider.master.agent_groups import AgentGroups
+from outrider.master.agent_info import WorkerAgentInfo
+from outrider.master.census import Census, States
+from outrider.master.integrity import WorkerIntegrity
+from outrider.master.requests import MasterRequests
+from outrider.master.source import Source
+
+
+def builtin(source: Source, workers: States) -> tuple[Kind, ...]:
+    """``source`` is what workers are compared with, ``workers`` tells how each of them is."""
+    return (
+        replace(INTEGRITY, master=stateless(partial(WorkerIntegrity, source=source))),
+        replace(AGENT_INFO, master=stateless(WorkerAgentInfo)),
+        replace(AGENT_GROUPS, master=AgentGroups),
+        replace(REQUESTS, master=MasterRequests),
+        replace(CENSUS, master=partial(Census, workers=workers)),
+    )

@@ -1,0 +1,22 @@
+"""The worker's halves of the kinds that every node has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from outrider.kinds.builtin import AGENT_GROUPS, AGENT_INFO, AGENT_REGISTRATION, INTEGRITY, REQUESTS
+from outrider.kinds.interface import Kind, stateless
+from outrider.worker.agent_groups import AgentGroups
+from outrider.worker.agent_info import AgentInfo
+from outrider.worker.integrity import Integrity
+from outrider.worker.registered import RegisteredAgents
+from outrider.worker.requests import WorkerRequests
+
+KINDS: Final[tuple[Kind, ...]] = (
+    replace(INTEGRITY, worker=stateless(Integrity)),
+    replace(AGENT_INFO, worker=AgentInfo),
+    replace(AGENT_GROUPS, worker=stateless(AgentGroups)),
+    replace(AGENT_REGISTRATION, worker=RegisteredAgents),
+    replace(REQUESTS, worker=WorkerRequests),
+)
