@@ -23,20 +23,12 @@ __all__ = [
     "Tree",
     "Watcher",
     "__version__",
-    "base64url_decode",
-    "base64url_encode",
     "diff",
     "pack_manifest",
     "read_manifest",
 ]
 
 __version__: str
-
-def base64url_encode(data: bytes) -> bytes:
-    """The text of ``data`` in the alphabet of URLs, padded (RFC 4648, section 5)."""
-
-def base64url_decode(text: bytes) -> bytes:
-    """What :func:`base64url_encode` made a text of; :class:`ValueError` for any other text."""
 
 @final
 class AgentMessage:

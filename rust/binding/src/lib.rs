@@ -2,7 +2,6 @@
 #![allow(missing_docs, reason = "the Python face is documented in _native.pyi")]
 
 mod agents;
-mod base64url;
 mod container;
 mod error;
 mod manifest;
@@ -19,8 +18,6 @@ mod _native {
 
     #[pymodule_export]
     use crate::agents::AgentMessage;
-    #[pymodule_export]
-    use crate::base64url::{base64url_decode, base64url_encode};
     #[pymodule_export]
     use crate::container::{Packed, Packer, pack_manifest, read_manifest};
     #[pymodule_export]
