@@ -29,51 +29,72 @@ if TYPE_CHECKING:
         TransportError,
         UnknownAgents,
     )
+    from outrider.kinds.interface import Half, Kind, LinkGround, NodeGround, Talk, stateless
     from outrider.master import Master
     from outrider.model import AgentInfo, GroupAssignment
+    from outrider.protocol.commands import Command, To
     from outrider.relay.context import Context
     from outrider.relay.handlers import Handlers
     from outrider.settings import Settings
     from outrider.store.agents import AgentStore
+    from outrider.transport.channel import Reply
     from outrider.worker import Worker
 
 __all__ = [
     "AgentInfo",
     "AgentStore",
     "AsyncLocalClient",
+    "Command",
     "ConnectionLostError",
     "Context",
     "GroupAssignment",
+    "Half",
     "Handlers",
+    "Kind",
+    "LinkGround",
     "LocalClient",
     "Master",
+    "NodeGround",
     "OutriderError",
     "PeerError",
     "ProtocolError",
     "RecordsRefused",
     "Refusal",
     "RefusedByPeer",
+    "Reply",
     "RequestTimeoutError",
     "Settings",
     "SettingsError",
     "StoreBusyError",
     "StoreError",
     "SyncError",
+    "Talk",
+    "To",
     "TransportError",
     "UnknownAgents",
     "Worker",
+    "stateless",
 ]
 _HOMES = {
     "AgentInfo": "outrider.model",
     "AgentStore": "outrider.store.agents",
     "AsyncLocalClient": "outrider.client",
+    "Command": "outrider.protocol.commands",
     "Context": "outrider.relay.context",
     "GroupAssignment": "outrider.model",
+    "Half": "outrider.kinds.interface",
     "Handlers": "outrider.relay.handlers",
+    "Kind": "outrider.kinds.interface",
+    "LinkGround": "outrider.kinds.interface",
     "LocalClient": "outrider.client",
     "Master": "outrider.master",
+    "NodeGround": "outrider.kinds.interface",
+    "Reply": "outrider.transport.channel",
     "Settings": "outrider.settings",
+    "Talk": "outrider.kinds.interface",
+    "To": "outrider.protocol.commands",
     "Worker": "outrider.worker",
+    "stateless": "outrider.kinds.interface",
 }
 
 

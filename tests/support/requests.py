@@ -63,5 +63,5 @@ class Slow:
 def slow_calls() -> Iterator[Slow]:
     """Nodes that start meanwhile know the calls of :class:`Slow`, as if a package had brought them."""
     slow = Slow()
-    with patch("outrider.relay.desk.builtin", slow.table):
+    with patch("outrider.plugins.builtin", slow.table):
         yield slow

@@ -55,6 +55,7 @@ def test_help_names_every_command() -> None:
         "groups",
         "keygen",
         "config",
+        "plugins",
     ):
         assert re.search(rf"^  {command} ", output, re.MULTILINE)
 

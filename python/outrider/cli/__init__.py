@@ -16,6 +16,7 @@ from outrider.cli.demo import demo
 from outrider.cli.groups import groups
 from outrider.cli.nodes import master, worker
 from outrider.cli.options import PlainErrors
+from outrider.cli.plugins import plugins
 from outrider.cli.status import status
 from outrider.cli.tree import diff, scan
 
@@ -26,5 +27,7 @@ def main() -> None:
     """Keep every worker of a cluster in step with its master."""
 
 
-for command in (worker, master, list_nodes, health, status, call, demo, scan, diff, agents, groups, keygen, config):
+NODE = (worker, master, list_nodes, health, status, call)
+HOME = (scan, diff, agents, groups)
+for command in (*NODE, *HOME, demo, keygen, config, plugins):
     main.add_command(command)

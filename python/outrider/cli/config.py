@@ -12,6 +12,7 @@ import msgspec
 
 from outrider.cli.options import WrongSettings, home_option, load_settings, settings_options, write_json
 from outrider.errors import SettingsError
+from outrider.plugins import load_plugins
 from outrider.settings import Settings
 from outrider.settings.key import KEY_CHARACTERS
 
@@ -50,6 +51,7 @@ def check(
         settings = load_settings(config, home, pairs)
         if role is not None:
             settings = settings.require(role)
+        load_plugins().check(settings)
     except SettingsError as error:
         if not as_json:
             raise

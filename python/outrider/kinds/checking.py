@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from msgspec import Struct, structs
+
 from outrider.kinds.builtin import BUILTIN
 from outrider.kinds.interface import Kind
+from outrider.kinds.options import INTERVAL
 from outrider.protocol.commands import RESPONSES, TABLE, Command, To
 from outrider.protocol.frame import NAME_BYTES
+from outrider.settings.sections import DAY_S
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -29,6 +33,8 @@ def check(kind: Kind, others: Iterable[Kind] = ()) -> None:
         raise ValueError(f"{kind.name[:80]!r} is no name for a kind: use 1 to 32 of a-z, 0-9 and _, a letter first")
     if kind.vital:
         raise ValueError(f"the kind {kind.name} calls itself vital: only Outrider's own are")
+    if fault := _fault_of_settings(kind):
+        raise ValueError(f"the kind {kind.name} {fault}")
     if kind.worker is None and kind.master is None:
         raise ValueError(f"the kind {kind.name} has no half in either role")
     for other in (*BUILTIN, *others):
@@ -38,6 +44,23 @@ def check(kind: Kind, others: Iterable[Kind] = ()) -> None:
             raise ValueError(f"the kind {kind.name} claims {min(clash).decode()}, a command of the kind {other.name}")
     for fault in _faults(kind.commands):
         raise ValueError(f"the kind {kind.name} {fault}")
+
+
+def _fault_of_settings(kind: Kind) -> str | None:
+    """A node starts whatever is installed: without a section of its own a kind has sound settings."""
+    if not 0 <= kind.interval_s <= DAY_S:
+        return f"has an interval of {kind.interval_s} s: use 0 to {DAY_S:.0f}"
+    options: object = kind.options
+    if options is None:
+        return None
+    if not (isinstance(options, type) and issubclass(options, Struct)):
+        return "has options that are no msgspec.Struct"
+    for field in structs.fields(options):
+        if field.required:
+            return f"has the option {field.encode_name} without a default"
+        if field.encode_name == INTERVAL:
+            return f"has an option named {INTERVAL}, which every kind has: set its interval_s"
+    return None
 
 
 def _faults(commands: tuple[Command, ...]) -> Iterator[str]:

@@ -7,12 +7,14 @@ takes the node along, and only at its start.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from outrider.exchange.session import Serve, Session
 from outrider.kinds.guard import Guard
 from outrider.kinds.interface import Half, Kind, LinkGround, NodeGround, Role, Talk, Task
+from outrider.kinds.options import options_of
 from outrider.logs import Tag, task_logger
 from outrider.protocol.commands import Command, To
 from outrider.status import Status
@@ -74,15 +76,17 @@ class Halves:
             if factory is None:
                 continue
             guard = Guard(kind.name, ground.status, self._log)
+            interval_s, options = options_of(kind, ground.settings)
+            its_ground = replace(ground, interval_s=interval_s, options=options)
             try:
-                half = factory(ground)
+                half = factory(its_ground)
                 half.talks  # noqa: B018  (a half that forgot its super().__init__ shows here, not at the first peer)
             except Exception as error:
                 if kind.vital:
                     raise
                 guard.failed("its making, and is left out", error)
             else:
-                yield _Running(kind, half, ground, guard)
+                yield _Running(kind, half, its_ground, guard)
 
 
 class Talks:

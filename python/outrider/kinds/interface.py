@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
 
+from msgspec import Struct
+
 from outrider.exchange.session import Serve, Session
 from outrider.kinds.signals import Signal
 from outrider.model import NodeInfo
@@ -38,12 +40,16 @@ T = TypeVar("T", bound="Talk")
 class Kind:
     """One kind of synchronisation. ``worker`` and ``master`` make its half in that role; ``None``: it has none there.
 
-    ``commands`` are all that its halves serve, in either role. ``vital``: a node ends rather than run without it;
-    any other kind that cannot begin is left out.
+    ``commands`` are all that its halves serve, in either role. ``interval_s`` is the default of
+    ``kinds.NAME.interval``, in seconds, 0 if nothing happens at an interval; ``options`` has the type and the default
+    of every other key of ``[kinds.NAME]``. ``vital``: a node ends rather than run without it; any other kind that
+    cannot begin is left out.
     """
 
     name: str
     commands: tuple[Command, ...] = ()
+    interval_s: float = 0.0
+    options: type[Struct] | None = None
     worker: Callable[[NodeGround], Half[Any]] | None = None
     master: Callable[[NodeGround], Half[Any]] | None = None
     vital: bool = False
@@ -58,7 +64,8 @@ class NodeGround:
     """What a half may use of its node.
 
     ``nodes`` gives who is in the cluster as this node sees it, itself first. ``applied`` is emitted when files of
-    the tree were replaced.
+    the tree were replaced. ``interval_s`` and ``options`` are the kind's own, as the settings have them: seconds, and
+    a value of the type that the kind named.
     """
 
     node: NodeInfo
@@ -70,6 +77,8 @@ class NodeGround:
     tree: FileTree
     nodes: Callable[[], Sequence[NodeInfo]]
     applied: Signal
+    interval_s: float = 0.0
+    options: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

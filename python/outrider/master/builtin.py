@@ -13,14 +13,15 @@ from outrider.master.census import Census, States
 from outrider.master.integrity import WorkerIntegrity
 from outrider.master.requests import MasterRequests
 from outrider.master.source import Source
+from outrider.relay.handlers import Handlers
 
 
-def builtin(source: Source, workers: States) -> tuple[Kind, ...]:
-    """``source`` is what workers are compared with, ``workers`` tells how each of them is."""
+def builtin(source: Source, workers: States, calls: Handlers) -> tuple[Kind, ...]:
+    """``source`` is what workers are compared with, ``workers`` how each is, ``calls`` what requests may call."""
     return (
         replace(INTEGRITY, master=stateless(partial(WorkerIntegrity, source=source))),
         replace(AGENT_INFO, master=stateless(WorkerAgentInfo)),
         replace(AGENT_GROUPS, master=AgentGroups),
-        replace(REQUESTS, master=MasterRequests),
+        replace(REQUESTS, master=partial(MasterRequests, calls=calls)),
         replace(CENSUS, master=partial(Census, workers=workers)),
     )

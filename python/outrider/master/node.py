@@ -19,6 +19,7 @@ from outrider.master.requests import MasterRequests
 from outrider.master.roster import Roster
 from outrider.master.source import Source
 from outrider.model import Manifest, NodeInfo, endpoint
+from outrider.plugins import load_plugins
 from outrider.ports import Listener, Ports
 from outrider.protocol.seal import KeyRing
 from outrider.relay.control import WorkerState
@@ -61,7 +62,8 @@ class Master:
         self.roster: Roster[MasterHandler] = Roster(self.get_node(), settings.node.cluster)
         self._ports = ports or real_ports()
         self._own_agents = agents
-        self._own_kinds = checked(kinds)
+        self._plugins = load_plugins(checked(kinds))
+        self._plugins.check(settings)
         self._agents: AgentStore | None = None
         self._requests: MasterRequests | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
@@ -103,7 +105,7 @@ class Master:
         try:
             async with (
                 inhabited(self._home, self.settings, self._ports.threads) as tree,
-                agents_of(self.settings, self._ports, self._own_agents) as self._agents,
+                agents_of(self.settings, self._ports, self._plugins.stores, self._own_agents) as self._agents,
             ):
                 await until(self._stopping, self._live(tree))
         finally:
@@ -119,7 +121,9 @@ class Master:
             self._log.warning("an apply that was cut short has been %s", mended)
         source = Source(tree, self.settings, self._ports, self.status)
         await source.look()
-        halves = Halves((*builtin(source, self._states), *self._own_kinds), "master", self._ground(tree))
+        self._plugins.tell(self._log)
+        kinds = (*builtin(source, self._states, self._plugins.calls), *self._plugins.kinds)
+        halves = Halves(kinds, "master", self._ground(tree))
         listener: Listener | None = None
         try:
             await halves.start()

@@ -20,6 +20,7 @@ from outrider.protocol.results import decode_result, encode_result
 from outrider.relay.calls import failure_of, read_request
 from outrider.relay.desk import OF_LOCAL, Desk, failed, failure, refused
 from outrider.relay.forward import API, FORWARDED, SENDSYNC, Awaited, Owed
+from outrider.relay.handlers import Handlers
 from outrider.relay.routes import Answer
 from outrider.relay.sendsync import Sendsync
 from outrider.relay.targets import runs_here, targets_of
@@ -66,7 +67,7 @@ class WorkerRequests(Talk):
 class MasterRequests(Half[WorkerRequests]):
     """All requests at this master; the :class:`~outrider.relay.routes.Routes` of programs beside it."""
 
-    def __init__(self, ground: NodeGround) -> None:
+    def __init__(self, ground: NodeGround, calls: Handlers) -> None:
         super().__init__()
         settings, ports, status = ground.settings, ground.ports, ground.status
         self._node = ground.node.name
@@ -75,7 +76,13 @@ class MasterRequests(Half[WorkerRequests]):
         self._status = status
         self._most_bytes = settings.limits.result_bytes
         self._desk = Desk(
-            ground.node, settings=settings, ports=ports, status=status, agents=ground.agents, nodes=ground.nodes
+            ground.node,
+            settings=settings,
+            ports=ports,
+            status=status,
+            agents=ground.agents,
+            nodes=ground.nodes,
+            calls=calls,
         )
         self.daemons = Sendsync(settings, ports, status)
 

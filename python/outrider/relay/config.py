@@ -6,7 +6,6 @@ from typing import Any
 
 from outrider.model import NodeInfo
 from outrider.settings import Settings
-from outrider.settings.catalogue import CATALOGUE
 
 
 def config_of(settings: Settings, node: NodeInfo) -> dict[str, Any]:
@@ -21,5 +20,5 @@ def config_of(settings: Settings, node: NodeInfo) -> dict[str, Any]:
         "bind_addr": link.bind_addr,
         "nodes": list(link.nodes),
         "hidden": "no",
-        "settings": {line.key: line.value for line in settings.describe() if not CATALOGUE[line.key].secret},
+        "settings": {line.key: line.value for line in settings.describe() if not line.hidden},
     }

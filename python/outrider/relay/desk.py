@@ -17,10 +17,9 @@ from outrider.ports import Ports
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import encode_result
-from outrider.relay.builtin import builtin
 from outrider.relay.calls import Calls, failure_of, read_request, seconds_for
 from outrider.relay.context import AgentLister, Context, without_secrets
-from outrider.relay.packages import load_packages
+from outrider.relay.handlers import Handlers
 from outrider.relay.queue import RequestQueue, TooManyRequests
 from outrider.relay.routes import Answer
 from outrider.settings import Settings
@@ -35,7 +34,7 @@ Work = Callable[[Request, str, float], Awaitable[Answer]]
 
 
 class Desk:
-    """See the module. ``nodes`` gives who is in the cluster as this node sees it, itself first."""
+    """See the module. ``calls`` is what requests may call, ``nodes`` who is in the cluster as this node sees it."""
 
     def __init__(
         self,
@@ -46,16 +45,13 @@ class Desk:
         status: Status,
         agents: AgentStore,
         nodes: Callable[[], Sequence[NodeInfo]],
+        calls: Handlers,
     ) -> None:
-        table = builtin()
         self._log = task_logger(Tag.API, node.name)
-        for found in load_packages(table):
-            if found.refused:
-                self._log.error("the calls of %s (%s) are left out: %s", found.name, found.target, found.refused)
         self.settings = settings
         self.agents = agents if isinstance(agents, AgentLister) else None
         self._calls = Calls(
-            table,
+            calls,
             Context(
                 node=node,
                 settings=without_secrets(settings),
@@ -63,7 +59,7 @@ class Desk:
                 ports=ports,
                 nodes=nodes,
                 agents=self.agents,
-                calls=table,
+                calls=calls,
             ),
         )
         self._here: RequestQueue[Answer] = RequestQueue(settings, status)

@@ -81,14 +81,19 @@ def _read(key: Key, one: Given) -> Any:
     value = _parse(key, one.value) if one.text else one.value
     if key.name == "tree.files":
         value = as_rows(value)
-    if any(re.search("[\0\ud800-\udfff]", text) for text in _texts(value)):
-        raise ValueError("it holds a NUL, or bytes that are not UTF-8")
+    check_texts(value)
     value = msgspec.convert(value, key.type, strict=not one.text, dec_hook=_hook)
     if isinstance(value, Path):
         value = value.expanduser()
         if key.name not in _FROM_THE_HOME:
             value = ((one.base or Path.cwd()) / value).absolute()
     return value
+
+
+def check_texts(value: Any) -> None:
+    """:class:`ValueError` if a text within ``value`` is none that a file or a peer could hold."""
+    if any(re.search("[\0\ud800-\udfff]", text) for text in _texts(value)):
+        raise ValueError("it holds a NUL, or bytes that are not UTF-8")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -17,17 +17,19 @@ from outrider.settings.build import make_section, read_values
 from outrider.settings.catalogue import CATALOGUE, SECTIONS
 from outrider.settings.files import FileRow
 from outrider.settings.key import HIDDEN, ClusterKey
+from outrider.settings.kinds import Options, read_kinds
 from outrider.settings.profiles import PROFILES
 from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Sendsync, Tree, Watch
-from outrider.settings.sources import Given
+from outrider.settings.sources import KINDS, Given, of_kinds
 
 
 class Described(Struct, frozen=True):
-    """One line of ``outrider config show``; the value is plain data and never a secret."""
+    """One line of ``outrider config show``; the value is plain data and never a secret: such a one is ``hidden``."""
 
     key: str
     value: Any
     origin: str
+    hidden: bool = False
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -47,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sendsync: Sendsync
     limits: Limits
     log: Log
+    kinds: Options = {}
     origins: dict[str, str]
     warnings: tuple[str, ...] = ()
 
@@ -81,12 +84,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         profile = given["node.profile"].value if "node.profile" in given else "default"
         defaults = PROFILES.get(profile, {}) if isinstance(profile, str) else {}
         given = {name: Given(value, f"profile {profile}") for name, value in defaults.items()} | given
-        values, errors = read_values(given)
+        values, errors = read_values({name: one for name, one in given.items() if not of_kinds(name)})
+        kinds, wrong = read_kinds({name: one for name, one in given.items() if of_kinds(name)})
         origins = {name: one.origin for name, one in given.items()}
         warnings = [*warnings, *_gather_keys(values, origins, errors)]
         sections: dict[str, Any] = {name: make_section(name, section, values) for name, section in SECTIONS.items()}
-        settings = cls(**sections, origins=origins)
-        errors += settings._errors()
+        settings = cls(**sections, kinds=kinds, origins=origins)
+        errors += [*wrong, *settings._errors()]
         if errors:
             raise SettingsError("\n".join(printable(error) for error in errors))
         return msgspec.structs.replace(settings, warnings=(*warnings, *checks.warn(settings.link, settings.tree)))
@@ -116,11 +120,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     def describe(self) -> list[Described]:
         """Every key with its value and where that came from; keys of the cluster are hidden."""
         lines = []
-        for name in CATALOGUE:
+        for name, key in CATALOGUE.items():
             value: Any = self
             for part in name.split("."):
                 value = getattr(value, part)
-            lines.append(Described(name, _plain(value), self.origins.get(name, "default")))
+            lines.append(Described(name, _plain(value), self.origins.get(name, "default"), key.secret))
+        for kind, options in self.kinds.items():
+            names = {f"{KINDS}.{kind}.{option}": value for option, value in options.items()}
+            lines += [Described(name, value, self.origins.get(name, "default")) for name, value in names.items()]
         return lines
 
 

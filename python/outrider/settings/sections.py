@@ -189,8 +189,10 @@ class Agents(Section, frozen=True, kw_only=True):
     """Where this node keeps its agents and their groups."""
 
     store: Annotated[
-        Literal["sqlite", "wazuh-db"],
-        _says("sqlite: a file of this node's own; wazuh-db: the daemon that runs beside it", "wazuh-db"),
+        str,
+        _says(
+            "sqlite: a file of this node's own; wazuh-db: the daemon beside it; or a package's, by its name", "wazuh-db"
+        ),
     ] = "sqlite"
     unknown: Annotated[
         Literal["add", "wazuh"],

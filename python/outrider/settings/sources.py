@@ -17,6 +17,8 @@ from outrider.settings.catalogue import CATALOGUE
 
 VARIABLE_PREFIX = "OUTRIDER_"
 VARIABLE_OF_THE_FILE = "OUTRIDER_CONFIG"
+KINDS = "kinds"
+"""The section whose keys only packages know: ``kinds.NAME.KEY``."""
 
 
 class Given(Struct, frozen=True):
@@ -36,10 +38,19 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
     """Dotted names and values of nested tables; a table that is itself a setting's value stays whole."""
     for part, value in mapping.items():
         name = f"{prefix}{part}"
-        if isinstance(value, Mapping) and name not in CATALOGUE:
+        if isinstance(value, Mapping) and name not in CATALOGUE and not _is_option(name):
             yield from flatten(value, f"{name}.")
         else:
             yield name, value
+
+
+def of_kinds(name: str) -> bool:
+    """Whether a dotted name belongs to a kind of synchronisation, whose keys are not in the catalogue."""
+    return name == KINDS or name.startswith(f"{KINDS}.")
+
+
+def _is_option(name: str) -> bool:
+    return of_kinds(name) and name.count(".") > 1
 
 
 def from_file(path: Path) -> dict[str, Given]:

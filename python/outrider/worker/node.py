@@ -13,6 +13,7 @@ from outrider.kinds.interface import Kind, NodeGround, Task
 from outrider.kinds.signals import Signal
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest, NodeInfo, endpoint
+from outrider.plugins import load_plugins
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.commands import Command
@@ -26,7 +27,7 @@ from outrider.store.choice import agents_of
 from outrider.store.home import Home
 from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Backoff, Supervisor, until
-from outrider.worker.builtin import KINDS
+from outrider.worker.builtin import builtin
 from outrider.worker.handler import WorkerHandler
 from outrider.worker.requests import WorkerRequests
 from outrider.world import real_ports
@@ -66,7 +67,8 @@ class Worker:
         self.status = Status()
         self._ports = ports or real_ports()
         self._own_agents = agents
-        self._own_kinds = checked(kinds)
+        self._plugins = load_plugins(checked(kinds))
+        self._plugins.check(settings)
         self._agents: AgentStore | None = None
         self._requests: WorkerRequests | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
@@ -104,7 +106,7 @@ class Worker:
         try:
             async with (
                 inhabited(self._home, self.settings, threads) as tree,
-                agents_of(self.settings, self._ports, self._own_agents) as self._agents,
+                agents_of(self.settings, self._ports, self._plugins.stores, self._own_agents) as self._agents,
             ):
                 await until(self._stopping, self._live(tree))
         finally:
@@ -118,8 +120,9 @@ class Worker:
         """Until cancelled; the master is told before the connection closes."""
         if mended := await tree.recover():
             self._log.warning("an apply that was cut short has been %s", mended)
+        self._plugins.tell(self._log)
         supervisor = Supervisor(self._ports, self._log)
-        halves = Halves((*KINDS, *self._own_kinds), "worker", self._ground(tree, supervisor))
+        halves = Halves((*builtin(self._plugins.calls), *self._plugins.kinds), "worker", self._ground(tree, supervisor))
         try:
             await halves.start()
             self._requests = halves.of("requests", WorkerRequests)

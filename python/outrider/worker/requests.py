@@ -16,6 +16,7 @@ from outrider.protocol.faults import Failure
 from outrider.relay.calls import failure_of, read_request
 from outrider.relay.desk import OF_LOCAL, Desk, failure, refused
 from outrider.relay.forward import API, SENDSYNC, Awaited, Owed
+from outrider.relay.handlers import Handlers
 from outrider.relay.queue import RequestQueue
 from outrider.relay.routes import Answer
 from outrider.relay.sendsync import told
@@ -59,7 +60,7 @@ class MasterLink(Talk):
 class WorkerRequests(Half[MasterLink]):
     """All requests at this worker; the :class:`~outrider.relay.routes.Routes` of programs beside it."""
 
-    def __init__(self, ground: NodeGround) -> None:
+    def __init__(self, ground: NodeGround, calls: Handlers) -> None:
         super().__init__()
         self._settings = settings = ground.settings
         self._seconds = settings.intervals.communication.timeout_dapi_request
@@ -70,6 +71,7 @@ class WorkerRequests(Half[MasterLink]):
             status=ground.status,
             agents=ground.agents,
             nodes=ground.nodes,
+            calls=calls,
         )
         self._daemons: RequestQueue[Answer] = RequestQueue(settings, ground.status)
 

@@ -12,10 +12,10 @@ import pytest
 from tests.support.loop import run
 from tests.support.relay import context_of, settings_of
 
+from outrider.plugins import HANDLERS, load_plugins
 from outrider.protocol.api import Request
 from outrider.relay.builtin import builtin
 from outrider.relay.calls import Calls
-from outrider.relay.packages import GROUP, load_packages
 
 TEXT = (Path(__file__).parents[3] / "docs" / "api.md").read_text("utf-8")
 
@@ -25,12 +25,11 @@ def test_the_example_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (name, target) = re.findall(r'(\w+) = "(acme_calls:handlers)"', TEXT)[0]
     (tmp_path / "acme_calls.py").write_text(example)
     monkeypatch.syspath_prepend(str(tmp_path))
-    table = builtin()
-    (found,) = load_packages(table, [EntryPoint(name=name, value=target, group=GROUP)])
-    assert found.calls == ("acme.disk",)
+    plugins = load_plugins(points=[EntryPoint(name=name, value=target, group=HANDLERS)])
+    assert plugins.found[0].brings == ("acme.disk",)
 
     async def story() -> bytes:
-        calls = Calls(table, context_of(table, settings_of(tmp_path)))
+        calls = Calls(plugins.calls, context_of(plugins.calls, settings_of(tmp_path)))
         return await calls.answer(Request(call="acme.disk", f_kwargs={"share": True}), "me")
 
     assert 0 <= json.loads(run(story()))["free"] <= 1

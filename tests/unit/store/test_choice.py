@@ -26,7 +26,7 @@ def settings(home: Path, **agents: str) -> Settings:
 
 
 async def opened(chosen: Settings) -> type[AgentStore]:
-    store = await open_agents(chosen, real_ports())
+    store = open_agents(chosen, real_ports(), {})
     await store.close()
     return type(store)
 
@@ -40,7 +40,7 @@ def test_each_setting_has_its_store_and_opening_it_leaves_no_trace(tmp_path: Pat
 def test_wazuh_db_is_looked_for_below_the_home_or_at_its_own_path(tmp_path: Path) -> None:
     async def story() -> None:
         for socket, path in (("a/wdb", tmp_path / "a/wdb"), (str(tmp_path / "b"), tmp_path / "b")):
-            store = await open_agents(settings(tmp_path, store="wazuh-db", wazuh_db_socket=socket), real_ports())
+            store = open_agents(settings(tmp_path, store="wazuh-db", wazuh_db_socket=socket), real_ports(), {})
             with pytest.raises(StoreBusyError, match=f"cannot reach wazuh-db at {path} "):
                 await store.recalculate_hashes()
             await store.close()
@@ -74,7 +74,7 @@ def test_what_goes_through_a_wazuh_db_reaches_what_is_behind_it(tmp_path: Path) 
         ports = real_ports()
         behind = embedded(settings(tmp_path), ports)
         async with WazuhDbDaemon(tmp_path / "wdb", StoreAnswers(behind)) as daemon:
-            front = await open_agents(settings(tmp_path, store="wazuh-db", wazuh_db_socket=str(daemon.path)), ports)
+            front = open_agents(settings(tmp_path, store="wazuh-db", wazuh_db_socket=str(daemon.path)), ports, {})
             await behind.store_agents([full_agent(number) for number in range(1, 2001)])
             await front.send_all_again()
             agents = await all_agents(front)

@@ -1,0 +1,1 @@
+"""A package for Outrider that shows how to write one."""
