@@ -53,6 +53,7 @@ class Counters(Half["Counter"]):
         super().__init__()
         self.ground = ground
         self.events: list[str] = ["made"]
+        assert ground.settings.link.keys == []
 
     async def start(self) -> None:
         self.events.append("started")

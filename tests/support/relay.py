@@ -13,7 +13,7 @@ from tests.support.ports import simulated_ports
 
 from outrider.model import NodeInfo
 from outrider.ports import Threads
-from outrider.relay.context import AgentLister, Context, without_secrets
+from outrider.relay.context import AgentLister, Context
 from outrider.relay.handlers import Handlers
 from outrider.settings import Settings
 from outrider.status import Status
@@ -49,7 +49,7 @@ def context_of(
     calls: Mapping[str, Any] = handlers
     return Context(
         node=MASTER,
-        settings=without_secrets(settings or settings_of()),
+        settings=(settings or settings_of()).without_secrets(),
         status=Status(),
         ports=ports,
         nodes=lambda: [MASTER, WORKER],

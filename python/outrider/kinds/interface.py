@@ -64,8 +64,8 @@ class NodeGround:
     """What a half may use of its node.
 
     ``nodes`` gives who is in the cluster as this node sees it, itself first. ``applied`` is emitted when files of
-    the tree were replaced. ``interval_s`` and ``options`` are the kind's own, as the settings have them: seconds, and
-    a value of the type that the kind named.
+    the tree were replaced. ``settings`` are without the cluster's keys; ``interval_s`` and ``options`` are the kind's
+    own, as they have them: seconds, and a value of the type that the kind named.
     """
 
     node: NodeInfo

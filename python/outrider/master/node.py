@@ -146,7 +146,7 @@ class Master:
     def _ground(self, tree: FileTree) -> NodeGround:
         return NodeGround(
             node=self.get_node(),
-            settings=self.settings,
+            settings=self.settings.without_secrets(),
             ports=self._ports,
             status=self.status,
             supervisor=self._supervisor,

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from msgspec import structs
-
 from outrider.model import NodeInfo
 from outrider.ports import Ports
 from outrider.settings import Settings
@@ -43,9 +41,3 @@ class Context:
     agents: AgentLister | None
     calls: Mapping[str, Handler]
     caller: str = ""
-
-
-def without_secrets(settings: Settings) -> Settings:
-    """The settings as a call may see them."""
-    link = structs.replace(settings.link, key=None, previous_keys=())
-    return structs.replace(settings, link=link)

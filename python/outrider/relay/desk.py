@@ -18,7 +18,7 @@ from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import encode_result
 from outrider.relay.calls import Calls, failure_of, read_request, seconds_for
-from outrider.relay.context import AgentLister, Context, without_secrets
+from outrider.relay.context import AgentLister, Context
 from outrider.relay.handlers import Handlers
 from outrider.relay.queue import RequestQueue, TooManyRequests
 from outrider.relay.routes import Answer
@@ -54,7 +54,7 @@ class Desk:
             calls,
             Context(
                 node=node,
-                settings=without_secrets(settings),
+                settings=settings.without_secrets(),
                 status=status,
                 ports=ports,
                 nodes=nodes,

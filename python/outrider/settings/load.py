@@ -117,6 +117,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         """User and group id of applied files; ``None``: the process's own."""
         return checks.owner_ids(self.tree.owner)
 
+    def without_secrets(self) -> Self:
+        """The same without the cluster's keys: as calls and kinds of synchronisation may see them."""
+        return msgspec.structs.replace(self, link=msgspec.structs.replace(self.link, key=None, previous_keys=()))
+
     def describe(self) -> list[Described]:
         """Every key with its value and where that came from; keys of the cluster are hidden."""
         lines = []

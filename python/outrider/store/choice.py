@@ -18,7 +18,7 @@ AGENTS_FILE = ".outrider/agents.db"
 """Below the home."""
 
 StoreFactory = Callable[[Settings, Ports], AgentStore]
-"""Makes a store; it touches no disk and no network yet."""
+"""Makes a store, of settings without the cluster's keys; it touches no disk and no network yet."""
 
 
 def check_store(settings: Settings, stores: Mapping[str, StoreFactory]) -> None:
@@ -37,7 +37,7 @@ def open_agents(settings: Settings, ports: Ports, stores: Mapping[str, StoreFact
     if (own := OWN_STORES.get(name)) is not None:
         return own(settings, ports)
     try:
-        store = stores[name](settings, ports)
+        store = stores[name](settings.without_secrets(), ports)
     except Exception as error:
         raise StoreError(
             f"agents.store = {name!r}: the store cannot be made: {error or type(error).__name__}"

@@ -139,7 +139,7 @@ class Worker:
     def _ground(self, tree: FileTree, supervisor: Supervisor) -> NodeGround:
         return NodeGround(
             node=self.get_node(),
-            settings=self.settings,
+            settings=self.settings.without_secrets(),
             ports=self._ports,
             status=self.status,
             supervisor=supervisor,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from tests.support.memory_agents import MemoryAgents
 from tests.support.sqlite_store import full_agent
 from tests.support.wazuh_db import WazuhDbDaemon
 from tests.support.wazuh_db_store import StoreAnswers
 
-from outrider.errors import StoreBusyError
+from outrider.errors import StoreBusyError, StoreError
 from outrider.model import AgentInfo, GroupAssignment
+from outrider.ports import Ports
 from outrider.settings import Settings
 from outrider.store.agents import AgentStore, GroupsQuery
-from outrider.store.choice import embedded, open_agents
+from outrider.store.choice import StoreFactory, embedded, open_agents
 from outrider.store.sqlite import SqliteStore
 from outrider.store.wazuh_db import WazuhDb
 from outrider.world import real_ports
@@ -23,6 +27,33 @@ from outrider.world import real_ports
 def settings(home: Path, **agents: str) -> Settings:
     overrides = {f"agents.{name}": value for name, value in agents.items()}
     return Settings.load(None, {}, {"node.home": str(home), **overrides})
+
+
+def failing(*_: object) -> NoReturn:
+    raise RuntimeError("no licence")
+
+
+def test_a_store_of_a_package_is_chosen_by_its_name_and_sees_no_key(tmp_path: Path) -> None:
+    chosen = Settings.load(None, {}, {"node.home": str(tmp_path), "agents.store": "memory", "link.key": "k" * 32})
+
+    def make(settings: Settings, _: Ports) -> AgentStore:
+        assert settings.link.keys == []
+        return memory
+
+    memory = MemoryAgents()
+    assert open_agents(chosen, real_ports(), {"memory": make}) is memory
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (failing, "agents.store = 'memory': the store cannot be made: no licence"),
+        (lambda *_: None, "agents.store = 'memory': NoneType is no store, it has no changed_agents()"),
+    ],
+)
+def test_threat_49_a_package_s_store_that_is_none_is_named(tmp_path: Path, make: StoreFactory, why: str) -> None:
+    with pytest.raises(StoreError, match=re.escape(why)):
+        open_agents(settings(tmp_path, store="memory"), real_ports(), {"memory": make})
 
 
 async def opened(chosen: Settings) -> type[AgentStore]:
