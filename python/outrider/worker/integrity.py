@@ -1,21 +1,21 @@
-"""The worker's half of integrity: ask, say what we hold, apply what comes (specification 5.3 to 5.5)."""
+"""The worker's half of integrity: ask, say what we hold, apply what comes (specification 5.3 to 5.5).
+
+Here are the rounds; the files that a round brings are the task of ``receiving.py``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from pathlib import Path
 
-from outrider.errors import OutriderError, PeerError, RefusedByPeer, TransportError
+from outrider.errors import OutriderError, TransportError
 from outrider.exchange.sending import Opening
-from outrider.exchange.session import Serve, Session
+from outrider.exchange.session import Serve
 from outrider.kinds.interface import LinkGround, Talk, Task
 from outrider.logs import Tag, task_logger
-from outrider.protocol import faults
 from outrider.protocol.bodies import TaskFault, container_path
 from outrider.protocol.commands import (
-    CANCEL_TASK,
     IN_STEP,
     INTEGRITY_CHECK,
     INTEGRITY_CHECK_END,
@@ -26,11 +26,12 @@ from outrider.protocol.commands import (
     INTEGRITY_SYNC_ERROR,
     Command,
 )
-from outrider.protocol.faults import Fault
 from outrider.status import Outcome
 from outrider.store.tree import Applied, Packer
 from outrider.supervise import Backoff
+from outrider.sync.integrity import Verdict
 from outrider.transport.channel import Reply
+from outrider.worker.receiving import ReceiveIntegrityTask
 
 _CHECK = Opening(INTEGRITY_CHECK, INTEGRITY_CHECK_END, INTEGRITY_CHECK_ERROR)
 _LOOK_AGAIN_S = 10
@@ -38,15 +39,6 @@ _LOOK_AGAIN_S = 10
 _ALARM_REPEATS = 3
 _REST = 4.0
 """After a look at the own tree this many times its duration pass before the next."""
-
-
-class Verdict(Enum):
-    """How a round ended."""
-
-    IN_STEP = "in step"
-    SYNCED = "synchronised"
-    BUSY = "not permitted yet"
-    FAILED = "failed"
 
 
 class Integrity(Talk):
@@ -259,71 +251,3 @@ class Integrity(Talk):
         if due:
             self._last_rehash = self._ports.monotonic()
         return due
-
-
-class ReceiveIntegrityTask:
-    """Waits for the files that the master announced, applies them, reports what failed."""
-
-    def __init__(self, integrity: Integrity, session: Session, task: bytes, arrival: asyncio.Future[Path]) -> None:
-        self._integrity = integrity
-        self._session = session
-        self._task = task
-        self._arrival = arrival
-        self._log = task_logger(Tag.INTEGRITY_SYNC, session.worker, task=task.decode(errors="replace"))
-
-    @property
-    def reply(self) -> Reply:
-        """What the announcement is answered with: the task's id."""
-        return Reply(self._task)
-
-    async def run(self) -> None:
-        """The whole life of the task; it never raises an error of ours."""
-        try:
-            self._done(await self._integrity.process_files_from_master(await self._file()))
-        except asyncio.CancelledError:
-            self._arrival.cancel()
-            self._session.tell(CANCEL_TASK, TaskFault(self._task, Fault(faults.FILE_ERROR, "the node is stopping")))
-            raise
-        except OutriderError as error:
-            await self._failed(error)
-            return
-        except BaseException:
-            # A round waits for this; what went wrong is told by the supervisor.
-            self._integrity.conclude(Verdict.FAILED)
-            raise
-        await self._integrity.sweep()
-
-    def _done(self, applied: Applied) -> None:
-        self._log.info(
-            "applied %d files and %d deletions, %d bytes, in %.3f s (%s)",
-            applied.written,
-            applied.deleted,
-            applied.bytes_written,
-            sum(applied.seconds.values()),
-            ", ".join(f"{phase} {seconds:.3f}" for phase, seconds in applied.seconds.items()),
-        )
-        self._integrity.conclude(
-            Verdict.SYNCED, written=applied.written, deleted=applied.deleted, bytes=applied.bytes_written
-        )
-
-    async def _file(self) -> Path:
-        try:
-            async with asyncio.timeout(self._integrity.receiving_limit_s):
-                return await self._arrival
-        except TimeoutError:
-            await self._session.report(CANCEL_TASK, TaskFault(self._task, Fault(faults.FILE_TIMEOUT)))
-            raise _NoFileError("the master's file did not come in time") from None
-
-    async def _failed(self, error: OutriderError) -> None:
-        self._log.error("not applied: %s", error)
-        self._integrity.conclude(Verdict.FAILED)
-        if isinstance(error, _NoFileError | TransportError):
-            return
-        try:
-            await self._session.report(INTEGRITY_CHECK_ERROR, TaskFault(None, Fault(faults.INTERNAL, str(error))))
-        except (TransportError, RefusedByPeer) as untold:
-            self._log.warning("the master could not be told: %s", untold)
-
-
-class _NoFileError(PeerError):
-    """The master has been told already, by ``cancel_task``."""
