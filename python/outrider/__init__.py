@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from outrider.client import AsyncLocalClient, LocalClient
     from outrider.errors import (
         ConnectionLostError,
+        NotExtendedError,
         OutriderError,
         PeerError,
         ProtocolError,
@@ -55,6 +56,7 @@ __all__ = [
     "LocalClient",
     "Master",
     "NodeGround",
+    "NotExtendedError",
     "OutriderError",
     "PeerError",
     "ProtocolError",

@@ -7,6 +7,7 @@
     ├── PeerError            the other end's: what it sent is refused, the link may go on
     │   ├── Refusal          a request of the peer that we answer with ``err`` and a code of specification 7.2
     │   ├── RefusedByPeer    the peer answered ``err``; carries the code of specification 7.2
+    │   ├── NotExtendedError the peer speaks the base protocol only, where the extended one is expected of it
     │   └── ProtocolError    the peer broke the protocol: the connection closes with one reason
     ├── TransportError       nobody's: the network's; try again later
     │   ├── RequestTimeoutError    no answer within the time
@@ -57,6 +58,10 @@ class RefusedByPeer(PeerError):  # noqa: N818  (it is an answer, told as one)
         super().__init__(f"the peer answered with error {code}" + (f": {detail}" if detail else ""))
         self.code = code
         self.detail = detail
+
+
+class NotExtendedError(PeerError):
+    """The peer speaks the base protocol only, where the settings, or what it did before, demand the extended one."""
 
 
 class ProtocolError(PeerError):

@@ -51,8 +51,34 @@ class Listener(Protocol):
         ...
 
 
+class Identity(NamedTuple):
+    """A node's own certificate as PEM text, and the file that holds it with its key."""
+
+    certificate: str
+    file: Path
+
+
+class Tls(NamedTuple):
+    """How a stream turns to TLS: which side this is, with what, whose certificate alone is trusted, within what time.
+
+    ``trusted`` is PEM text.
+    """
+
+    server: bool
+    identity: Identity
+    trusted: str
+    timeout_s: float
+
+
+class Secured(NamedTuple):
+    """The stream inside TLS, and what the peer said in it while it was made."""
+
+    stream: asyncio.Transport
+    early: bytes
+
+
 class Network(Protocol):
-    """Makes byte streams: out to an address, in from one, and to programs of this machine."""
+    """Makes byte streams: out to an address, in from one, and to programs of this machine. Secures one that stands."""
 
     async def dial(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.BaseProtocol:
         """Connect, hand the stream to a protocol of ``factory`` and return it; :class:`TransportError` if refused."""
@@ -73,6 +99,13 @@ class Network(Protocol):
 
     async def listen(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> Listener:
         """Hand each stream that arrives at ``host``:``port`` (0: any free port) to a protocol of its own."""
+        ...
+
+    async def secure(self, stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls) -> Secured:
+        """Run TLS inside ``stream``, whose reading is paused; ``protocol`` owns what comes of it.
+
+        :class:`TransportError` says which side refused what; the stream is gone then.
+        """
         ...
 
 

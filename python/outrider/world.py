@@ -15,6 +15,7 @@ from outrider.ports import Ports
 from outrider.store.watch import WatchedFolders
 from outrider.transport.local import LocalSockets
 from outrider.transport.tcp import TcpNetwork
+from outrider.transport.tls import TlsStreams
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,8 +49,8 @@ class ThreadPool:
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args, **kwargs))
 
 
-class Sockets(TcpNetwork, LocalSockets):
-    """Every stream of a real node: over TCP to other nodes, over unix sockets to programs beside it."""
+class Sockets(TcpNetwork, TlsStreams, LocalSockets):
+    """Every stream of a real node: over TCP to other nodes, inside TLS as well, over unix sockets beside it."""
 
 
 def real_ports() -> Ports:

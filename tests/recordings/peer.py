@@ -2,7 +2,7 @@
 
 It plays either side of a recording over a real socket. Requests of the node under test wait, by
 command, until the recording comes to them; an ``echo`` is answered at once, as any old node does, and
-so is what ``always`` holds.
+so are what ``always`` holds and the probe, which 4.9.2 does not know (specification 1.6, 7.4).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import NamedTuple, Self
 from cryptography.fernet import Fernet
 
 PATIENCE_S = 30
+UNKNOWN = ("outrider", "start_tls")
+"""What only nodes of our own say."""
 _HEADER = struct.Struct("!2I12s")
 
 
@@ -47,6 +49,7 @@ class Peer:
         self._waiting: dict[int, asyncio.Future[Heard]] = {}
         self.requests: defaultdict[str, asyncio.Queue[Heard]] = defaultdict(asyncio.Queue)
         self.always: dict[str, bytes] = {}
+        self.unknown: list[str] = []
         self.closed = asyncio.Event()
         self._task = asyncio.create_task(self._listen())
 
@@ -108,6 +111,9 @@ class Peer:
             self._waiting.pop(counter).set_result(heard)
         elif heard.name == "echo":
             self.answer(heard, "ok", plain)
+        elif heard.name in UNKNOWN:
+            self.unknown.append(heard.name)
+            self.answer(heard, "err", f"unknown command 'b'{heard.name}''".encode())
         elif heard.name in self.always:
             self.answer(heard, "ok", self.always[heard.name])
         else:

@@ -198,6 +198,7 @@ async def play(home: Path, store: str) -> tuple[dict[str, bytes], str | None, se
         finally:
             await master.strings.close()
         assert not master.answers
+        assert peer.unknown == ["outrider"]
         unasked = {name for name, queue in peer.requests.items() if queue.qsize()}
         shutil.rmtree(home / "var/run")
         return synced_files(home), (await agents.groups(GroupsQuery(with_hash=True))).hash, unasked

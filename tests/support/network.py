@@ -13,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from tests.support.secure import secure
+
 from outrider.errors import SettingsError, TransportError
-from outrider.ports import Listener
+from outrider.ports import Listener, Secured, Tls
 
 Tap = Callable[[float, str, str, bytes], None]
 
@@ -186,6 +188,10 @@ class Host:
         await asyncio.sleep(0)
         return self._fabric.open_door(self.address, port, factory)
 
+    async def secure(self, stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls) -> Secured:
+        assert isinstance(stream, Stream)
+        return await secure(stream, protocol, terms)
+
     def _connect(
         self, near: Stream, factory: Callable[[], asyncio.BaseProtocol], far_factory: Callable[[], asyncio.BaseProtocol]
     ) -> asyncio.BaseProtocol:
@@ -245,6 +251,10 @@ class Stream(asyncio.Transport):
         if self._closing or self._lost or not data:
             return
         self._fabric.show(f"{self.here}:{self.sockname[1]}", f"{self.there}:{self.peername[1]}", bytes(data))
+        self.write_unseen(data)
+
+    def write_unseen(self, data: bytes | bytearray | memoryview) -> None:
+        """As :meth:`write`, for what no tap understands."""
         view = memoryview(bytes(data))
         for start in range(0, len(view), SEGMENT):
             self._unsent.append(bytes(view[start : start + SEGMENT]))
@@ -289,6 +299,9 @@ class Stream(asyncio.Transport):
         self.fail(None)
         if far is not None and not self.frozen and self._fabric.reachable(self.here, self.there):
             self._loop.call_later(self._fabric.delay(), far.fail, ConnectionResetError("reset by peer"))
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         assert self._protocol is not None

@@ -1,4 +1,4 @@
-"""What went over the wire, opened with the key: who said what to whom, and when."""
+"""What went over the wire, opened with the key: who said what to whom, and when. Inside TLS nothing is sealed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from outrider.errors import ProtocolError
 from outrider.protocol.frame import FrameReader
 from outrider.protocol.seal import KeyRing
 
+_TOKEN = b"gAAAA"
+"""How what is sealed begins."""
 _HOLDS_FILE_TIMES = (b"file_upd", b"file_end")
 
 
@@ -43,6 +45,8 @@ class Trace:
                 self.said.append(Said(time, sender, receiver, frame.counter, frame.name.decode(), plain))
 
     def _open(self, token: bytes) -> bytes:
+        if not token.startswith(_TOKEN):
+            return token
         try:
             return self._ring.open(token, 0)
         except ProtocolError:

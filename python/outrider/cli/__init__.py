@@ -16,6 +16,7 @@ from outrider.cli.demo import demo
 from outrider.cli.groups import groups
 from outrider.cli.nodes import master, worker
 from outrider.cli.options import PlainErrors
+from outrider.cli.peers import peer
 from outrider.cli.plugins import plugins
 from outrider.cli.status import status
 from outrider.cli.tree import diff, scan
@@ -28,6 +29,6 @@ def main() -> None:
 
 
 NODE = (worker, master, list_nodes, health, status, call)
-HOME = (scan, diff, agents, groups)
+HOME = (scan, diff, agents, groups, peer)
 for command in (*NODE, *HOME, demo, keygen, config, plugins):
     main.add_command(command)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outrider.errors import Refusal
+from outrider.exchange.extension import Extended, Extension
 from outrider.exchange.inbox import Inbox
 from outrider.exchange.sending import Sender
 from outrider.exchange.tasks import Tasks
@@ -33,7 +34,7 @@ from outrider.protocol.transfer import Strings
 from outrider.settings import Settings
 from outrider.store.home import Home
 from outrider.supervise import Supervisor, within
-from outrider.transport.channel import Channel, Owner, Reply
+from outrider.transport.channel import Channel, Owner, Reply, Turn
 
 Serve = Callable[[bytes], Reply | Awaitable[Reply]]
 _STRING_ID_BYTES = 64
@@ -42,12 +43,13 @@ _STRING_ID_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What every session of a node stands on."""
+    """What every session of a node stands on; without an ``extension`` links stay with the base protocol."""
 
     settings: Settings
     ports: Ports
     home: Home
     seal: Seal
+    extension: Extension | None = None
 
 
 class Session:
@@ -62,6 +64,7 @@ class Session:
     ) -> None:
         settings, ports = ground.settings, ground.ports
         self.worker = ""
+        self.extended: Extended | None = None  # the peer, once the link is inside TLS
         self._home = ground.home
         self._ports = ports
         self._commands: dict[bytes, Command] = {}
@@ -116,6 +119,10 @@ class Session:
     def request(self, command: Command, payload: bytes = b"") -> asyncio.Future[bytes]:
         """Ask the peer; see :meth:`Channel.request`."""
         return self.channel.request(command, payload, self._timeout_s)
+
+    async def start_tls(self, turn: Turn) -> None:
+        """Turn the link to TLS; see :meth:`Channel.start_tls`."""
+        await self.channel.start_tls(turn, self._timeout_s)
 
     def tell(self, command: Command, fault: TaskFault) -> None:
         """Tell the peer that something failed, without waiting to hear that it heard."""

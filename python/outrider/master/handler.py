@@ -9,6 +9,7 @@ from outrider.errors import OutriderError, Refusal
 from outrider.exchange.session import Ground, Session
 from outrider.kinds.composing import Halves
 from outrider.logs import Tag, task_logger
+from outrider.master.extending import WorkerExtension
 from outrider.master.roster import Roster
 from outrider.model import NodeInfo
 from outrider.protocol import commands as c
@@ -54,6 +55,10 @@ class MasterHandler:
         self.talks = halves.talks(self.session, self._status, self.supervisor)
         self.session.also_serve({c.HELLO: self._hello, c.KEEP_ALIVE: self._keep_alive})
         self.session.also_serve(self.talks.serves())
+        self._extension = WorkerExtension(
+            self.session, ground.extension, ports=ports, status=self._status, supervisor=self.supervisor, log=self._log
+        )
+        self.session.also_serve(self._extension.serves())
 
     # what the channel calls
 
@@ -64,6 +69,7 @@ class MasterHandler:
 
     def process_request(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply]:
         """Serve a request of the worker."""
+        self._extension.check(command)
         return self.session.serve(command, payload)
 
     def lost(self, reason: str) -> None:
@@ -127,6 +133,7 @@ class MasterHandler:
                 raise Refusal(faults.NAME_TAKEN, hello.node)
             await earlier.close("its worker has come back on a new connection")
         self._roster.check(hello)
+        await self._extension.expect(hello.node)
         await self.session.open_transfers(hello.node)
         self._join(
             NodeInfo(name=hello.node, type=hello.type, version=hello.version, address=self.session.channel.address)

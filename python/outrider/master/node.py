@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from outrider.errors import SettingsError, StoreError
+from outrider.exchange.extension import extension_of
 from outrider.exchange.session import Ground
 from outrider.kinds.checking import checked
 from outrider.kinds.composing import Halves
@@ -159,7 +160,8 @@ class Master:
     async def _listen(self, halves: Halves) -> Listener:
         link = self.settings.link
         ring = KeyRing(link.keys, link.token_age_s)
-        ground = Ground(self.settings, self._ports, self._home, ring)
+        extension = await extension_of(self.settings, self._ports, self._home.path)
+        ground = Ground(self.settings, self._ports, self._home, ring, extension)
 
         def accept() -> Channel:
             handler = MasterHandler(

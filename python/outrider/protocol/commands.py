@@ -90,6 +90,10 @@ DAPI: Final = Command(b"dapi", To.NODE | To.LOCAL_SERVER, "an API request")
 DAPI_RESULT: Final = Command(b"dapi_res", To.NODE | To.LOCAL_CLIENT, "its result lies in a string")
 SENDSYNC: Final = Command(b"sendsync", To.MASTER | To.LOCAL_SERVER, "a request to a daemon of the master")
 
+# 7.4: what only nodes of our own know
+PROBE: Final = Command(b"outrider", To.MASTER, "what I can do beyond 4.9.2; what can you?")
+START_TLS: Final = Command(b"start_tls", To.MASTER, "the last words in clear: TLS follows the answer")
+
 # 2.4: the local socket alone
 GET_CONFIG: Final = Command(b"get_config", To.LOCAL_SERVER, "the node's configuration, without the key")
 GET_HASH: Final = Command(b"get_hash", To.LOCAL_SERVER, "hashes of rules, decoders and lists")

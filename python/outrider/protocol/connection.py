@@ -10,9 +10,14 @@ The whole of its state, as a table:
 state      what the peer may ask               leaves it by
 =========  ==================================  =========================================
 ANONYMOUS  ``echo``, ``hello``                 ``known()``, ``ok`` to our own hello, a deadline
-KNOWN      whatever our role serves            an error, ``close()``
+KNOWN      whatever our role serves            ``start_tls``, an error, ``close()``
+TURNING    nothing, bytes break the link       ``secured()``, our refusal, an error, ``close()``
 CLOSED     nothing, bytes are ignored          never
 =========  ==================================  =========================================
+
+TURNING begins with the last clear frame of the peer: its ``start_tls``, or its ``ok`` to ours. Whoever sent a
+byte in clear after that would speak to us from outside. What we have to say ourselves is held back from our
+own last clear frame on, at the latest, and leaves inside TLS, where nothing is sealed any more.
 """
 
 from __future__ import annotations
@@ -26,15 +31,17 @@ from random import Random
 from outrider.errors import ProtocolError
 from outrider.ports import Instant
 from outrider.protocol import faults
-from outrider.protocol.commands import ERR, HELLO, OK, RESPONSES, Command
+from outrider.protocol.commands import ERR, HELLO, OK, PROBE, RESPONSES, START_TLS, Command
 from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
 from outrider.protocol.faults import Fault, encode_fault
 from outrider.protocol.frame import Frame, FrameReader, pack_message
-from outrider.protocol.seal import Seal
+from outrider.protocol.seal import NoSeal, Seal
 
 _COUNTERS = 2**32
 _FAR = 2**31
 _EXPIRED_KEPT = 1024
+_INTRODUCTIONS = (HELLO, PROBE, START_TLS)
+_FROM_OUTSIDE = "something in clear follows the last words before TLS: it is not the peer's"
 
 
 class State(Enum):
@@ -42,6 +49,7 @@ class State(Enum):
 
     ANONYMOUS = auto()
     KNOWN = auto()
+    TURNING = auto()
     CLOSED = auto()
 
 
@@ -95,6 +103,8 @@ class Connection:
         self._earliest = 0.0  # no request that waits is due before it
         self._expired: OrderedDict[int, None] = OrderedDict()
         self._out: list[bytes] = []
+        self._turn: int | None = None  # the counter of start_tls, ours or the peer's
+        self._waits: list[tuple[int, bytes, bytes]] | None = None  # held back, in order
 
     # what the peer sends
 
@@ -108,12 +118,15 @@ class Connection:
                 event = self._take(frame, now)
                 if event is not None:
                     events.append(event)
+            self._check_turn()
         except ProtocolError as error:
             events.append(self._broken(str(error), error.limit))
         return events
 
     def _take(self, frame: Frame, now: Instant) -> Event | None:
         counter, name, divided, payload = frame
+        if self.state is State.TURNING:
+            raise ProtocolError(_FROM_OUTSIDE)
         if self._peer_counter is None:
             self._peer_counter = counter
         if divided or counter in self._divided:
@@ -128,6 +141,8 @@ class Connection:
             # At once: a master may ask in the same breath in which it answers.
             if counter == self._greeting and name == OK:
                 self.known()
+            elif counter == self._turn and name == OK:
+                self.state = State.TURNING
             return Answered(counter, name, plain)
         if counter in self._expired:
             del self._expired[counter]
@@ -145,6 +160,8 @@ class Connection:
             fault = Fault(faults.INTERNAL, f"{command} comes before hello: say hello first")
             self.reply(counter, ERR, encode_fault(fault, internal=True), now)
         else:
+            if command is START_TLS:
+                self._turn, self.state = counter, State.TURNING
             return Requested(counter, command, plain)
         return None
 
@@ -159,6 +176,11 @@ class Connection:
         del self._divided[frame.counter]
         self._divided_bytes -= len(message.parts)
         return bytes(message.parts)
+
+    def _check_turn(self) -> None:
+        """The peer's last words in clear are the last bytes, and leave nothing open."""
+        if self.state is State.TURNING and (self._reader.buffered or self._divided):
+            raise ProtocolError(_FROM_OUTSIDE)
 
     def _check_divided(self) -> None:
         if len(self._divided) > self._limits.open_messages:
@@ -180,12 +202,20 @@ class Connection:
         deadline = now.monotonic + timeout_s
         self._earliest = min(self._earliest, deadline) if self._waiting else deadline
         self._waiting[counter] = deadline
-        self._send(counter, command.name, payload, now)
+        self._send(counter, command.name, payload, now, introduces=command in _INTRODUCTIONS)
+        if command is START_TLS:
+            self._turn = counter
+            self.hold_back()
         return counter
 
     def reply(self, counter: int, name: bytes, payload: bytes, now: Instant) -> None:
         """Answer the peer's request ``counter``."""
         self._send(counter, name, payload, now)
+        if self.state is State.TURNING and counter == self._turn:
+            if name == OK:
+                self.hold_back()
+            else:
+                self._turn, self.state = None, State.KNOWN
 
     def bytes_to_send(self) -> bytes:
         """Everything that must leave, frames whole; empty if nothing."""
@@ -195,8 +225,22 @@ class Connection:
         self._out.clear()
         return data
 
-    def _send(self, counter: int, name: bytes, payload: bytes, now: Instant) -> None:
-        if self.state is not State.CLOSED:
+    def hold_back(self) -> None:
+        """Let nothing leave but hello, the probe and ``start_tls``, until :meth:`let_go` or :meth:`secured`."""
+        self._waits = self._waits or []
+
+    def let_go(self, now: Instant) -> None:
+        """What was held back leaves, as the link now is."""
+        waited, self._waits = self._waits or [], None
+        for counter, name, payload in waited:
+            self._send(counter, name, payload, now)
+
+    def _send(self, counter: int, name: bytes, payload: bytes, now: Instant, *, introduces: bool = False) -> None:
+        if self.state is State.CLOSED:
+            return
+        if self._waits is not None and not introduces:
+            self._waits.append((counter, name, payload))
+        else:
             self._out.append(pack_message(counter, name, self._seal.seal(payload, now.wall), len(payload)))
 
     def _first_counter(self) -> int:
@@ -230,9 +274,17 @@ class Connection:
         self.state = State.KNOWN
         self._reader.limit, self._reader.setting = self._limits.frame_bytes, self._limits.frame_setting
 
+    def secured(self, now: Instant) -> None:
+        """TLS stands: from here on payloads are plain inside it, and what waited leaves."""
+        if self.state is State.CLOSED:
+            return
+        self._turn, self.state, self._seal = None, State.KNOWN, NoSeal()
+        self.let_go(now)
+
     def close(self) -> None:
         """Take and send nothing more, hold nothing."""
         self.state = State.CLOSED
+        self._waits = None
         self._divided.clear()
         self._reader.clear()
 

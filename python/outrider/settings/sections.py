@@ -78,6 +78,11 @@ class Link(Section, frozen=True, kw_only=True):
         Meta(ge=0, le=DAY_S, description="oldest sealed message that is opened, seconds; 0: any age", examples=[300]),
     ] = 0.0
 
+    require: Annotated[
+        Literal["any", "base", "extended"],
+        _says("protocol of links: extended with peers that speak it, base, or extended and with no other", "extended"),
+    ] = "any"
+
     @property
     def keys(self) -> list[bytes]:
         """The ring: the first key seals, all open. Empty if no key is set."""

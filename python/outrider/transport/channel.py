@@ -11,30 +11,40 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
-from outrider.errors import ConnectionLostError, PeerError, Refusal, RefusedByPeer, RequestTimeoutError
-from outrider.ports import Instant, Ports
+from outrider.errors import ConnectionLostError, PeerError, Refusal, RefusedByPeer, RequestTimeoutError, TransportError
+from outrider.ports import Instant, Ports, Tls
 from outrider.protocol import faults
-from outrider.protocol.commands import ERR, OK, RESPONSES, Command
+from outrider.protocol.commands import ERR, OK, RESPONSES, START_TLS, Command
 from outrider.protocol.connection import Connection, State
 from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
 from outrider.protocol.faults import Fault, encode_fault, refused
+from outrider.transport.tls import broken
 
 _log = logging.getLogger("outrider.transport")
 _READ_BYTES = 1024 * 1024
 _UNREAD_ANSWERS_BYTES = 32 * 1024 * 1024
 """Reading stops when this much waits to be read by the peer; far above what our own senders queue up."""
+_TURNING = "turning to TLS"
 _LINGER_S = 5
 """A closed stream may take this long to carry what is queued; a peer that is gone would take for ever."""
 
 
+class Turn(NamedTuple):
+    """How a channel turns to TLS; ``done`` is called when it stands, before anything said inside is heard."""
+
+    terms: Tls
+    done: Callable[[], None]
+
+
 class Reply(NamedTuple):
-    """What a request is answered with."""
+    """What a request is answered with; after an answer with a ``turn``, to ``start_tls``, the channel turns to TLS."""
 
     payload: bytes
     name: bytes = OK
+    turn: Turn | None = None
 
 
 class Owner(Protocol):
@@ -88,8 +98,10 @@ class Channel(asyncio.BufferedProtocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._holds: set[str] = set()
+        self._turning: asyncio.Task[None] | None = None
         self._reason = ""
         self._gone = asyncio.Event()
+        self._lost = False
 
     # for those who use it
 
@@ -110,6 +122,19 @@ class Channel(asyncio.BufferedProtocol):
         if self.is_open:
             self._ask(command, payload, timeout_s)
 
+    async def start_tls(self, turn: Turn, timeout_s: float) -> None:
+        """Ask the peer to turn to TLS, and do; :class:`RefusedByPeer` or :class:`TransportError`, after which close."""
+        await self.request(START_TLS, b"", timeout_s)
+        if self.is_open:
+            await asyncio.wait([self._turn(turn)])
+        if not self.is_open:
+            raise ConnectionLostError(self._reason)
+
+    def let_go(self) -> None:
+        """Send what was held back (:meth:`Connection.hold_back`): the link stays as it is."""
+        self.connection.let_go(self._ports.now())
+        self._flush()
+
     @property
     def is_open(self) -> bool:
         """Whether requests can still be sent."""
@@ -127,7 +152,7 @@ class Channel(asyncio.BufferedProtocol):
     def hold(self, why: str) -> None:
         """Stop reading until every reason for it is gone (:meth:`release`)."""
         self._holds.add(why)
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and not self._transport.is_closing() and self._turning is None:
             self._transport.pause_reading()
 
     def release(self, why: str) -> None:
@@ -177,7 +202,10 @@ class Channel(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail everything that waits, cancel what serves, tell the owner once."""
-        self._reason = self._reason or (f"the stream broke: {exc}" if exc else "the peer closed the connection")
+        if self._lost:
+            return
+        self._lost = True
+        self._reason = self._reason or (broken(exc) if exc else "the peer closed the connection")
         self.connection.close()
         for timer in (self._timer, self._linger):
             if timer is not None:
@@ -233,6 +261,8 @@ class Channel(asyncio.BufferedProtocol):
             return
         if isinstance(reply, Reply):
             self.connection.reply(event.counter, reply.name, reply.payload, now)
+            if reply.turn is not None:
+                self._turn(reply.turn)
         else:
             task = self._loop.create_task(self._serve_later(event, reply))
             self._serving[task] = None
@@ -245,6 +275,35 @@ class Channel(asyncio.BufferedProtocol):
             reply = self._failed(event.command, error)
         self.connection.reply(event.counter, reply.name, reply.payload, self._ports.now())
         self._flush_soon()
+
+    def _turn(self, turn: Turn) -> asyncio.Task[None]:
+        """Read nothing more in clear from this moment on; make TLS when what we said in clear has left."""
+        self.hold(_TURNING)
+        self._turning = self._loop.create_task(self._make_tls(turn))
+        return self._turning
+
+    async def _make_tls(self, turn: Turn) -> None:
+        assert self._transport is not None  # noqa: S101  (who turns has spoken)
+        try:
+            async with asyncio.timeout(turn.terms.timeout_s):
+                await self._writable.wait()
+            self._transport, early = await self._ports.network.secure(self._transport, self, turn.terms)
+        except (TimeoutError, TransportError) as error:
+            self.close(str(error) or "the peer did not take what was sent before TLS")
+            self.connection_lost(None)  # what the stream is inside of has nobody else to tell
+            return
+        self._turning = None
+        if not self.is_open:
+            return
+        now = self._ports.now()
+        self.connection.secured(now)
+        turn.done()
+        self.bytes_in += len(early)
+        self._act(self.connection.receive(early, now), now)
+        self.release(_TURNING)
+        if self._holds:
+            self._transport.pause_reading()
+        self._arm()
 
     def _failed(self, command: Command, error: Exception) -> Reply:
         """The answer to a request that failed; what is our own fault stands in our own log, in full."""

@@ -10,6 +10,7 @@ from outrider.exchange.session import Ground, Session
 from outrider.kinds.composing import Halves
 from outrider.kinds.interface import MASTER
 from outrider.logs import Tag, task_logger
+from outrider.model import endpoint
 from outrider.protocol import commands as c
 from outrider.protocol.bodies import Hello
 from outrider.protocol.commands import Command
@@ -17,6 +18,7 @@ from outrider.status import Status
 from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel, Reply
 from outrider.worker.agent_info import AgentInfoSync
+from outrider.worker.extending import MasterExtension
 from outrider.worker.integrity import Integrity
 
 
@@ -35,6 +37,15 @@ class WorkerHandler:
         self.talks = halves.talks(self.session, status, self.supervisor)
         self.session.also_serve({c.ECHO_MASTER: lambda payload: Reply(payload, c.OK_ECHO_MASTER)})
         self.session.also_serve(self.talks.serves())
+        link = self._settings.link
+        self._extension = MasterExtension(
+            self.session,
+            ground.extension,
+            endpoint(link.nodes[0], link.port),
+            ports=ground.ports,
+            status=status,
+            log=self._log,
+        )
 
     # what the channel calls
 
@@ -62,6 +73,10 @@ class WorkerHandler:
         await self.session.open_transfers(node.name)
         self.session.worker = node.name
         await self.session.request(c.HELLO, hello.encode())
+
+    async def extend(self) -> None:
+        """Extend the link if the master can; then it is ready. :class:`NotExtendedError` if it can do too little."""
+        await self._extension.extend()
         self.talks.joined(MASTER)
         self._log.info("the master at %s added this node", self.session.channel.address)
 

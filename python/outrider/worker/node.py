@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 
-from outrider.errors import OutriderError, Refusal, RefusedByPeer, SettingsError, StoreError, TransportError
+from outrider.errors import (
+    NotExtendedError,
+    OutriderError,
+    Refusal,
+    RefusedByPeer,
+    SettingsError,
+    StoreError,
+    TransportError,
+)
+from outrider.exchange.extension import extension_of
 from outrider.exchange.session import Ground
 from outrider.kinds.checking import checked
 from outrider.kinds.composing import Halves
@@ -74,7 +83,7 @@ class Worker:
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
         self._stopping = asyncio.Event()
-        self._told: int | None = None
+        self._told: int | str | None = None  # the refusal that the log holds already
         self._handler: WorkerHandler | None = None  # of the connection that stands
 
     def get_node(self) -> NodeInfo:
@@ -171,7 +180,8 @@ class Worker:
 
     async def _stay_connected(self, halves: Halves) -> None:
         ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
-        ground = Ground(self.settings, self._ports, self._home, ring)
+        extension = await extension_of(self.settings, self._ports, self._home.path)
+        ground = Ground(self.settings, self._ports, self._home, ring, extension)
         cap = self.settings.intervals.worker.connection_retry
         backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)
         while True:
@@ -191,6 +201,10 @@ class Worker:
         except RefusedByPeer as refusal:
             reason = str(refusal)
             return self._refused(refusal)
+        except NotExtendedError as error:
+            reason = str(error)
+            self._tell_once(reason, reason)
+            return True
         except OutriderError as error:
             reason = str(error)
             self._log.warning("%s", error)
@@ -201,7 +215,7 @@ class Worker:
         return False
 
     async def _greet(self, handler: WorkerHandler) -> None:
-        """Dial and say hello."""
+        """Dial, say hello, and extend the link if the master can."""
         link = self.settings.link
         channel = handler.session.channel
         try:
@@ -213,6 +227,7 @@ class Worker:
         except TransportError as error:
             hint = "" if channel.bytes_in else "; does the cluster key differ from the master's?"
             raise TransportError(f"no answer to hello: {error}{hint}") from error
+        await handler.extend()
 
     async def _work(self, handler: WorkerHandler) -> None:
         """Run the tasks until the link is lost."""
@@ -228,7 +243,11 @@ class Worker:
         if remedy is None:
             self._log.warning("the master refuses this node for now: %s", refusal)
             return False
-        if self._told != refusal.code:
-            self._told = refusal.code
-            self._log.error("%s; trying again every %d s", remedy, _PERMANENT_PAUSE_S)
+        self._tell_once(refusal.code, remedy)
         return True
+
+    def _tell_once(self, what: int | str, remedy: str) -> None:
+        """What only a person mends, until something else is wrong."""
+        if self._told != what:
+            self._told = what
+            self._log.error("%s; trying again every %d s", remedy, _PERMANENT_PAUSE_S)

@@ -1,0 +1,78 @@
+"""The node's own certificate and key: made at the first start, kept in ``<home>/.outrider/identity/node.pem``.
+
+The certificate proves nothing by itself: a peer trusts it since it came sealed with the cluster key. So it
+names nobody, and its dates span all of time: a node whose clock is wrong must not be locked out by them. The
+key is Ed25519 from 32 bytes of chance, and all else in the certificate follows from it. Whoever wants a new
+identity removes the file and starts the node again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from outrider.errors import StoreError
+from outrider.ports import Identity
+from outrider.store.whole import write_whole
+
+SEED_BYTES = 32
+_FOLDER, _FILE = Path(".outrider/identity"), "node.pem"
+_FROM = datetime(1970, 1, 1, tzinfo=UTC)
+_UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""RFC 5280, 4.1.2.5: a certificate that has no well-defined end."""
+_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "outrider node")])
+
+
+def identity_of(home: Path, seed: bytes) -> Identity:
+    """The identity of the node at ``home``; made from ``seed``, 32 bytes of chance, if there is none yet.
+
+    :class:`StoreError` if it cannot be read or written. Call it in a thread.
+    """
+    file = home / _FOLDER / _FILE
+    try:
+        if not file.exists():
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(file, _make(seed), 0o600)
+        pem = file.read_bytes()
+    except OSError as error:
+        raise StoreError(f"cannot keep this node's certificate in {file}: {error.strerror}") from error
+    with contextlib.suppress(ValueError):
+        serialization.load_pem_private_key(pem, None)
+        certificate = x509.load_pem_x509_certificate(pem)
+        return Identity(certificate.public_bytes(serialization.Encoding.PEM).decode(), file)
+    raise StoreError(f"{file} is not this node's key and certificate: remove it, and a new one is made")
+
+
+def fingerprint(certificate: str) -> str:
+    """SHA-256 of a certificate (PEM) in hex: how people tell two of them apart; :class:`ValueError` if it is none."""
+    return x509.load_pem_x509_certificate(certificate.encode()).fingerprint(hashes.SHA256()).hex()
+
+
+def _make(seed: bytes) -> bytes:
+    """Key and certificate as PEM, one after the other."""
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    public = key.public_key()
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(_NAME)
+        .issuer_name(_NAME)
+        .public_key(public)
+        .serial_number(1)
+        .not_valid_before(_FROM)
+        .not_valid_after(_UNTIL)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .sign(key, None)
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + certificate.public_bytes(serialization.Encoding.PEM)

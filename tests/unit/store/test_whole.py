@@ -1,0 +1,49 @@
+"""A small file is the old or the new one, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from outrider.store.whole import write_whole
+
+
+def test_a_new_version_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    write_whole(file, b"one", 0o600)
+    first = file.stat()
+    write_whole(file, b"two", 0o600)
+    assert file.read_bytes() == b"two"
+    assert file.stat().st_ino != first.st_ino
+    assert stat.S_IMODE(first.st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_threat_33_a_disk_that_refuses_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a"
+    write_whole(file, b"one", 0o600)
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(file, b"two", 0o600)
+    assert file.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_the_owner_stays_who_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    os.chown(tmp_path, 1234, 2345)
+    write_whole(file, b"one", 0o600)
+    assert (file.stat().st_uid, file.stat().st_gid) == (1234, 2345)
+    os.chown(file, 99, 98)
+    write_whole(file, b"two", 0o600)
+    assert (file.stat().st_uid, file.stat().st_gid) == (99, 98)
