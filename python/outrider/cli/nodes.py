@@ -16,6 +16,9 @@ from outrider.cli.options import F, Failure, home_option, load_settings, setting
 from outrider.settings import Settings
 from outrider.world import share_freed_memory
 
+_SAME_WISH_S = 1
+"""A signal within this after the first is the same wish: who signals a process often signals its group as well."""
+
 
 class Runs(Protocol):
     """What both roles can do."""
@@ -68,17 +71,21 @@ def _start(
 
 
 async def until_signal(make: Callable[[Settings], Runs], settings: Settings) -> None:
-    """Run one node until it ends or a signal asks it to; a second signal does not wait for its tasks."""
+    """Run one node until it ends or a signal asks it to; a second signal, later, does not wait for its tasks."""
     node = make(settings)
     tasks = [asyncio.create_task(node.run(), name="node")]
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
+    since = 0.0
 
     def ask() -> None:
-        if asked.is_set():
+        nonlocal since
+        if not asked.is_set():
+            since = loop.time()
+            asked.set()
+        elif loop.time() - since >= _SAME_WISH_S:
             for task in tasks:
                 task.cancel()
-        asked.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask)

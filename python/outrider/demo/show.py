@@ -8,12 +8,16 @@ from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 _WIDTH = 120
 """Columns where no terminal says how many there are; the default of 80 would fold the lines of a log."""
+
+_NARROW = 80
+"""Below so many columns a table would lose some of its own."""
 
 
 @dataclass(slots=True)
@@ -43,7 +47,7 @@ class Show:
         self._steps: list[Step] = []
         self._running: Step | None = None
         self._started = time.perf_counter()
-        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=8)
+        self._live = Live(get_renderable=self._story, console=self._console, refresh_per_second=8)
 
     def __enter__(self) -> Self:
         """Open the table, on a terminal."""
@@ -74,10 +78,22 @@ class Show:
         if self._as_json:
             print(json.dumps({"equal": equal, "steps": [asdict(step) for step in self._steps]}))  # noqa: T201
         elif not self._console.is_terminal:
-            self._console.print(self._table())
+            self._console.print(self._story())
         verdict = "all trees are equal, compared by hashlib" if equal else "the trees DIFFER"
         self._console.print(f"[{'green' if equal else 'red'}]{verdict}[/]")
         return 0 if equal else 1
+
+    def _story(self) -> RenderableType:
+        return self._table() if self._console.width >= _NARROW else self._lines()
+
+    def _lines(self) -> Group:
+        told: list[RenderableType] = []
+        for step in self._steps:
+            name, files, *times, sent, verdict = _cells(step)
+            told.append(Text.from_markup(f"{name}: {verdict}, {' and '.join(times)}, {sent} sent, {files} files"))
+        if self._running is not None:
+            told.append(Text(f"{self._running.name}: {time.perf_counter() - self._started:.1f} s …"))
+        return Group(*told)
 
     def _table(self) -> Table:
         table = Table(title="One master, two workers, real processes on loopback", title_justify="left")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -22,6 +23,7 @@ from outrider.protocol.commands import ERR, OK_NEW_FILE
 from outrider.store.incoming import IncomingFile
 from outrider.transport.channel import Reply
 
+_log = logging.getLogger("outrider.exchange")
 _MOST_REQUESTS = 2048
 """Requests that wait for the disk: each costs us more than its bytes, and others wait behind it for a thread; a flood
 of empty parts, or of files begun and ended at once, is held back as well."""
@@ -78,12 +80,16 @@ class Inbox:
         return Reply(b"Ready to receive new file", OK_NEW_FILE)
 
     async def extend(self, payload: bytes) -> Reply:
-        """``file_upd``: append a part."""
+        """``file_upd``: append a part. The peer is told what the disk said: its errors name no path of ours."""
         name, data = split_once(payload)
         lane = self._lane(name)
         lane.touched = self._now()
         with self._waiting(len(data)):
-            await lane.do(lane.file.write, data)
+            try:
+                await lane.do(lane.file.write, data)
+            except StoreError as error:
+                _log.error("%s", error)
+                raise Refusal(faults.INTERNAL, str(error)) from error
         return Reply(b"File updated")
 
     async def end(self, payload: bytes) -> Reply:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from outrider.errors import StoreError
+from outrider.errors import PeerError, StoreError
 from outrider.store.home import FOLDER_MODE
 
 
@@ -34,13 +34,13 @@ class IncomingFile:
             raise StoreError(f"cannot receive {self.path.name}: {error.strerror}") from error
 
     def write(self, data: bytes) -> None:
-        """Append ``data``; over the limit or on a full disk the file is given up."""
+        """Append ``data``; over the limit or on a full disk the file is given up, and more is the peer's error."""
+        if self._file < 0:
+            raise PeerError(f"{self.path.name} was given up after an earlier error")
         self.size += len(data)
         if self.size > self._max_bytes:
             self.discard()
             raise StoreError(f"{self.path.name} is over the limit of {self._max_bytes} bytes (limits.file_bytes)")
-        if self._file < 0:
-            raise StoreError(f"{self.path.name} was given up after an earlier error")
         try:
             rest = memoryview(data)
             while rest:

@@ -205,7 +205,11 @@ class Integrity(Talk):
     # a round
 
     async def _patiently(self, verdict: asyncio.Future[Verdict]) -> Verdict:
-        """Wait for the master's word: for a while if nothing comes, to the end if files do."""
+        """Wait for the master's word: for a while if nothing comes, to the end if files do.
+
+        An old master that cannot read what we sent says nothing (7.1), and one that packs says nothing either, so that
+        the while is that of a file, and a master that did not speak is not told to let go of the round.
+        """
         try:
             async with asyncio.timeout(None if self._receiving else self.receiving_limit_s) as self._patience:
                 return await verdict

@@ -9,7 +9,7 @@ from outrider.demo.show import Show, Step
 STEP = Step("half of them changed, worker1 killed while it applies", [12.5, 13.5], 987_654_321, 100_000, "finished")
 
 
-@pytest.mark.parametrize("columns", ["80", "200"])
+@pytest.mark.parametrize("columns", ["40", "79", "80", "200"])
 def test_every_column_is_printed_on_a_terminal_and_in_a_log(
     columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

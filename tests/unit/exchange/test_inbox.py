@@ -12,7 +12,7 @@ import pytest
 from tests.support.loop import run
 from tests.support.ports import InlineThreads
 
-from outrider.errors import Refusal, StoreError
+from outrider.errors import PeerError, Refusal
 from outrider.exchange.inbox import Inbox
 from outrider.protocol.bodies import TransferPath
 from outrider.protocol.commands import ERR, OK, OK_NEW_FILE
@@ -207,11 +207,18 @@ def test_files_of_one_name_that_end_together_leave_one(tmp_path: Path) -> None:
     with_desk(tmp_path, story)
 
 
-def test_a_file_over_the_limit_is_given_up(tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_given_up_the_peer_hears_why_and_the_log_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story(desk: Desk) -> None:
         await desk.begin()
-        with pytest.raises(StoreError, match=r"limits\.file_bytes"):
-            await desk.inbox.extend(NAME + b" " + b"x" * 1001)
+        part = NAME + b" " + b"x" * 600
+        answers = await asyncio.gather(*(desk.inbox.extend(part) for _ in range(4)), return_exceptions=True)
+        assert isinstance(answers[0], Reply)
+        assert isinstance(answers[1], Refusal)
+        assert answers[1].detail == "1-a.zip is over the limit of 1000 bytes (limits.file_bytes)"
+        assert [type(answer) for answer in answers[2:]] == [PeerError, PeerError]
+        assert caplog.messages == [answers[1].detail]
         assert desk.files == []
         assert (await desk.inbox.end(NAME + b" " + hashlib.sha256(b"").digest())).name == ERR
 

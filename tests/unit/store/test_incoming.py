@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from outrider.errors import StoreError
+from outrider.errors import PeerError, StoreError
 from outrider.store.incoming import IncomingFile
 
 
@@ -46,7 +47,7 @@ def test_a_file_over_the_limit_is_given_up_and_stays_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"limits\.file_bytes"):
         file.write(b"4")
     assert not (tmp_path / "a").exists()
-    with pytest.raises(StoreError):
+    with pytest.raises(PeerError, match="given up"):
         file.write(b"")
     assert not file.finish(hashlib.sha256(b"123").digest())
 
@@ -68,10 +69,14 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_bytes() == b"precious"
 
 
-def test_a_full_disk_gives_the_file_up() -> None:
-    file = IncomingFile(Path("/dev/full"), 100)
-    file._file = -1
-    with pytest.raises(StoreError, match="given up"):
+def test_threat_33_a_full_disk_gives_the_file_up(tmp_path: Path) -> None:
+    file = opened(tmp_path / "a")
+    os.close(file._file)
+    file._file = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(StoreError, match="cannot write a: No space left on device"):
+        file.write(b"x")
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(PeerError, match="given up"):
         file.write(b"x")
 
 
