@@ -1,8 +1,11 @@
 """Sending a file or a string in parts, several on the way at once (specification 3.2, 3.4).
 
 4.9.2 waits for each part's answer; nothing in the protocol asks for that (1.6), so a window of
-parts is under way with every peer. Unlike 4.9.2 a failed part ends the send: the peer is told with
-``_r`` and the round is tried again.
+parts is under way with every peer. But a part that follows another without a pause may have its
+header at the end of what one read of the peer brings, wherever the network cuts, and 4.9.2 loses
+step at that (1.5): a window of 1 (``link.window``, and so in the profile ``wazuh-4.9``) lets every
+part begin behind an answer, in a packet of its own. Unlike 4.9.2 a failed part ends the send: the
+peer is told with ``_r`` and the round is tried again.
 """
 
 from __future__ import annotations
@@ -25,8 +28,8 @@ from outrider.transport.channel import Channel
 
 _READ_BYTES = 2 * PART_BYTES
 """Read and summed in one go: a thread for each part costs more than the part."""
-_FIRST_WINDOW, _WINDOW = 2, 16
-"""Parts under way, at first and at most: 4 MiB, enough for 40 MB/s over 100 ms."""
+_FIRST_WINDOW = 2
+"""Parts under way at first."""
 _QUICK_S, _SLOW_S = 1, 5
 """The window grows while answers are quick and halves when one is slow: no answer may take so long that it counts
 as lost, and no keep-alive may wait behind more than seconds of files, however thin the link."""
@@ -61,13 +64,14 @@ class Sent(NamedTuple):
 
 
 class Sender:
-    """Sends over one channel."""
+    """Sends over one channel; ``window`` parts are under way at most."""
 
-    def __init__(self, channel: Channel, tasks: Tasks, ports: Ports, timeout_s: float) -> None:
+    def __init__(self, channel: Channel, tasks: Tasks, ports: Ports, timeout_s: float, *, window: int) -> None:
         self._channel = channel
         self._tasks = tasks
         self._ports = ports
         self._timeout_s = timeout_s
+        self._most = window
 
     async def container(self, source: Source, opening: Opening, path: TransferPath) -> Sent:
         """Announce a file, send it, say that it is there; on failure, or when cancelled, say that instead and raise."""
@@ -146,17 +150,18 @@ class Sender:
         return self._channel.request(command, payload, self._timeout_s)
 
     def _window(self) -> _Window:
-        return _Window(self._channel, self._ports, self._timeout_s)
+        return _Window(self._channel, self._ports, self._timeout_s, self._most)
 
 
 class _Window:
     """As many requests under way as the link bears; the first that fails ends them all. Leaving it waits for all."""
 
-    def __init__(self, channel: Channel, ports: Ports, timeout_s: float) -> None:
+    def __init__(self, channel: Channel, ports: Ports, timeout_s: float, most: int) -> None:
         self._channel = channel
         self._now = ports.monotonic
         self._timeout_s = timeout_s
-        self._size = _FIRST_WINDOW
+        self._most = most
+        self._size = min(_FIRST_WINDOW, most)
         self._under_way: set[asyncio.Future[bytes]] = set()
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
@@ -189,7 +194,7 @@ class _Window:
         if error := answer.exception():
             self._error = self._error or error
         elif seconds < _QUICK_S:
-            self._size = min(self._size + 1, _WINDOW)
+            self._size = min(self._size + 1, self._most)
         elif seconds > _SLOW_S:
             self._size = max(self._size // 2, 1)
 

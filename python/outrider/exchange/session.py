@@ -81,7 +81,8 @@ class Session:
         )
         self.channel = Channel(connection, owner, ports)
         self.tasks = Tasks(ports.random, limits.tasks)
-        self.sender = Sender(self.channel, self.tasks, ports, settings.intervals.communication.timeout_cluster_request)
+        timeout_s = settings.intervals.communication.timeout_cluster_request
+        self.sender = Sender(self.channel, self.tasks, ports, timeout_s, window=settings.link.window)
         self.strings = Strings(
             ports.random,
             most=limits.open_strings,
@@ -89,7 +90,7 @@ class Session:
             all_bytes=limits.strings_total,
         )
         self._removals: set[asyncio.Future[None]] = set()
-        self._timeout_s = settings.intervals.communication.timeout_cluster_request
+        self._timeout_s = timeout_s
         self._inbox = Inbox(
             ports.threads,
             most=limits.open_files,

@@ -54,7 +54,8 @@ class LocalClientHandler:
         bounds = LinkLimits(size, size, size, limits.open_messages, frame_setting="limits.local_frame_bytes")
         connection = Connection(NoSeal(), ports.random, serves=c.by_name(self._commands), limits=bounds)
         self.channel = Channel(connection, self, ports)
-        self._sender = Sender(self.channel, Tasks(ports.random, limits.tasks), ports, self._timeout_s)
+        window = services.settings.link.window
+        self._sender = Sender(self.channel, Tasks(ports.random, limits.tasks), ports, self._timeout_s, window=window)
 
     # what the channel calls
 

@@ -17,6 +17,8 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
         "intervals.worker.max_failed_keepalive_attempts": 2,
         "intervals.worker.agent_groups_mismatch_limit": 5,
         "tree.follow_links": True,
+        # What its nodes read must not end behind the header of a frame (1.5): each part of a file waits for an answer.
+        "link.window": 1,
         # The daemons that its sendsync reaches (5.10).
         "sendsync.authd": "queue/sockets/auth",
         "sendsync.task_manager": "queue/tasks/task",

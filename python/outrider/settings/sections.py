@@ -77,6 +77,9 @@ class Link(Section, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=DAY_S, description="oldest sealed message that is opened, seconds; 0: any age", examples=[300]),
     ] = 0.0
+    window: Annotated[
+        int, _count("parts of a file of 256 KiB that are under way at once, at most; see below", most=64, example=16)
+    ] = 16
 
     require: Annotated[
         Literal["any", "base", "extended"],

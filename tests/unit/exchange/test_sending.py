@@ -46,9 +46,9 @@ class Bytes:
 class Desk:
     """A sender, and a far side that takes everything unless told otherwise."""
 
-    def __init__(self, both: Pair, tasks: Tasks) -> None:
+    def __init__(self, both: Pair, tasks: Tasks, window: int) -> None:
         self.both, self.tasks = both, tasks
-        self.sender = Sender(both.near.channel, tasks, both.near.ports, 20)
+        self.sender = Sender(both.near.channel, tasks, both.near.ports, 20, window=window)
 
     @property
     def asked(self) -> list[str]:
@@ -58,7 +58,7 @@ class Desk:
         return [payload for asked, payload in self.both.far.requests if asked == name]
 
 
-async def desk(serves: Mapping[Command, Serve] | None = None) -> Desk:
+async def desk(serves: Mapping[Command, Serve] | None = None, *, window: int = 16) -> Desk:
     table: dict[Command, Serve] = {
         c.INTEGRITY_SYNC: say(b"task"),
         c.INTEGRITY_SYNC_END: say(b""),
@@ -70,7 +70,7 @@ async def desk(serves: Mapping[Command, Serve] | None = None) -> Desk:
         c.STR_UPD: say(b""),
         **(serves or {}),
     }
-    return Desk(await pair(far=table), Tasks(Random(1), 64))
+    return Desk(await pair(far=table), Tasks(Random(1), 64), window)
 
 
 def test_a_file_is_announced_sent_in_parts_summed_and_ended() -> None:
@@ -101,7 +101,7 @@ def test_an_empty_file_is_sent_too() -> None:
 
 
 def test_the_window_opens_while_answers_are_quick_and_closes_when_they_are_slow() -> None:
-    async def most_under_way(seconds: float) -> int:
+    async def most_under_way(seconds: float, window: int = 16) -> int:
         under_way = most = 0
 
         async def take(_: bytes) -> Reply:
@@ -112,7 +112,7 @@ def test_the_window_opens_while_answers_are_quick_and_closes_when_they_are_slow(
             under_way -= 1
             return Reply(b"")
 
-        at = await desk({c.FILE_UPD: take})
+        at = await desk({c.FILE_UPD: take}, window=window)
         await at.sender.container(Bytes(bytes(60 * PART)), OPENING, PATH)
         return most
 
@@ -120,6 +120,7 @@ def test_the_window_opens_while_answers_are_quick_and_closes_when_they_are_slow(
         assert await most_under_way(0.5) == 16
         assert await most_under_way(3) == 2
         assert await most_under_way(6) == 2
+        assert await most_under_way(0.5, window=1) == 1
 
     run(story())
 
