@@ -140,6 +140,7 @@ def test_home_and_set_name_the_same_key(tmp_path: Path) -> None:
         (("config", "check", "--set", "link.key_file=/nowhere"), {}, "cannot be read: No such file"),
         (("worker", "--log-level", "LOUD"), {}, "'LOUD' is not one of"),
         (("demo", "--files", "-1"), {}, "-1 is not in the range"),
+        (("demo", "--files", "2"), {}, "the demo needs 3 at least"),
         (("wroker",), {}, "No such command 'wroker'"),
     ],
 )

@@ -15,9 +15,11 @@ from random import Random
 from outrider.demo import trees
 from outrider.demo.processes import NodeProcess
 from outrider.demo.show import Show, Step
+from outrider.errors import SettingsError
 
 _SEED = 1
 _WAIT_S = 120
+_LEAST_FILES = 3
 _CATCHES = 5
 """An exchange takes milliseconds; it is looked for in as many applies as this."""
 
@@ -50,6 +52,10 @@ class _Story:
         master, (victim, _) = self._master, self._workers
         try:
             count = await asyncio.to_thread(trees.fill, master.home, source, most)
+            if count < _LEAST_FILES:
+                raise SettingsError(
+                    f"--tree, --files: {count} files of {source} are too few; the demo needs {_LEAST_FILES} at least"
+                )
             await self._start()
             await self._step(f"first sync of {count:,} files", self._nothing)
             await self._step("one file changed", self._change(0))

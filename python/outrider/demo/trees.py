@@ -7,13 +7,14 @@ import hashlib
 import re
 import shutil
 import sysconfig
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 FOLDER = "tree"
-_SKIPPED = re.compile(r"__pycache__|(site|dist)-packages|lib-dynload|config-3.*")
-"""Folders of the standard library that hold no sources."""
+_SKIPPED = re.compile(r"\.outrider|__pycache__|(site|dist)-packages|lib-dynload|config-3.*")
+"""Folders of the standard library that hold no sources, and those that belong to a node."""
 
 
 def standard_library() -> Path:
@@ -22,15 +23,26 @@ def standard_library() -> Path:
 
 
 def fill(home: Path, source: Path, most: int) -> int:
-    """Copy up to ``most`` plain files of ``source`` into ``home``'s tree; how many there are."""
-    count = 0
-    for count, file in enumerate(_plain_files(source), start=1):
-        target = home / FOLDER / file.relative_to(source)
+    """Copy up to ``most`` plain files of ``source`` into ``home``'s tree (0: all); how many there are.
+
+    What does not travel is not copied (ADR 6), nor what cannot be read.
+    """
+    folded: set[str] = set()
+    for file in _plain_files(source):
+        name = file.relative_to(source)
+        target = home / FOLDER / name
+        twin = unicodedata.normalize("NFC", str(name)).casefold()
+        if twin in folded:
+            continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-        if count == most:
+        try:
+            shutil.copyfile(file, target)
+        except PermissionError:
+            continue
+        folded.add(twin)
+        if len(folded) == most:
             break
-    return count
+    return len(folded)
 
 
 def files(home: Path) -> list[Path]:
@@ -71,7 +83,7 @@ def digests(home: Path) -> dict[str, str]:
 
 def _plain_files(source: Path) -> Iterator[Path]:
     for path in sorted(source.iterdir()):
-        if path.is_symlink() or _SKIPPED.fullmatch(path.name):
+        if path.is_symlink() or _SKIPPED.fullmatch(path.name) or not path.name.isprintable() or "\\" in path.name:
             continue
         if path.is_dir():
             yield from _plain_files(path)
