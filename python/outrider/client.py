@@ -106,6 +106,14 @@ class AsyncLocalClient:
         """BLAKE2b-512 of the node's decoders, rules and lists, by path."""
         return msgspec.json.decode(await self._ask(c.GET_HASH), type=dict[str, str])
 
+    async def send_file(self, file: Path | str, node: str = "") -> int:
+        """Have a file of the node's ``local.send_folder`` sent, by a worker to its master, by a master to ``node``.
+
+        ``file`` is an absolute path. Returns the bytes that were sent; they lie at the same path below the other home.
+        """
+        payload = f"{file} {node or 'master'}".encode()
+        return msgspec.json.decode(await self._answer(c.SEND_FILE, payload), type=int)
+
     async def call(self, name: str, /, **arguments: Any) -> Any:
         """Call ``name`` at the master, or at this node where it is one; the answer, as data or a typed result."""
         return await self.request(Request(call=name, f_kwargs=arguments))
@@ -150,6 +158,7 @@ class AsyncLocalClient:
             c.STR_UPD: self._extend,
             c.DAPI_RESULT: self._result,
             c.CONTROL_RESULT: self._control_result,
+            c.SEND_FILE_RESULT: self._control_result,
             c.DAPI_ERR: self._error,
         }
 
@@ -237,6 +246,10 @@ class LocalClient:
     def hash(self) -> dict[str, str]:
         """See :meth:`AsyncLocalClient.hash`."""
         return self._run(lambda client: client.hash())
+
+    def send_file(self, file: Path | str, node: str = "") -> int:
+        """See :meth:`AsyncLocalClient.send_file`."""
+        return self._run(lambda client: client.send_file(file, node))
 
     def call(self, name: str, /, **arguments: Any) -> Any:
         """See :meth:`AsyncLocalClient.call`."""

@@ -175,6 +175,28 @@ def test_limits_that_contradict_one_another_are_refused() -> None:
     assert "above max_zip_size" in line
 
 
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("/tmp/", "is absolute"),
+        ("tmp", "does not end with a slash"),
+        ("tmp/../etc/", "'..'"),
+        ("etc/", "overlaps with etc/"),
+        ("etc/rules/new/", "overlaps with etc/"),
+        ("var/", "overlaps with var/multigroups/"),
+        ("queue/", "overlaps with queue/cluster/"),
+        ("tmp/.outrider/", "lies in .outrider"),
+        ("my files/", "letter that paths"),
+        (".tmp/", "letter that paths"),
+    ],
+)
+def test_a_folder_for_files_of_programs_is_nobody_else_s(folder: str, why: str) -> None:
+    assert load(local__send_folder="tmp/sent/").local.send_folder == "tmp/sent/"
+    (line,) = errors_of(local__send_folder=folder)
+    assert line.startswith("local.send_folder")
+    assert why in line
+
+
 def test_a_node_that_lacks_something_says_all_of_it(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load(node__home=str(tmp_path / "none"), link__port="0", node__name="master").require("worker")

@@ -18,15 +18,18 @@ from typing import Any
 from outrider.errors import Refusal, StoreError
 from outrider.ports import Threads
 from outrider.protocol import faults
-from outrider.protocol.bodies import TransferPath, split_once
+from outrider.protocol.bodies import SharedPath, TransferPath, split_once
 from outrider.protocol.commands import ERR, OK_NEW_FILE
 from outrider.store.incoming import IncomingFile
+from outrider.store.shared import SharedFolder
 from outrider.transport.channel import Reply
 
 _log = logging.getLogger("outrider.exchange")
+_Name = TransferPath | SharedPath
 _MOST_REQUESTS = 2048
 """Requests that wait for the disk: each costs us more than its bytes, and others wait behind it for a thread; a flood
 of empty parts, or of files begun and ended at once, is held back as well."""
+_RECEIVED = Reply(b"File received correctly")
 _BAD_SUM = b"File wasn't correctly received. Checksums aren't equal."
 
 
@@ -44,6 +47,7 @@ class Inbox:
         stale_s: float,
         hold: Callable[[], None],
         release: Callable[[], None],
+        shared: SharedFolder | None = None,
     ) -> None:
         self._threads = threads
         self._most = most
@@ -53,18 +57,19 @@ class Inbox:
         self._stale_s = stale_s
         self._hold = hold
         self._release = release
+        self._shared = shared
         self._inflight = 0
         self._requests = 0
         self._open: dict[bytes, _Lane] = {}
         self._ending: set[_Lane] = set()  # of one name there may be several: a peer need not wait for our answers
-        self._whole: dict[TransferPath, _Lane] = {}
+        self._whole: dict[_Name, _Lane] = {}
         self._taken: dict[Path, _Lane] = {}
         self._going: set[_Lane] = set()  # being removed, by someone who may be cancelled in the middle of it
         self._numbers = count(1)
 
     async def begin(self, payload: bytes, worker: str, folder: Path) -> Reply:
         """``new_file``: open or truncate a file in ``folder``, which belongs to ``worker``."""
-        path = TransferPath.decode(payload, worker)
+        path = self._path(payload, worker)
         with self._waiting():
             stale = self._take_stale(but=path)
             if path in self._whole:
@@ -99,6 +104,9 @@ class Inbox:
         self._ending.add(self._open.pop(name))
         with self._waiting():
             whole = await lane.do(lane.file.finish, sha256)
+            if whole and isinstance(lane.path, SharedPath):
+                await self._share(lane, lane.path)
+                return _RECEIVED
             self._ending.discard(lane)
             if not whole:
                 return Reply(_BAD_SUM, ERR)
@@ -108,7 +116,7 @@ class Inbox:
             if len(self._whole) > self._most:
                 surplus.append(self._whole.pop(next(iter(self._whole))))
             await self._remove(surplus)
-        return Reply(b"File received correctly")
+        return _RECEIVED
 
     async def settled(self, path: TransferPath) -> None:
         """Wait for the end of a file that is being ended: a peer need not wait for our answer before it goes on."""
@@ -136,6 +144,22 @@ class Inbox:
             kept.clear()
         await self._remove(lanes)
 
+    def _path(self, payload: bytes, worker: str) -> _Name:
+        if self._shared is not None and self._shared.holds(payload):
+            return self._shared.path(payload)
+        return TransferPath.decode(payload, worker)
+
+    async def _share(self, lane: _Lane, path: SharedPath) -> None:
+        """No task waits for a file that a program sent: it goes where it belongs at once."""
+        assert self._shared is not None  # noqa: S101  (who made the path)
+        try:
+            await lane.do(self._shared.take, lane.file.path, path)
+        except StoreError as error:  # the program that sent it is told why: nobody here waits for it
+            await self._remove([lane])
+            raise Refusal(faults.INTERNAL, str(error)) from error
+        finally:
+            self._ending.discard(lane)
+
     @contextlib.contextmanager
     def _waiting(self, size: int = 0) -> Iterator[None]:
         """While a request, and so many bytes with it, waits for the disk; too much of that stops the reading."""
@@ -151,7 +175,7 @@ class Inbox:
             if self._inflight <= self._inflight_bytes // 2 and self._requests <= _MOST_REQUESTS // 2:
                 self._release()
 
-    def _open_lane(self, payload: bytes, path: TransferPath, folder: Path) -> _Lane:
+    def _open_lane(self, payload: bytes, path: _Name, folder: Path) -> _Lane:
         """Before the first pause of ``new_file``: a peer may send parts before it has our answer."""
         lane = self._open.get(payload)
         if lane is None:
@@ -163,7 +187,7 @@ class Inbox:
         lane.touched = self._now()
         return lane
 
-    def _take_stale(self, but: TransferPath) -> list[_Lane]:
+    def _take_stale(self, but: _Name) -> list[_Lane]:
         """Files whose sender has given up without a word: no task waits as long as they have lain."""
         oldest = self._now() - self._stale_s
         stale: list[_Lane] = []
@@ -192,7 +216,7 @@ class Inbox:
 class _Lane:
     """The work on one file: in order, off the loop, and as much per thread call as has queued up."""
 
-    def __init__(self, file: IncomingFile, path: TransferPath, threads: Threads) -> None:
+    def __init__(self, file: IncomingFile, path: _Name, threads: Threads) -> None:
         self.file = file
         self.path = path
         self.touched = 0.0

@@ -20,7 +20,7 @@ from outrider.errors import OutriderError, RefusedByPeer
 from outrider.exchange.tasks import Tasks
 from outrider.ports import Ports
 from outrider.protocol import faults
-from outrider.protocol.bodies import TaskFault, TransferPath
+from outrider.protocol.bodies import SharedPath, TaskFault, TransferPath
 from outrider.protocol.commands import FILE_END, FILE_UPD, NEW_FILE, NEW_STR, STR_UPD, Command
 from outrider.protocol.faults import Fault
 from outrider.protocol.transfer import PART_BYTES
@@ -96,6 +96,13 @@ class Sender:
             await self._ports.threads.run(source.close)
         return Sent(size, self._ports.monotonic() - started, outgoing.cancelled)
 
+    async def file(self, source: Source, path: SharedPath) -> int:
+        """Send a file that nobody over there waits for, without a task (3.2); how many bytes it has."""
+        try:
+            return await self._file(source, path, lambda: False)
+        finally:
+            await self._ports.threads.run(source.close)
+
     async def string(self, data: bytes) -> bytes:
         """Send a string; the id under which the peer keeps it."""
         name = await self._ask(NEW_STR, str(len(data)).encode())
@@ -107,7 +114,7 @@ class Sender:
                 await window.put(STR_UPD, name + b" " + part)
         return name
 
-    async def _file(self, source: Source, path: TransferPath, cancelled: Callable[[], bool]) -> int:
+    async def _file(self, source: Source, path: TransferPath | SharedPath, cancelled: Callable[[], bool]) -> int:
         await self._ask(NEW_FILE, path.rooted)
         sha256 = hashlib.sha256()
         size = 0

@@ -33,6 +33,7 @@ from outrider.protocol.seal import Seal
 from outrider.protocol.transfer import Strings
 from outrider.settings import Settings
 from outrider.store.home import Home
+from outrider.store.shared import SharedFolder
 from outrider.supervise import Supervisor, within
 from outrider.transport.channel import Channel, Owner, Reply, Turn
 
@@ -100,6 +101,7 @@ class Session:
             stale_s=settings.intervals.communication.timeout_receiving_file,
             hold=lambda: self.channel.hold("disk"),
             release=lambda: self.channel.release("disk"),
+            shared=SharedFolder.of(settings),
         )
 
         self.also_serve(self._common())

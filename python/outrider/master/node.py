@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from outrider.errors import SettingsError, StoreError
+from outrider.errors import Refusal, SettingsError, StoreError
 from outrider.exchange.extension import extension_of
+from outrider.exchange.sending import Sender
 from outrider.exchange.session import Ground
 from outrider.kinds.checking import checked
 from outrider.kinds.composing import Halves
@@ -22,6 +23,7 @@ from outrider.master.source import Source
 from outrider.model import Manifest, NodeInfo, endpoint
 from outrider.plugins import load_plugins
 from outrider.ports import Listener, Ports
+from outrider.protocol import faults
 from outrider.protocol.seal import KeyRing
 from outrider.relay.control import WorkerState
 from outrider.relay.local import LocalServer, Services
@@ -187,8 +189,15 @@ class Master:
             routes=requests,
             control=census.answer,
             manifest=manifest,
+            sender=self._sender,
         )
         return LocalServer(services)
+
+    def _sender(self, node: str) -> Sender:
+        handler = self.roster.get(node)
+        if handler is None:
+            raise Refusal(faults.UNKNOWN_NODE, node)
+        return handler.session.sender
 
     def _states(self, agents: Callable[[str], int | None]) -> list[WorkerState]:
         return [handler.state(agents) for handler in self.roster.members()]

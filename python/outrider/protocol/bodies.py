@@ -18,6 +18,7 @@ from outrider.protocol.faults import Fault, encode_fault, parse_fault
 NO_TASK: Final = b"None"
 _NODE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}")
 _RESERVED_NAMES = frozenset({"master", ".", ".."})
+_LONGEST_PATH = 1024
 _FILE_NAME = re.compile(rb"[A-Za-z0-9_.\-+@=]{1,200}")
 
 
@@ -69,6 +70,34 @@ class TransferPath(NamedTuple):
     def __str__(self) -> str:
         """The path below the home, without a leading slash, as the ``_e`` commands want it."""
         return f"queue/cluster/{self.worker}/{self.name}"
+
+    @property
+    def rooted(self) -> bytes:
+        """The path with a leading slash, as ``new_file`` and its kin want it."""
+        return f"/{self}".encode()
+
+
+class SharedPath(NamedTuple):
+    """Where a file lies that a program had sent to another node: the same path below both homes (3.2)."""
+
+    folders: tuple[str, ...]
+    name: str
+
+    @classmethod
+    def decode(cls, payload: bytes, shared: str) -> SharedPath:
+        """Read a path below the home; :class:`Refusal` unless it lies in the folder ``shared`` (``tmp/``)."""
+        path = payload.removeprefix(b"/")
+        *folders, name = path.split(b"/")
+        plain = all(_FILE_NAME.fullmatch(part) and not part.startswith(b".") for part in (*folders, name))
+        if not plain or not path.startswith(shared.encode()) or len(path) > _LONGEST_PATH:
+            shown = payload[:200].decode(errors="replace")
+            why = f"files that programs send lie in {shared}, under names of letters, digits and . _ - + @ ="
+            raise Refusal(faults.INTERNAL, f"the path {shown!r} is refused: {why}")
+        return cls(tuple(folder.decode() for folder in folders), name.decode())
+
+    def __str__(self) -> str:
+        """The path below the home, without a leading slash."""
+        return "/".join((*self.folders, self.name))
 
     @property
     def rooted(self) -> bytes:

@@ -100,6 +100,7 @@ GET_HASH: Final = Command(b"get_hash", To.LOCAL_SERVER, "hashes of rules, decode
 SEND_FILE: Final = Command(b"send_file", To.LOCAL_SERVER, "send a file to a node")
 DAPI_FORWARD: Final = Command(b"dapi_fwd", To.LOCAL_SERVER, "an API request for one worker")
 SENDASYNC: Final = Command(b"sendasync", To.LOCAL_SERVER, "sendsync, answered at once")
+SEND_FILE_RESULT: Final = Command(b"send_f_res", To.LOCAL_CLIENT, "how many bytes were sent, or why none")
 CONTROL_RESULT: Final = Command(b"control_res", To.LOCAL_CLIENT, "result of get_nodes or get_health")
 
 TABLE: Final = by_name(value for value in list(globals().values()) if isinstance(value, Command))

@@ -29,6 +29,7 @@ MASTERS_NAME: Final = 3029
 OTHER_CLUSTER: Final = 3030
 OTHER_VERSION: Final = 3031
 UNKNOWN_REQUEST: Final = 3032
+NO_FILE: Final = 3034
 FILE_TIMEOUT: Final = 3039
 FILE_ERROR: Final = 3040
 DENIED: Final = 4000
@@ -51,6 +52,7 @@ MESSAGES: Final[Mapping[int, str]] = {
     OTHER_CLUSTER: "The cluster has another name",
     OTHER_VERSION: "The versions differ",
     UNKNOWN_REQUEST: "Nobody waits for this API answer",
+    NO_FILE: "The file to send was not found",
     FILE_TIMEOUT: "Timeout waiting for a file",
     FILE_ERROR: "Error waiting for a file",
     DENIED: "Permission denied",

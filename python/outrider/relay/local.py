@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from outrider.errors import TransportError
+from outrider.exchange.sending import Sender
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest, NodeInfo
 from outrider.ports import Listener, Ports
 from outrider.protocol.commands import Command
 from outrider.relay.local_client import LocalClientHandler
 from outrider.relay.routes import Routes
+from outrider.relay.send_file import SendFile
 from outrider.settings import Settings
 from outrider.settings.checks import owner_ids
 from outrider.status import Status
@@ -31,7 +33,8 @@ class Services:
     """What the role brings.
 
     ``control`` answers ``get_nodes`` and ``get_health``; like ``routes`` it raises a refusal at once if there is
-    nobody who could. Without ``routes`` no API request is served. ``manifest`` is what the tree holds.
+    nobody who could. Without ``routes`` no API request is served. ``manifest`` is what the tree holds, ``sender`` the
+    way of a file to a node, as :class:`~outrider.relay.send_file.SendFile` takes it.
     """
 
     node: NodeInfo
@@ -41,6 +44,7 @@ class Services:
     routes: Routes | None
     control: Callable[[Command, bytes], Awaitable[bytes]]
     manifest: Callable[[], Awaitable[Manifest]]
+    sender: Callable[[str], Sender]
 
 
 class LocalServer:
@@ -49,6 +53,7 @@ class LocalServer:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.scanning = asyncio.Lock()
+        self.files = SendFile(services.settings, services.ports.threads, services.sender)
         self._listener: Listener | None = None
         self._clients: dict[str, LocalClientHandler] = {}
         self._log = task_logger(Tag.LOCAL_SERVER, services.node.name)

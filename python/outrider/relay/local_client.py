@@ -90,6 +90,7 @@ class LocalClientHandler:
             c.GET_HASH: self._hash,
             c.GET_NODES: partial(self._control, c.GET_NODES),
             c.GET_HEALTH: partial(self._control, c.GET_HEALTH),
+            c.SEND_FILE: self._send_file,
         }
         if self._services.routes is not None:
             serves |= self._requests(self._services.routes)
@@ -126,7 +127,15 @@ class LocalClientHandler:
         self._later(self._pass_on(answer))
         return Reply(b"Sent request to master node")
 
-    async def _pass_on(self, answer: Awaitable[bytes]) -> None:
+    def _send_file(self, payload: bytes) -> Reply:
+        self._check_room()
+        self._later(self._pass_on(self._sent(self._server.files.begin(payload)), c.SEND_FILE_RESULT))
+        return Reply(b"Forwarding file to master node")  # whatever the node: the original's words
+
+    async def _sent(self, sending: Awaitable[int]) -> bytes:
+        return str(await sending).encode()
+
+    async def _pass_on(self, answer: Awaitable[bytes], command: Command = c.CONTROL_RESULT) -> None:
         try:
             body = await answer
         except (RefusedByPeer, Refusal) as error:
@@ -135,7 +144,7 @@ class LocalClientHandler:
             body = encode_fault(Fault(faults.NO_MASTER, str(error)))
         except OutriderError as error:
             body = encode_fault(Fault(faults.REQUEST_TIMEOUT, str(error)))
-        self._tell(c.CONTROL_RESULT, body)
+        self._tell(command, body)
 
     def _ask(self, routes: Routes, payload: bytes) -> Reply:
         self._check_room()

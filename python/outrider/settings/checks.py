@@ -13,13 +13,15 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from outrider.settings.files import faults
+from outrider.settings.files import faults, folder_fault
 from outrider.settings.key import ClusterKey
 from outrider.settings.sections import Intervals, Limits, Link, Local, Node, Tree
 
 # Ports up to this one belong to the system (specification 5.13).
 LAST_SYSTEM_PORT = 1024
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+SHOWN = 80
+_SENT = re.compile(r"([A-Za-z0-9_\-+@=][A-Za-z0-9_.\-+@=]*/)+")
 PLACEHOLDERS = ("NODE_IP", "0.0.0.0", "::", "127.0.1.1")  # noqa: S104
 
 
@@ -70,12 +72,22 @@ def check_tree(tree: Tree) -> Iterator[str]:
         yield f'tree.owner = {tree.owner!r}: {error}; e.g. tree.owner = "wazuh:wazuh" or "998:998"'
 
 
-def check_local(local: Local) -> Iterator[str]:
-    """The owner of the socket."""
+def check_local(local: Local, tree: Tree) -> Iterator[str]:
+    """The owner of the socket, and a folder for files of programs that is nobody else's."""
     try:
         owner_ids(local.owner)
     except ValueError as error:
         yield f'local.owner = {local.owner!r}: {error}; e.g. local.owner = "root:wazuh" or "0:998"'
+    if fault := local.send_folder and (folder_fault(local.send_folder) or _unfit(local.send_folder, tree)):
+        yield f'local.send_folder = {local.send_folder[:SHOWN]!r}: it {fault}; e.g. local.send_folder = "tmp/"'
+
+
+def _unfit(folder: str, tree: Tree) -> str | None:
+    """Why a folder cannot take files of other nodes: what they write in the tree would travel on to all."""
+    if not _SENT.fullmatch(folder):
+        return "holds a letter that paths of sent files may not have: use letters, digits and . _ - + @ ="
+    rows = [row.folder for row in tree.files if row.folder.startswith(folder) or folder.startswith(row.folder)]
+    return f"overlaps with {rows[0]}, a folder of tree.files" if rows else None
 
 
 def check_limits(limits: Limits) -> Iterator[str]:

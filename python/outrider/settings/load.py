@@ -101,7 +101,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             *checks.check_link(self.link),
             *checks.check_intervals(self.intervals),
             *checks.check_tree(self.tree),
-            *checks.check_local(self.local),
+            *checks.check_local(self.local, self.tree),
             *checks.check_limits(self.limits),
         ]
 

@@ -218,13 +218,16 @@ class Agents(Section, frozen=True, kw_only=True):
 
 
 class Local(Section, frozen=True, kw_only=True):
-    """The socket on which programs of this machine ask this node."""
+    """The socket on which programs of this machine ask this node, and the folder of the files that they send."""
 
     socket: Annotated[
         Path, _says("unix socket of this node; a relative path starts at node.home", "/run/outrider.sock")
     ] = Path("queue/cluster/c-internal.sock")
     owner: Annotated[
         str, _says("user:group, names or numbers, of the socket, mode 660; empty: the process's own", "root:wazuh")
+    ] = ""
+    send_folder: Annotated[
+        str, _says("folder below node.home whose files programs may send to other nodes, and that takes theirs", "tmp/")
     ] = ""
 
 

@@ -15,6 +15,7 @@ from outrider.errors import (
     TransportError,
 )
 from outrider.exchange.extension import extension_of
+from outrider.exchange.sending import Sender
 from outrider.exchange.session import Ground
 from outrider.kinds.checking import checked
 from outrider.kinds.composing import Halves
@@ -170,6 +171,7 @@ class Worker:
             routes=requests,
             control=self._ask_master,
             manifest=manifest,
+            sender=self._sender,
         )
         return LocalServer(services)
 
@@ -177,6 +179,12 @@ class Worker:
         if self._handler is None:
             raise Refusal(faults.NO_MASTER)
         return self._handler.session.request(command, payload)
+
+    def _sender(self, _: str) -> Sender:
+        """Files of programs go to the master, whatever node they name (2.4)."""
+        if self._handler is None:
+            raise Refusal(faults.NO_MASTER)
+        return self._handler.session.sender
 
     async def _stay_connected(self, halves: Halves) -> None:
         ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
@@ -57,12 +58,12 @@ class Desk:
         return [path.name for path in (self.home / "queue" / "cluster").rglob("*") if path.is_file()]
 
 
-def with_desk(folder: Path, story: Callable[[Desk], Coroutine[Any, Any, None]]) -> None:
+def with_desk(folder: Path, story: Callable[[Desk], Coroutine[Any, Any, None]], **given: Any) -> None:
     async def whole() -> None:
         fabric = Fabric(Random(1))
         home = Home(folder)
         home.open()
-        settings = Settings.from_mapping({"node.home": str(folder)})
+        settings = Settings.from_mapping({"node.home": str(folder), **given})
         owner = Owner()
         session = Session(Ground(settings, simulated_ports(fabric, "here"), home, NoSeal()), owner)
         session.also_serve({c.INTEGRITY_SYNC_END: session.deliver})
@@ -85,6 +86,42 @@ def with_desk(folder: Path, story: Callable[[Desk], Coroutine[Any, Any, None]]) 
 def test_an_echo_comes_back(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         assert await desk.ask(c.ECHO, b"\0\xff") == b"\0\xff"
+
+    with_desk(tmp_path, story)
+
+
+async def send_shared(desk: Desk, path: bytes, data: bytes, content: bytes | None = None) -> bytes:
+    """Send a file as ``send_file`` does: without a task."""
+    await desk.ask(c.NEW_FILE, path)
+    await desk.ask(c.FILE_UPD, path + b" " + data)
+    return await desk.ask(c.FILE_END, path + b" " + hashlib.sha256(content or data).digest())
+
+
+def test_a_file_of_a_program_goes_to_the_shared_folder_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "tmp/inner").mkdir(parents=True)
+
+    async def story(desk: Desk) -> None:
+        for content in (b"one", b"another"):
+            assert await send_shared(desk, b"/tmp/inner/a", content) == b"File received correctly"
+            assert (tmp_path / "tmp/inner/a").read_bytes() == content
+        with pytest.raises(RefusedByPeer):
+            await send_shared(desk, b"/tmp/inner/a", b"cut", content=b"cut off")
+        for path in (b"/tmp/absent/a", b"/tmp/inner"):
+            with pytest.raises(RefusedByPeer, match="cannot write tmp/"):
+                await send_shared(desk, path, b"x")
+        assert (tmp_path / "tmp/inner/a").read_bytes() == b"another"
+        assert desk.files() == []
+
+    with_desk(tmp_path, story, **{"local.send_folder": "tmp/"})
+
+
+def test_threat_24_without_a_setting_no_file_of_a_program_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+
+    async def story(desk: Desk) -> None:
+        with pytest.raises(RefusedByPeer, match="files go to queue/cluster/worker1/"):
+            await send_shared(desk, b"/tmp/a", b"x")
+        assert list((tmp_path / "tmp").iterdir()) == []
 
     with_desk(tmp_path, story)
 

@@ -7,6 +7,7 @@ import pytest
 from outrider.errors import Refusal
 from outrider.protocol.bodies import (
     Hello,
+    SharedPath,
     TaskFault,
     TransferPath,
     check_node_name,
@@ -107,6 +108,41 @@ def test_a_transfer_path_as_in_8_8() -> None:
 def test_threat_24_a_transfer_goes_nowhere_but_to_the_workers_folder(payload: bytes) -> None:
     with pytest.raises(Refusal, match="files go to queue/cluster/worker1/"):
         TransferPath.decode(payload, "worker1")
+
+
+def test_a_file_of_a_program_has_the_same_path_on_both_ends() -> None:
+    path = SharedPath.decode(b"/tmp/inner/a.txt", "tmp/")
+    assert path == SharedPath(("tmp", "inner"), "a.txt")
+    assert (path.rooted, str(path)) == (b"/tmp/inner/a.txt", "tmp/inner/a.txt")
+    assert SharedPath.decode(b"tmp/inner/a.txt", "tmp/inner/") == path
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"/",
+        b"/tmp",
+        b"/tmp/",
+        b"/tmp/..",
+        b"/tmp/../etc/a",
+        b"/tmp/a/../../b",
+        b"/tmp//a",
+        b"/tmpfs/a",
+        b"/etc/shadow",
+        b"/tmp/.outrider/lock",
+        b"/tmp/.hidden",
+        b"/tmp/a b",
+        b"/tmp/a\0",
+        b"/tmp/a\\b",
+        b"/tmp/\xff",
+        b"/tmp/" + b"x" * 201,
+        b"/tmp/" + b"x/" * 600 + b"a",
+    ],
+)
+def test_threat_24_a_file_of_a_program_goes_nowhere_but_to_the_shared_folder(payload: bytes) -> None:
+    with pytest.raises(Refusal, match="files that programs send lie in tmp/"):
+        SharedPath.decode(payload, "tmp/")
 
 
 def test_a_peer_without_a_name_has_no_folder() -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.support.local_clients import Program, frame, in_thread, like_c, until
 
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer
+from outrider.exchange.sending import Sender
 from outrider.model import Manifest, NodeInfo
 from outrider.protocol.commands import Command
 from outrider.relay.local import LocalServer, Services
@@ -86,6 +87,7 @@ class Stage:
         given = {"node.home": str(folder), "link.key": KEY, "link.previous_keys": [KEY[::-1]], "log.level": "DEBUG"}
         settings = Settings.from_mapping({**given, **(limits or {})})
         self.status = Status()
+        self.peers: dict[str, Sender] = {}
         self.routes = Echoes()
         self.server = LocalServer(
             Services(
@@ -96,8 +98,14 @@ class Stage:
                 routes=routes or self.routes,
                 control=control,
                 manifest=_manifest,
+                sender=self._sender,
             )
         )
+
+    def _sender(self, node: str) -> Sender:
+        if node not in self.peers:
+            raise Refusal(3022, node)
+        return self.peers[node]
 
 
 async def _manifest() -> Manifest:
