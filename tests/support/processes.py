@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -48,6 +49,8 @@ class Node:
         self._intervals = {**_INTERVALS[role], **(intervals or {})}
         self.within: list[str] = []
         """A command that ends by becoming the one behind it, e.g. ``unshare --mount``."""
+        self.environment: dict[str, str] = {}
+        """What its process finds there besides this one's."""
         self._process: subprocess.Popen[bytes] | None = None
         (home / "tree").mkdir(parents=True, exist_ok=True)
         self._config = home.parent / f"{home.name}.toml"
@@ -60,7 +63,9 @@ class Node:
         node = [sys.executable, "-m", "outrider", self.role, "--config", str(self._config), "--home", str(self.home)]
         command = [*self.within, *node]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **self.environment}
+            )
         if self.role == "master":
             wait_until(lambda: self._ended() or any("listening on" in line for line in self.lines()[seen:]))
         return self

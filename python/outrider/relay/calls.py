@@ -90,27 +90,24 @@ class Calls:
         except Refusal as refusal:
             return encode_result(failure_of(refusal))
         try:
-            answer = await self._call(handler, arguments)
-            return self._encode(answer)
+            return self._bounded(await self._call(handler, arguments))
         except Refusal as refusal:  # the handler's own no
             return encode_result(failure_of(refusal))
         except asyncio.CancelledError as error:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
             return self._failed(handler, caller, error)
-        except (KeyboardInterrupt, GeneratorExit):
+        except GeneratorExit:  # the loop is closed around us
             raise
         except BaseException as error:  # noqa: BLE001  (a handler that calls sys.exit() ends its call, not the node)
             return self._failed(handler, caller, error)
 
-    async def _call(self, handler: Handler, arguments: Mapping[str, Any]) -> Any:
-        answer = await (self._in_thread(handler, arguments) if handler.plain else handler.function(**arguments))
-        try:
-            return handler.check(answer)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"it answered what it did not promise: {error}") from error
+    async def _call(self, handler: Handler, arguments: Mapping[str, Any]) -> bytes:
+        if handler.plain:
+            return await self._in_thread(handler, arguments)
+        return _written(handler, await handler.function(**arguments))
 
-    async def _in_thread(self, handler: Handler, arguments: Mapping[str, Any]) -> Any:
+    async def _in_thread(self, handler: Handler, arguments: Mapping[str, Any]) -> bytes:
         """Call a plain function; a caller that gives up does not wait, and the thread counts until it is free."""
         of_name = self._threads_of.setdefault(handler.name, asyncio.Semaphore(self._threads_each))
         await of_name.acquire()
@@ -125,7 +122,7 @@ class Calls:
         answer, error = await asyncio.shield(work)
         if isinstance(error, Exception):
             raise error
-        if error is not None:  # nobody in a thread of ours may end the node or cancel a task of the loop
+        if answer is None:  # nobody in a thread of ours may end the node or cancel a task of the loop
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
         return answer
 
@@ -134,8 +131,7 @@ class Calls:
         self._threads.release()
         of_name.release()
 
-    def _encode(self, answer: Any) -> bytes:
-        payload = encode_result(answer)
+    def _bounded(self, payload: bytes) -> bytes:
         if len(payload) > self._result_bytes:
             self._context.status.limit_hit("limits.result_bytes")
             raise ValueError(
@@ -152,9 +148,18 @@ class Calls:
         return encode_result(Failure.internal(f"the call {handler.name} failed: {why}"))
 
 
-def _guarded(handler: Handler, arguments: Mapping[str, Any]) -> tuple[Any, BaseException | None]:
+def _written(handler: Handler, answer: Any) -> bytes:
+    """The JSON of an answer, if it is what the handler promises; :class:`ValueError` otherwise."""
+    try:
+        checked = handler.check(answer)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"it answered what it did not promise: {error}") from error
+    return encode_result(checked)
+
+
+def _guarded(handler: Handler, arguments: Mapping[str, Any]) -> tuple[bytes | None, BaseException | None]:
     """Call it in a thread; what it raises comes back as a value, since a loop takes some exceptions for its own."""
     try:
-        return handler.function(**arguments), None
+        return _written(handler, handler.function(**arguments)), None
     except BaseException as error:  # noqa: BLE001  (see above)
         return None, error

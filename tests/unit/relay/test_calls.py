@@ -91,6 +91,20 @@ async def leaves() -> None:
     sys.exit(3)
 
 
+async def interrupts() -> None:
+    await asyncio.sleep(0)
+    raise KeyboardInterrupt
+
+
+async def calls_itself() -> Any:
+    return await calls_itself()
+
+
+async def answers_no_number() -> float:
+    await asyncio.sleep(0)
+    return float("nan")
+
+
 async def cancels_itself() -> None:
     await asyncio.sleep(0)
     raise asyncio.CancelledError
@@ -145,6 +159,9 @@ def plainly_cancels() -> None:
         (raises, "'gone'"),
         (leaves, "3"),
         (cancels_itself, "CancelledError"),
+        (interrupts, "KeyboardInterrupt"),
+        (calls_itself, "recursion"),
+        (answers_no_number, "not JSON compliant"),
         (answers_code, "type function cannot be sent"),
         (lies, "it answered what it did not promise: Expected `int`, got `str`"),
         (lies_about_a_result, "it answered what it did not promise"),
