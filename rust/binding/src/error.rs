@@ -21,7 +21,7 @@ pub fn raised(error: Error) -> PyErr {
         Error::BadPath { .. } | Error::BadData { .. } | Error::Mismatch { .. } | Error::Limit { .. } => {
             python::PeerError::new_err(text)
         }
-        Error::Conflict { .. } => python::SyncError::new_err(text),
+        Error::Conflict { .. } | Error::Drifted { .. } => python::SyncError::new_err(text),
         Error::Io { .. } => python::StoreError::new_err(text),
     }
 }

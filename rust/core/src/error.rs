@@ -41,6 +41,12 @@ pub enum Error {
         /// Path inside the tree.
         path: String,
     },
+    /// A file of this tree that is not what its manifest says.
+    #[error("{path} is not what this node last saw there; nothing was changed: look at the tree again and ask anew")]
+    Drifted {
+        /// Path inside the tree.
+        path: String,
+    },
     /// A limit that the settings set.
     #[error("{what} is over the limit of {limit}")]
     Limit {

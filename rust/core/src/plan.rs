@@ -60,7 +60,7 @@ impl fmt::Display for Plan {
 }
 
 /// A path without control characters: a file name must not drive somebody's terminal.
-struct Printable<'a>(&'a RelPath);
+pub(crate) struct Printable<'a>(pub(crate) &'a RelPath);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
-//! A container becomes the tree: all of it or nothing.
+//! A container or a bundle becomes the tree: all of it or nothing.
 //!
-//! 1. Unpack into a fresh stage on the file system of each target, hashing ([`unpack`]).
-//! 2. Verify every hash, path and rule ([`verify`]); find the steps and what stands in their way ([`survey`]).
+//! 1. Unpack into a fresh stage on the file system of each target, hashing ([`unpack`], [`bundle`], [`intake`]).
+//! 2. Verify every hash, path and rule ([`verify`], [`admit`]); find the steps and what stands in their way ([`survey`]).
 //! 3. Make the stage durable, then the journal: from here on a crash finishes the work ([`journal`]).
 //! 4. Take away what goes, make folders, exchange what changes: one rename each ([`steps`]).
 //! 5. Make it durable; one more rename commits. The stage now holds the previous version.
@@ -9,7 +9,12 @@
 //! Whatever fails before the commit is taken back, and the error says so. A reader of the tree may see
 //! both versions for the milliseconds of step 4.
 
+mod admit;
+mod bundle;
+mod intake;
 mod journal;
+mod meter;
+mod receive;
 mod recover;
 mod remember;
 mod stage;
@@ -21,11 +26,13 @@ mod verify;
 mod workspace;
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use journal::Journal;
+use receive::Place;
 use stage::Stages;
 use staged::StagedFiles;
 use steps::{Kind, Mover};
@@ -36,7 +43,7 @@ use workspace::{HIDDEN, Workspace};
 pub use recover::Recovered;
 
 use crate::beneath::Home;
-use crate::{Budget, Error, FilesTable, Plan, RelPath, Result};
+use crate::{Budget, Digest, Error, FilesTable, Manifest, Plan, RelPath, Result};
 
 /// Changes one tree, a container at a time.
 #[derive(Clone, Debug)]
@@ -56,8 +63,10 @@ pub struct Applier {
 /// The outcome of one transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Applied {
-    /// What the container asked for.
+    /// What was asked for.
     pub plan: Arc<Plan>,
+    /// What the tree holds now, after a bundle; a container does not tell.
+    pub manifest: Option<Arc<Manifest>>,
     /// Files written.
     pub written: usize,
     /// Files deleted; those that were not there are not counted.
@@ -92,22 +101,28 @@ impl Applier {
     /// as it was, unless the text says that taking back failed too: then [`Applier::recover`] goes on with it.
     pub fn apply(&self, container: &Path) -> Result<Applied> {
         let source = File::open(container).map_err(Error::io("open", container))?;
-        let home = Home::open(&self.home)?;
-        let workspace = self.locked(&home)?;
-        if let Some(Recovered::SetAside(why)) = recover::settle(&workspace)? {
-            // This container was made for a tree that is not known any more; the next round looks at all of it.
-            let why = format!("an apply that was cut short has been {}; try again", Recovered::SetAside(why));
-            return Err(Error::Conflict { path: HIDDEN.to_owned(), why });
-        }
-        let number = workspace.next_number()?;
-        let applied = self.transact(&workspace, number, source);
-        if applied.is_err() {
-            // Frees the disk, the first remedy if that was full; a failure here hides no cause.
-            let _ = workspace.discard(number).and_then(|()| workspace.empty_trash());
-        } else if self.keep_previous == 0 {
-            recover::sweep(&workspace, 0)?;
-        }
-        applied
+        self.transaction(|workspace, number, mut clock| {
+            let mut stages = Stages::begin(workspace, number, self.owner)?;
+            let unpacked = unpack::unpack(source, self.budget, &self.table, &mut stages)?;
+            verify::verify(&unpacked.plan, &unpacked.files, &self.table)?;
+            self.change(workspace, stages, unpacked, &mut clock)
+        })
+    }
+
+    /// Applies a master's bundle while it arrives, or changes nothing.
+    ///
+    /// `base` is what the tree holds, and `root` where the bundle leads. The outcome has the manifest of the new tree.
+    ///
+    /// # Errors
+    /// As [`Applier::apply`]; and [`Error::Drifted`] if a file that the bundle builds on is not what `base` says.
+    pub fn apply_bundle(&self, source: impl Read, base: &Manifest, root: Digest) -> Result<Applied> {
+        self.transaction(|workspace, number, mut clock| {
+            let mut stages = Stages::begin(workspace, number, self.owner)?;
+            let place = Place { home: workspace.home, table: &self.table };
+            let (unpacked, manifest) = bundle::unpack(source, base, root, self.budget, place, &mut stages)?;
+            let applied = self.change(workspace, stages, unpacked, &mut clock)?;
+            Ok(Applied { manifest: Some(Arc::new(manifest)), ..applied })
+        })
     }
 
     /// Finishes or undoes an apply that a crash cut short, and removes what it left. Call it before anything else.
@@ -141,12 +156,36 @@ impl Applier {
         Err(Error::Conflict { path: self.home.display().to_string(), why })
     }
 
-    fn transact(&self, workspace: &Workspace<'_>, number: u64, source: File) -> Result<Applied> {
-        let mut clock = Clock(Instant::now());
-        let mut times = Times::default();
-        let mut stages = Stages::begin(workspace, number, self.owner)?;
-        let Unpacked { plan, mut files } = unpack::unpack(source, self.budget, &self.table, &mut stages)?;
-        verify::verify(&plan, &files, &self.table)?;
+    /// Runs `work` as the only one on this tree; what it leaves when it fails is removed.
+    fn transaction(&self, work: impl FnOnce(&Workspace<'_>, u64, Clock) -> Result<Applied>) -> Result<Applied> {
+        let home = Home::open(&self.home)?;
+        let workspace = self.locked(&home)?;
+        if let Some(Recovered::SetAside(why)) = recover::settle(&workspace)? {
+            // What comes was made for a tree that is not known any more; the next round looks at all of it.
+            let why = format!("an apply that was cut short has been {}; try again", Recovered::SetAside(why));
+            return Err(Error::Conflict { path: HIDDEN.to_owned(), why });
+        }
+        let number = workspace.next_number()?;
+        let applied = work(&workspace, number, Clock(Instant::now()));
+        if applied.is_err() {
+            // Frees the disk, the first remedy if that was full; a failure here hides no cause.
+            let _ = workspace.discard(number).and_then(|()| workspace.empty_trash());
+        } else if self.keep_previous == 0 {
+            recover::sweep(&workspace, 0)?;
+        }
+        applied
+    }
+
+    /// Makes the tree what was unpacked and verified.
+    fn change(
+        &self,
+        workspace: &Workspace<'_>,
+        mut stages: Stages<'_>,
+        unpacked: Unpacked,
+        clock: &mut Clock,
+    ) -> Result<Applied> {
+        let (number, mut times) = (stages.number, Times::default());
+        let Unpacked { plan, mut files } = unpacked;
         if plan.is_empty() {
             // No new version, so the previous one stays: a master sends this when all files wait for a later round.
             workspace.discard(number)?;
@@ -177,7 +216,7 @@ impl Applier {
         let _ = remember::remember(workspace.home, journal.steps, &files, renamed);
         times.commit = clock.lap();
         let (written, bytes_written) = (files.len(), files.bytes());
-        Ok(Applied { written, plan: Arc::new(plan), deleted, folders_removed, bytes_written, times })
+        Ok(Applied { written, plan: Arc::new(plan), deleted, folders_removed, bytes_written, times, manifest: None })
     }
 }
 

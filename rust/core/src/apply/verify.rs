@@ -2,14 +2,14 @@
 
 use super::staged::StagedFiles;
 use super::unpack::admitted;
-use crate::{Entry, Error, FilesTable, Plan, Result};
+use crate::{Error, FilesTable, Plan, RelPath, Result};
 
 /// Checks every entry against the files table, and every file to be written against its content.
 ///
 /// The plan's paths are already known to be different (`Plan::read_wire`).
 pub(super) fn verify(plan: &Plan, staged: &StagedFiles, table: &FilesTable) -> Result<()> {
     for entry in plan.written() {
-        check_rule(entry, table)?;
+        check_rule(&entry.path, &entry.rule, table)?;
         match staged.get(&entry.path) {
             None => return Err(bad(format!("{} is listed, and its content is absent", entry.path))),
             Some(staged) if staged.digest != entry.digest => {
@@ -18,22 +18,22 @@ pub(super) fn verify(plan: &Plan, staged: &StagedFiles, table: &FilesTable) -> R
             Some(_) => {}
         }
     }
-    plan.extra.iter().try_for_each(|entry| check_rule(entry, table))
+    plan.extra.iter().try_for_each(|entry| check_rule(&entry.path, &entry.rule, table))
 }
 
-/// A path must belong to the rule that its entry names: a peer may name a folder, not a mode.
-fn check_rule(entry: &Entry, table: &FilesTable) -> Result<()> {
-    let path = admitted(entry.path.as_str())?;
+/// A path must belong to the rule that a peer names for it: a peer may name a folder, not a mode.
+pub(super) fn check_rule(path: &RelPath, rule: &str, table: &FilesTable) -> Result<()> {
+    let path = admitted(path.as_str())?;
     match table.rule_for(&path) {
-        Some(rule) if rule.folder == entry.rule => Ok(()),
-        Some(rule) => Err(bad(format!(
-            "{path} belongs to {} in this node's files table, and to {} in the master's",
-            rule.folder, entry.rule
+        Some(ours) if &*ours.folder == rule => Ok(()),
+        Some(ours) => Err(bad(format!(
+            "{path} belongs to {} in this node's files table, and to {rule} in the master's",
+            ours.folder
         ))),
         None => Err(bad(format!("{path} is not in this node's files table; the tables of all nodes must be equal"))),
     }
 }
 
 fn bad(why: String) -> Error {
-    Error::BadData { what: "the container", why }
+    Error::BadData { what: "what the master sent", why }
 }

@@ -12,14 +12,13 @@ mod encode;
 mod marks;
 mod packer;
 mod produce;
-mod queue;
 mod reader;
 mod source;
 mod trailer;
 
 pub use packer::{Packed, Packer, Packing};
 pub use reader::{Budget, read_manifest};
-pub(crate) use reader::{Content, Reader, no_metadata, twice};
+pub(crate) use reader::{RATIO, RATIO_FREE, Reader, no_metadata, twice};
 
 /// Ends a path.
 pub(crate) const PATH_SEP: &[u8; 8] = b"|//@@//|";

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::produce::{BATCH, Fact, Piece, Producer, measure};
-use super::queue::Queue;
 use super::source::{Refusal, Source};
 use super::trailer::{self, Metadata};
 use crate::beneath::Home;
+use crate::ordered::{Queue, StopOnPanic};
 use crate::{Entry, Error, FilesTable, Manifest, Plan, Result};
 
 /// What a packer really put into its container.
@@ -292,9 +292,9 @@ impl Packer {
     }
 
     fn start(&mut self, work: impl FnOnce() + Send + 'static) -> Result<()> {
-        let guard = StopOnPanic(Arc::clone(&self.queue));
+        let queue = Arc::clone(&self.queue);
         let run = move || {
-            let _guard = guard;
+            let _guard = StopOnPanic(&queue);
             work();
         };
         let thread = std::thread::Builder::new().name("outrider-pack".to_owned()).spawn(run);
@@ -306,16 +306,5 @@ impl Packer {
 impl Drop for Packer {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// A thread that dies must not leave the reader waiting.
-struct StopOnPanic(Arc<Queue<Piece>>);
-
-impl Drop for StopOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.stop();
-        }
     }
 }

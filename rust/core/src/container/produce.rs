@@ -8,9 +8,9 @@ use std::ops::Range;
 use libdeflater::Adler32;
 
 use super::encode::{self, Encoder, SEGMENT};
-use super::queue::Queue;
 use super::source::{Opened, Refusal, Source};
 use super::{FILE_SEP, PATH_SEP};
+use crate::ordered::Queue;
 use crate::{Digest, Entry, Hasher, RelPath};
 
 /// Files of one job.

@@ -40,9 +40,9 @@ impl Default for Budget {
 
 /// Unpacked bytes that a container may hold for each of its own. Deflate reaches 1,032 on zeros,
 /// text rarely 50; what is worth more than 250 costs its sender nothing and us a disk.
-const RATIO: u64 = 250;
+pub(crate) const RATIO: u64 = 250;
 /// Below this much no ratio is looked at: a small file may be all blanks.
-const RATIO_FREE: u64 = 64 << 20;
+pub(crate) const RATIO_FREE: u64 = 64 << 20;
 
 /// Reads a container from front to back.
 pub(crate) struct Reader<R> {

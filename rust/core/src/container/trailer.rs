@@ -7,8 +7,8 @@ use libdeflater::Adler32;
 
 use super::encode::{self, Encoder, SEGMENT};
 use super::produce::Piece;
-use super::queue::Queue;
 use super::{METADATA, PATH_SEP};
+use crate::ordered::Queue;
 use crate::{Manifest, Plan};
 
 /// What the metadata says.

@@ -11,7 +11,7 @@ const READY: usize = 8 << 20;
 /// Bytes that the job being taken may have ready, whatever the others have.
 const FRONT: usize = 2 << 20;
 
-pub(super) struct Queue<T> {
+pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     ready: Condvar,
     room: Condvar,
@@ -35,13 +35,13 @@ struct Job<T> {
 }
 
 impl<T> Queue<T> {
-    pub(super) fn new(jobs: usize) -> Self {
+    pub(crate) fn new(jobs: usize) -> Self {
         let state = State { jobs, next: 0, front: 0, open: VecDeque::new(), bytes: 0, stopped: false };
         Self { state: Mutex::new(state), ready: Condvar::new(), room: Condvar::new() }
     }
 
     /// A producer's next job, `None` if there is none.
-    pub(super) fn job(&self) -> Option<usize> {
+    pub(crate) fn job(&self) -> Option<usize> {
         let mut state = self.lock();
         if state.stopped || state.next == state.jobs {
             return None;
@@ -52,7 +52,7 @@ impl<T> Queue<T> {
     }
 
     /// Adds a piece of `bytes` bytes to a job; false if nobody wants it any more.
-    pub(super) fn push(&self, job: usize, piece: T, bytes: usize) -> bool {
+    pub(crate) fn push(&self, job: usize, piece: T, bytes: usize) -> bool {
         let mut state = self.lock();
         loop {
             if state.stopped {
@@ -73,7 +73,7 @@ impl<T> Queue<T> {
     }
 
     /// A producer has pushed all pieces of a job.
-    pub(super) fn finish(&self, job: usize) {
+    pub(crate) fn finish(&self, job: usize) {
         let mut state = self.lock();
         if state.stopped {
             return;
@@ -86,7 +86,7 @@ impl<T> Queue<T> {
     }
 
     /// The next piece in order; `None` when all jobs are done, or stopped.
-    pub(super) fn take(&self) -> Option<T> {
+    pub(crate) fn take(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
             if state.stopped || state.front == state.jobs {
@@ -113,7 +113,7 @@ impl<T> Queue<T> {
     }
 
     /// Nothing more is wanted: producers stop, what lies ready is freed.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut state = self.lock();
         state.stopped = true;
         state.open.clear();
@@ -122,13 +122,13 @@ impl<T> Queue<T> {
     }
 
     /// Whether every job was taken to its end.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         let state = self.lock();
         state.front == state.jobs
     }
 
     /// The taker itself has enough: stopped, and yet complete.
-    pub(super) fn complete(&self) {
+    pub(crate) fn complete(&self) {
         self.stop();
         let mut state = self.lock();
         state.front = state.jobs;
@@ -136,6 +136,17 @@ impl<T> Queue<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that dies must not leave the taker waiting.
+pub(crate) struct StopOnPanic<'a, T>(pub(crate) &'a Queue<T>);
+
+impl<T> Drop for StopOnPanic<'_, T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
     }
 }
 

@@ -1,0 +1,65 @@
+//! How much a bundle may unpack to, measured while it does (threat 27).
+
+use std::io::{self, Read};
+
+use crate::bundle::unframe::FrameReader;
+use crate::container::{RATIO, RATIO_FREE};
+use crate::{Budget, Error, Result};
+
+/// Counts what comes out against what came in.
+pub(super) struct Meter {
+    budget: Budget,
+    /// Bytes that were declared or copied.
+    total: u64,
+    /// Bytes that came out of frames.
+    unpacked: u64,
+    /// Bytes of old versions that went in beside the frames.
+    old: u64,
+}
+
+impl Meter {
+    pub(super) fn new(budget: Budget) -> Self {
+        Self { budget, total: 0, unpacked: 0, old: 0 }
+    }
+
+    /// Takes a file of this size out of the budget, before a byte of it is written.
+    pub(super) fn declare(&mut self, path: &str, size: u64) -> Result<()> {
+        let Budget { file_bytes, total_bytes, .. } = self.budget;
+        if size > file_bytes {
+            return Err(Error::Limit { what: format!("the size of {path}"), limit: file_bytes });
+        }
+        self.total = self.total.saturating_add(size);
+        if self.total > total_bytes {
+            return Err(Error::Limit { what: "the unpacked size of the bundle".to_owned(), limit: total_bytes });
+        }
+        Ok(())
+    }
+
+    /// An old version of this size is known to both ends: so much more may come out.
+    pub(super) fn know(&mut self, size: u64) {
+        self.old += size;
+    }
+
+    fn unpack(&mut self, size: usize, consumed: u64) -> Result<()> {
+        self.unpacked += size as u64;
+        let limit = (self.old + RATIO_FREE).saturating_add(consumed.saturating_mul(RATIO));
+        if self.unpacked > limit {
+            return Err(Error::Limit { what: "what a bundle of its size unpacks to".to_owned(), limit });
+        }
+        Ok(())
+    }
+}
+
+/// A frame's content, measured.
+pub(super) struct Metered<'m, 'f, 'c, R> {
+    pub(super) frame: FrameReader<'f, 'c, R>,
+    pub(super) meter: &'m mut Meter,
+}
+
+impl<R: Read> Read for Metered<'_, '_, '_, R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let size = self.frame.read(room)?;
+        self.meter.unpack(size, self.frame.consumed()).map_err(io::Error::other)?;
+        Ok(size)
+    }
+}

@@ -1,0 +1,125 @@
+//! Reading zstd frames that follow one another, each to exactly its end; hostile until a digest says otherwise.
+//!
+//! Nothing is allocated for what a frame declares beyond a window that the caller bounds.
+
+use std::io::{self, Read};
+
+use zstd::zstd_safe::{DCtx, DParameter, FrameFormat, InBuffer, OutBuffer, ResetDirective, get_error_name};
+
+use super::WHAT;
+use crate::{Error, Result};
+
+const BUFFER: usize = 128 << 10;
+
+/// The bytes of a bundle, read ahead.
+pub(crate) struct Source<R> {
+    from: R,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    consumed: u64,
+}
+
+impl<R: Read> Source<R> {
+    pub(crate) fn new(from: R) -> Self {
+        Self { from, buffer: vec![0; BUFFER].into(), start: 0, end: 0, consumed: 0 }
+    }
+
+    /// Bytes that were taken so far.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
+    /// The next byte, which stays.
+    pub(crate) fn peek(&mut self) -> io::Result<u8> {
+        self.ahead()?.first().copied().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.consumed += bytes as u64;
+    }
+
+    /// Whether nothing follows.
+    pub(crate) fn is_at_end(&mut self) -> io::Result<bool> {
+        Ok(self.ahead()?.is_empty())
+    }
+
+    /// What lies ready, at least one byte unless the source ended.
+    fn ahead(&mut self) -> io::Result<&[u8]> {
+        while self.start == self.end {
+            match self.from.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(size) => (self.start, self.end) = (0, size),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(&self.buffer[self.start..self.end])
+    }
+}
+
+/// A context for frames whose windows are at most so large.
+pub(crate) fn context<'a>(window_log: u32) -> Result<DCtx<'a>> {
+    let mut context = DCtx::try_create().ok_or_else(|| unreadable(io::ErrorKind::OutOfMemory.into()))?;
+    let told = context.set_parameter(DParameter::Format(FrameFormat::Magicless));
+    let told = told.and_then(|_| context.set_parameter(DParameter::WindowLogMax(window_log)));
+    told.map_err(|code| unreadable(io::Error::other(get_error_name(code))))?;
+    Ok(context)
+}
+
+/// One frame's content.
+pub(crate) struct FrameReader<'f, 'c, R> {
+    context: &'f mut DCtx<'c>,
+    source: &'f mut Source<R>,
+    ended: bool,
+}
+
+impl<'f, 'c, R: Read> FrameReader<'f, 'c, R> {
+    /// The frame that comes next, made with this prefix or without one.
+    pub(crate) fn new(context: &'f mut DCtx<'c>, source: &'f mut Source<R>, prefix: Option<&'c [u8]>) -> Result<Self> {
+        let begun = context.reset(ResetDirective::SessionOnly);
+        let begun = begun.and_then(|_| prefix.map_or(Ok(0), |prefix| context.ref_prefix(prefix)));
+        begun.map_err(|code| unreadable(io::Error::other(get_error_name(code))))?;
+        Ok(Self { context, source, ended: false })
+    }
+
+    /// Bytes of the bundle that were taken so far.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.source.consumed()
+    }
+}
+
+impl<R: Read> Read for FrameReader<'_, '_, R> {
+    /// Content; nothing once the frame has ended, and then no byte behind it was taken.
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        while !self.ended && !room.is_empty() {
+            let ahead = self.source.ahead()?;
+            let mut input = InBuffer::around(ahead);
+            let mut output = OutBuffer::around(&mut *room);
+            let left = self.context.decompress_stream(&mut output, &mut input);
+            let left = left.map_err(|code| io::Error::other(get_error_name(code)))?;
+            let (cut, used, got) = (ahead.is_empty(), input.pos(), output.pos());
+            self.source.skip(used);
+            self.ended = left == 0;
+            if got > 0 {
+                return Ok(got);
+            }
+            if cut && !self.ended {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// An error of ours that went through a reader, or what a reader said.
+pub(crate) fn unreadable(error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return Error::BadData { what: WHAT, why: "it is cut short".to_owned() };
+    }
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => Error::BadData { what: WHAT, why: error.to_string() },
+    }
+}
