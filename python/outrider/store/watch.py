@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Self
 
 from outrider._native import Burst, FilesTable, Watcher
 
@@ -35,7 +36,7 @@ class WatchedFolders:
                 thread, lambda: Watcher(str(home), table, settle_s=settle_s, longest_s=longest_s)
             )
             try:
-                yield WatchedBursts(watcher, thread)
+                yield await WatchedBursts(watcher, thread).begun()
             finally:
                 watcher.close()
         finally:
@@ -43,25 +44,31 @@ class WatchedFolders:
 
 
 class WatchedBursts:
-    """See :class:`outrider.ports.Bursts`."""
+    """See :class:`outrider.ports.Bursts`. The watcher is only asked in threads: it may be busy with a large tree."""
 
     def __init__(self, watcher: Watcher, thread: ThreadPoolExecutor) -> None:
+        self.reason: str | None = None
         self._watcher = watcher
         self._thread = thread
 
-    @property
-    def reason(self) -> str | None:
-        """Why a part of the tree, or all of it, is not watched, and what to do."""
-        return self._watcher.reason
+    async def begun(self) -> Self:
+        """These, once it is known what is not watched."""
+        await self._turn(0.0)
+        return self
 
     async def next(self) -> Burst:
         """Wait for the next burst."""
-        loop = asyncio.get_running_loop()
-        while True:
-            burst = await loop.run_in_executor(self._thread, self._watcher.wait, _TURN_S)
-            if burst is not None:
-                return burst
+        while (burst := await self._turn(_TURN_S)) is None:
+            pass
+        return burst
 
     def forget(self) -> None:
         """Tell nothing of what was changed until now."""
         self._watcher.forget()
+
+    async def _turn(self, seconds: float) -> Burst | None:
+        def turn() -> tuple[Burst | None, str | None]:
+            return self._watcher.wait(seconds), self._watcher.reason
+
+        burst, self.reason = await asyncio.get_running_loop().run_in_executor(self._thread, turn)
+        return burst

@@ -69,7 +69,9 @@ impl Folders {
     /// The system gives no queue of events.
     pub(super) fn no_queue(&mut self, error: Errno) {
         self.unwatched = Some(match error {
-            Errno::MFILE => limit("fs.inotify.max_user_instances", "the processes of this user"),
+            Errno::MFILE => {
+                limit("fs.inotify.max_user_instances", "the programs of this user") + ", then restart the node"
+            }
             error => format!("the system does not tell of changes ({error}); the interval of scans finds them"),
         });
     }
