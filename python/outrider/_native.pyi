@@ -32,9 +32,9 @@ __version__: str
 
 @final
 class AgentMessage:
-    """A message of agents (specification 5.7, 5.8), split into its command and its chunks; nothing else of it is kept.
+    """A message of agents (specification 5.7, 5.8): its command and its chunks, found in ``text``, not copied.
 
-    :class:`PeerError` if it is no such message, or holds more than 65,536 chunks or one of more than 65,536 bytes.
+    :class:`PeerError` if it is no such message, or holds more than 65,536 chunks.
     """
 
     def __new__(cls, text: bytes) -> AgentMessage: ...
@@ -46,7 +46,10 @@ class AgentMessage:
         """How many chunks there are."""
 
     def chunk(self, number: int) -> bytes:
-        """A chunk's text, from 0 on; :class:`IndexError` beyond the last."""
+        """A chunk's text, from 0 on; :class:`IndexError` beyond the last.
+
+        :class:`PeerError` if it is no text, or one of more than 65,536 bytes.
+        """
 
 @final
 class FileRule:

@@ -113,7 +113,7 @@ class WorkerAgentInfo(Talk):
                     numbers = range(first, min(first + _BATCH, len(message)))
                     batch = []
                     for number in numbers:
-                        batch.append(decode_sound_agents(message.chunk(number)))
+                        batch.append(_read(message, number))
                         await asyncio.sleep(0)  # reading one chunk is a moment, eight bad ones are not
                     await self._keep_batch(batch, tally)
                     tally.done += len(numbers)
@@ -146,3 +146,10 @@ class WorkerAgentInfo(Talk):
 
     def _log(self) -> TaskLogger:
         return task_logger(Tag.AGENT_INFO_SYNC, self._node, peer=self._session.worker)
+
+
+def _read(message: AgentMessage, number: int) -> SoundAgents:
+    try:
+        return decode_sound_agents(message.chunk(number))
+    except PeerError as error:
+        return SoundAgents([], str(error))

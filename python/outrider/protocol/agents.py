@@ -24,6 +24,9 @@ _encoder = msgspec.json.Encoder()
 _COLUMNS = frozenset(AgentInfo.__struct_encode_fields__)
 _agents = msgspec.json.Decoder(list[AgentInfo])
 _rows = msgspec.json.Decoder(list[dict[str, Any]])
+_DEEPEST = 16
+"""Of arrays and objects within each other in a column that we do not know: a database must be able to search it, and
+whoever reads it again may stand deeper in the interpreter's stack."""
 _MOST_UNREADABLE = 100
 """Bad records of a chunk that are looked at; each costs a hundred times a good one."""
 _UNREADABLE = (ValueError, RecursionError)  # the second is told of what is nested too deep
@@ -106,7 +109,16 @@ def decode_sound_agents(chunk: bytes) -> SoundAgents:
 def _with_other_columns(row: dict[str, Any]) -> AgentInfo:
     known = {name: value for name, value in row.items() if name in _COLUMNS and name}
     other = {name: value for name, value in row.items() if name not in _COLUMNS}
+    if not _flat(other, _DEEPEST + 1):
+        raise msgspec.ValidationError(f"a column is nested deeper than {_DEEPEST} arrays and objects")
     return msgspec.convert({**known, "": other}, AgentInfo)
+
+
+def _flat(value: Any, levels: int) -> bool:
+    """Whether at most so many ``levels`` of arrays and objects stand within each other."""
+    if not isinstance(value, dict | list):
+        return True
+    return levels > 0 and all(_flat(one, levels - 1) for one in (value.values() if isinstance(value, dict) else value))
 
 
 def encode_groups(assignments: Sequence[GroupAssignment], digest: str | UnsetType | None = UNSET) -> bytes:

@@ -8,6 +8,7 @@ lost part.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from io import BytesIO
 from random import Random
 
 from outrider.errors import Refusal
@@ -19,8 +20,14 @@ PART_BYTES = 256 * 1024
 
 @dataclass(slots=True)
 class _Arriving:
+    """What came of one string; a buffer that hands over what it holds without a copy of it, which may be large."""
+
     total: int
-    parts: bytearray = field(default_factory=bytearray)
+    parts: BytesIO = field(default_factory=BytesIO)
+
+    @property
+    def size(self) -> int:
+        return self.parts.tell()
 
 
 class Strings:
@@ -40,7 +47,7 @@ class Strings:
     @property
     def held(self) -> int:
         """Bytes held of all of them."""
-        return sum(len(string.parts) for string in self._open.values())
+        return sum(string.size for string in self._open.values())
 
     def begin(self, total_text: bytes) -> bytes:
         """Open a string of a declared size, return its id. :class:`Refusal` over a limit."""
@@ -58,16 +65,16 @@ class Strings:
         string = self._open.get(name)
         if string is None:
             raise Refusal(faults.INTERNAL, repr(name))
-        room = string.total - len(string.parts)
+        room = string.total - string.size
         if self.held + min(room, len(data)) > self._all_bytes:
             raise Refusal(faults.INTERNAL, f"the open strings hold {self._all_bytes} bytes, which is the limit")
-        string.parts += data[:room]
+        string.parts.write(data[:room])
 
     def drop_unused(self, total_text: bytes) -> bytes | None:
         """Drop the first string of this size that got nothing yet (``err_str``); its id, or ``None``."""
         total = int(total_text)
         for name, string in self._open.items():
-            if string.total == total and not string.parts:
+            if string.total == total and not string.size:
                 del self._open[name]
                 return name
         return None
@@ -75,9 +82,9 @@ class Strings:
     def take(self, name: bytes) -> bytes | None:
         """Remove a string and return it; ``None`` if it is unknown or parts of it are missing."""
         string = self._open.pop(name, None)
-        if string is None or len(string.parts) < string.total:
+        if string is None or string.size < string.total:
             return None
-        return bytes(string.parts)
+        return string.parts.getvalue()
 
     def _fresh_id(self) -> bytes:
         while True:

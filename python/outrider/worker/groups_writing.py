@@ -59,7 +59,7 @@ async def write_message(message: AgentMessage, agents: AgentStore, limit_s: floa
     try:
         async with asyncio.timeout(limit_s):
             for number in range(len(message)):
-                await writing.chunk(message.chunk(number))
+                await writing.chunk(message, number)
                 await asyncio.sleep(0)  # a chunk of which nothing can be read waits for no store
     except TimeoutError:
         left = len(message) - writing.seen + 1
@@ -79,10 +79,10 @@ class _Writing:
         self._ids: set[int] = set()
         self._whole = True
 
-    async def chunk(self, chunk: bytes) -> None:
+    async def chunk(self, message: AgentMessage, number: int) -> None:
         """A chunk without assignments counts as written, as it does with the original."""
         self.seen += 1
-        read = _read(chunk)
+        read = _read(message, number)
         self._ids.update(assignment.id for assignment in read.assignments)
         for text in read.faults:
             self._whole = False
@@ -111,16 +111,16 @@ class _Writing:
         return frozenset(self._ids) if self._whole else None
 
 
-def _read(chunk: bytes) -> GroupsRead:
+def _read(message: AgentMessage, number: int) -> GroupsRead:
     try:
-        return read_groups(chunk)
-    except (ValueError, RecursionError) as error:
+        return read_groups(message.chunk(number))
+    except (PeerError, ValueError, RecursionError) as error:
         return GroupsRead([], UNSET, [f"a chunk that is none: {error}"])
 
 
 def _hash(message: AgentMessage) -> GroupsHash:
     """It stands in the last chunk; if it does not, nothing is compared."""
-    return _read(message.chunk(len(message) - 1)).hash if len(message) else UNSET
+    return _read(message, len(message) - 1).hash if len(message) else UNSET
 
 
 def _unprocessed(error: Exception) -> UnwrittenError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,32 @@ def test_a_record_that_cannot_be_read_costs_no_other_of_its_chunk(tmp_path: Path
         assert worse.startswith("Invalid JSON data: ")
         assert deeper.startswith("Invalid JSON data")
         assert sorted(store.agents) == [1, 3]
+
+    with_master(tmp_path, story)
+
+
+def test_a_chunk_that_is_no_text_or_too_large_a_one_costs_no_other(tmp_path: Path) -> None:
+    async def story(_: Cluster, side: Side, store: MemoryAgents) -> None:
+        rows = [chunk("a1").decode(), 7, None, [{"id": 2}], "\ud800", "[" + " " * 65_536 + "]", chunk("a3").decode()]
+        await send(side, json.dumps({"set_data_command": AGENT_INFO_SET, "payload": {}, "chunks": rows}).encode())
+        name, answer = await told(side)
+        result = decode_result(answer)
+        assert (name, result.updated_chunks, len(result.error_messages)) == ("syn_m_a_e", 2, 5)
+        assert "expected a string" in result.error_messages[0]
+        assert "65538 bytes are over the limit of 65536" in result.error_messages[4]
+        assert sorted(store.agents) == [1, 3]
+
+    with_master(tmp_path, story)
+
+
+def test_a_record_nested_so_deep_that_a_database_could_not_search_it_is_refused(tmp_path: Path) -> None:
+    async def story(_: Cluster, side: Side, store: MemoryAgents) -> None:
+        deep, flat = (b"[" * depth + b"]" * depth for depth in (17, 16))
+        rows = (b'{"id":%d,"name":"x","connection_status":"active","x":%b}' % row for row in ((1, deep), (2, flat)))
+        count, (error,) = await kept(side, b"[" + b",".join(rows) + b"]")
+        assert count == 0
+        assert "nested deeper than 16" in error
+        assert list(store.agents) == [2]
 
     with_master(tmp_path, story)
 

@@ -87,6 +87,20 @@ def groups(*ids: int, name: str = "web", **more: Any) -> bytes:
     return encode_groups([GroupAssignment(number, (name,)) for number in ids], **more)
 
 
+def test_a_chunk_that_is_no_text_stops_no_other(tmp_path: Path) -> None:
+    async def story(sent: Sent) -> None:
+        chunks = [groups(1).decode(), 7, ["x"], groups(2, digest="a" * 40).decode()]
+        await sent.send(json.dumps({"set_data_command": GROUPS_SET, "payload": {}, "chunks": chunks}).encode())
+        await asyncio.sleep(1)
+        (name, payload), *_ = sent.answers()
+        result = json.loads(payload)
+        assert (name, result["updated_chunks"], len(result["error_messages"])) == ("syn_w_g_e", 2, 2)
+        assert all("expected a string" in error for error in result["error_messages"])
+        assert {number: names for number, names in sent.agents.known.items() if names} == {1: ("web",), 2: ("web",)}
+
+    with_worker(tmp_path, story)
+
+
 def test_a_bad_chunk_or_assignment_stops_no_other(tmp_path: Path) -> None:
     async def story(sent: Sent) -> None:
         bad = b'[{"data":[{"id":3,"groups":["a"]},{"id":"x","groups":[]},{"id":4,"groups":["b/c"]}]}]'
