@@ -3,7 +3,8 @@
 A chunk is here before the store counts its agents as taken, and stays until it is confirmed; what a
 master refuses for good is put aside, one version of each agent. The file also says whether the last
 run came to an orderly end: if not, something may have been lost between a wazuh-db's answer and
-this file, and every agent is to be sent once more. No file at all says the same.
+this file, and every agent is to be sent once more. No file at all says the same, and a file that is
+found damaged makes room for a new one.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 
 from outrider.errors import StoreBusyError, StoreError
 from outrider.ports import Threads
 from outrider.store.home import remove
+from outrider.store.sqlite.faults import is_damage
 from outrider.sync.agent_info import halves
 
 P = ParamSpec("P")
@@ -148,12 +150,10 @@ class Outbox:
     def _open(self) -> sqlite3.Connection:
         try:
             db = _connect(self.path)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            self.damaged = self.path.replace(self.path.with_suffix(".db.damaged"))
-            for kind in ("-wal", "-shm"):
-                remove(self.path.with_name(self.path.name + kind))
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            self._make_room()
             db = _connect(self.path)
         try:
             self.all_again = not _orderly(db)
@@ -180,8 +180,24 @@ class Outbox:
             if self._closed:
                 raise StoreError(f"{self.path} is closed")
             db = self._db or self._open()
-            with db:
-                return work(db, *args, **kwargs)
+            try:
+                with db:
+                    return work(db, *args, **kwargs)
+            except (sqlite3.Error, ZstdError, DecodeError) as error:
+                if isinstance(error, sqlite3.Error) and not is_damage(error):
+                    raise
+                self._db = None
+                db.close()
+                gone = f"{self.path} is damaged ({error}) and is now {self._make_room()}"
+                raise StoreError(f"{gone}; all agents are sent again") from error
+
+    def _make_room(self) -> Path:
+        """Whatever was in a damaged file is sent again; it stays beside, for a person to look at."""
+        self.all_again = True
+        self.damaged = self.path.replace(self.path.with_suffix(".db.damaged"))
+        for kind in ("-wal", "-shm"):
+            remove(self.path.with_name(self.path.name + kind))
+        return self.damaged
 
 
 @asynccontextmanager
@@ -291,5 +307,5 @@ def _store_error(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise StoreBusyError(f"cannot use {path}: {error}; is its disk full, or its owner another?") from error
-    except (sqlite3.Error, ZstdError, OSError) as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreError(f"cannot use {path}: {error}; move it away: all agents are then sent once more") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -143,6 +144,41 @@ def test_a_damaged_file_makes_room_for_a_new_one_and_everything_is_sent_again(tm
         await outbox.put([b"[1]"])
 
     with_outbox(tmp_path, story)
+
+
+def _rubbish_in_a_chunk(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("update chunks set packed = x'00ff'")
+
+
+def _rubbish_in_the_file(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("select rootpage from sqlite_schema where name = 'chunks'").fetchone()
+        (size,) = db.execute("pragma page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
+
+
+@pytest.mark.parametrize("damage", [_rubbish_in_a_chunk, _rubbish_in_the_file])
+def test_damage_that_is_found_in_use_makes_room_as_well(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    async def before(outbox: Outbox) -> None:
+        outbox.all_again = False
+        await outbox.put([b"[1]"])
+
+    async def after(outbox: Outbox) -> None:
+        assert not outbox.all_again
+        with pytest.raises(StoreError, match=r"is damaged .* is now .*outbox\.db\.damaged; all agents are sent again"):
+            await outbox.oldest(1)
+        assert await texts(outbox) == []
+        await outbox.put([b"[2]"])
+        assert await texts(outbox) == [b"[2]"]
+        assert outbox.damaged == tmp_path / ".outrider/outbox.db.damaged"
+        assert vars(outbox)["all_again"]
+
+    with_outbox(tmp_path, before)
+    damage(tmp_path / FILE)
+    with_outbox(tmp_path, after)
 
 
 def test_a_locked_file_may_work_later_and_a_closed_one_says_so(tmp_path: Path) -> None:

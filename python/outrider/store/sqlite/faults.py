@@ -31,6 +31,11 @@ def is_locked(error: sqlite3.Error) -> bool:
     return _kind(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is no longer what SQLite wrote."""
+    return _kind(error) in _DAMAGED
+
+
 def store_error(path: Path, error: sqlite3.Error) -> StoreError:
     """The error of ours that says what ``error`` means for the database at ``path``."""
     kind = _kind(error)
