@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.support.wazuh_db import Fault, WazuhDbDaemon
 from tests.support.wazuh_db_store import StoreAnswers
 
 from outrider.model import AgentInfo
+from outrider.store.agents import RegisteredAgent
 from outrider.store.wazuh_db import open_wazuh_db
 
 SOCKET = Path("queue/db/wdb")
@@ -92,6 +94,23 @@ def test_what_a_wazuh_db_does_in_between_loses_no_agent(tmp_path: Path, fault: F
             one.daemon.faults.append(Fault(on, fault.times, None, fault.say, fault.raw, fault.cut))
             one.start()
         await cluster.until(lambda: theirs.agents == ours.agents, within_s=600)
+
+    simulate(tmp_path, story)
+
+
+def test_a_worker_that_sends_all_again_says_nothing_of_agents_that_only_others_know(tmp_path: Path) -> None:
+    """Every daemon knows of every agent that it exists; only one knows more."""
+
+    async def story(cluster: Cluster) -> None:
+        theirs, ours = MemoryAgents(), changed(3)
+        theirs.agents[7] = AgentInfo(id=7, name="agent-7", connection_status="active", node_name="worker2")
+        await ours.register([RegisteredAgent(7, "agent-7", "any")])
+        ours.changed.clear()  # the worker before this one read them, and was killed before they lay in its outbox
+        for one in await nodes(cluster, theirs, ours):
+            one.start()
+        await cluster.until(lambda: set(theirs.agents) == {1, 2, 3, 7}, within_s=60)
+        await asyncio.sleep(60)
+        assert theirs.agents[7].node_name == "worker2"
 
     simulate(tmp_path, story)
 

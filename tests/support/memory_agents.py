@@ -35,7 +35,7 @@ class MemoryAgents:
 
     async def send_all_again(self) -> None:
         await self._called("send_all_again")
-        self.changed = set(self.agents)
+        self.changed = {one.id for one in self.agents.values() if one.connection_status != "never_connected"}
 
     async def store_agents(self, agents: Sequence[AgentInfo]) -> None:
         await self._called("store_agents")

@@ -20,7 +20,11 @@ from outrider.store.agents import AgentsPart
 from outrider.store.wazuh_db.client import READ_AGENTS, Client, NotSentError
 from outrider.store.wazuh_db.replies import Reply
 
-SEND_ALL_AGAIN = b"global sql update agent set sync_status='syncreq' where id > 0"
+SEND_ALL_AGAIN = (
+    b"global sql update agent set sync_status='syncreq' where id > 0 and connection_status is not 'never_connected'"
+)
+"""Of the agents that report to other workers a daemon knows that they exist, from ``client.keys``, and no more: sent to
+the master, that would replace what their own worker says."""
 _NEXT_ID = "global sql select id from agent where sync_status='syncreq' and id > {} order by id limit 1"
 
 _PATIENCE_S = 5

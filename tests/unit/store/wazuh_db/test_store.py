@@ -17,6 +17,7 @@ from outrider.model import AgentInfo, GroupAssignment, Label
 from outrider.protocol.agents import decode_agents
 from outrider.store.agents import GroupsPart, GroupsQuery, RegisteredAgent
 from outrider.store.wazuh_db import WazuhDb
+from outrider.store.wazuh_db.changed import SEND_ALL_AGAIN
 
 FOREIGN = b"err Cannot execute Global database query; FOREIGN KEY constraint failed"
 SET_INFO = b"global sync-agent-info-set "
@@ -221,7 +222,7 @@ def test_the_other_calls(tmp_path: Path) -> None:
             await store.register([RegisteredAgent(1, "a", "any")])
             assert daemon.requests == [
                 b"global recalculate-agent-group-hashes",
-                b"global sql update agent set sync_status='syncreq' where id > 0",
+                SEND_ALL_AGAIN,
             ]
             await store.close()
 
