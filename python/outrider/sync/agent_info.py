@@ -20,6 +20,7 @@ _LATER = re.compile(
     r"|unable to open database file|Couldn't open DB|DB global disabled|Error 20(?:05|10)\b"
 )
 """Errors of a database that is in trouble: no record's fault, and the same may be taken later."""
+_IN_TIME = "not written in time"
 _QUOTES = re.compile(r"Invalid JSON")
 """Errors that quote what was sent, which may hold any words."""
 _JSON = "error while trying to load JSON"
@@ -77,6 +78,8 @@ class Verdict(Enum):
     """Every chunk is confirmed."""
     LATER = auto()
     """Nobody's fault but the moment's: the same again, after a pause."""
+    SLOW = auto()
+    """The time did not suffice for any of it: less, after a pause."""
     REFUSED = auto()
     """Something in it will never be taken."""
     SHORT = auto()
@@ -88,7 +91,9 @@ def judge(sent: int, updated: int, errors: Sequence[str]) -> Verdict:
     if any(_QUOTES.search(error) or not _LATER.search(error) for error in errors):
         return Verdict.REFUSED
     if errors:
-        return Verdict.SHORT if updated else Verdict.LATER
+        if updated:
+            return Verdict.SHORT
+        return Verdict.SLOW if any(_IN_TIME in error for error in errors) else Verdict.LATER
     return Verdict.KEPT if updated == sent else Verdict.SHORT
 
 
@@ -132,6 +137,8 @@ class Pace:
             return Step.WAIT
         if self._stretches:
             self._stretches.pop()
+        if verdict is Verdict.SLOW:
+            return self._less(sent)
         if verdict is Verdict.KEPT:
             self._tries = 0
             if not self._stretches:
@@ -146,6 +153,12 @@ class Pace:
             self._stretches += [1, 1]
             return Step.SPLIT
         return self._alone(verdict)
+
+    def _less(self, sent: int) -> Step:
+        """Whole chunks only: a master that is slow says nothing against any record."""
+        self._limit = max(1, sent // 2)
+        self._stretches += [sent - sent // 2, sent // 2] if sent > 1 else [1]
+        return Step.WAIT
 
     def _alone(self, verdict: Verdict) -> Step:
         self._tries += 1

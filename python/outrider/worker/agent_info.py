@@ -214,7 +214,7 @@ class AgentInfoSync(Talk):
             async with asyncio.timeout(self._answer_s):
                 return await self._answer
         except TimeoutError:
-            return _Answer(Verdict.LATER, f"no answer within {self._answer_s:g} s")
+            return _Answer(Verdict.SLOW, f"no answer within {self._answer_s:g} s")
         finally:
             self._answer = None
 

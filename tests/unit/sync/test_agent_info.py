@@ -32,7 +32,7 @@ def test_halves_keep_each_record_byte_for_byte() -> None:
         (0, ["Cannot execute Global database query; database is locked"], Verdict.LATER),
         (0, ["Couldn't open DB global"], Verdict.LATER),
         (2, ['Invalid JSON data in 1 of 2 records, first {"name":"database is locked"}'], Verdict.REFUSED),
-        (0, ["3 of 3 chunks were not written in time, within 40 s"], Verdict.LATER),
+        (0, ["3 of 3 chunks were not written in time, within 40 s"], Verdict.SLOW),
         (2, ["1 of 3 chunks were not written in time, within 40 s"], Verdict.SHORT),
         (1, ["database is locked", "UNIQUE constraint failed"], Verdict.REFUSED),
     ],
@@ -74,6 +74,20 @@ def test_a_master_that_runs_out_of_time_gets_smaller_messages_until_it_keeps_up(
     assert pace.learn(Verdict.SHORT, 64, 0) is Step.AGAIN
     assert pace.learn(Verdict.SHORT, 32, 0) is Step.AGAIN
     assert pace.chunks == 16
+
+
+def test_a_master_that_is_too_slow_for_any_of_it_gets_less_each_time_and_blames_no_record() -> None:
+    pace = Pace(64)
+    sizes = []
+    for _ in range(10):
+        sizes.append(pace.chunks)
+        assert pace.learn(Verdict.SLOW, pace.chunks, 9) is Step.WAIT
+    assert sizes == [64, 32, 16, 8, 4, 2, 1, 1, 1, 1]
+    kept = []
+    while pace.chunks < 64:
+        kept.append(pace.chunks)
+        assert pace.learn(Verdict.KEPT, pace.chunks, 9) is Step.CONFIRM
+    assert kept[:7] == [1, 1, 2, 4, 8, 16, 32]
 
 
 def test_a_record_that_is_never_confirmed_is_put_aside_after_three_tries() -> None:
