@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from outrider._native import Entry, Manifest, Plan, diff
 
 __all__ = [
+    "GROUP_NAMES",
     "MOST_GROUPS",
     "AgentId",
     "AgentInfo",
@@ -40,6 +41,8 @@ AgentId = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 MOST_GROUPS = 128
 """Groups of one agent (specification 6.3)."""
+GROUP_NAMES = "letters, digits, '.', '_', '-', 255 at most"
+"""What a group's name is made of, for texts."""
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")
 
 

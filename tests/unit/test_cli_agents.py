@@ -81,6 +81,8 @@ def test_an_agent_is_added_once(tmp_path: Path) -> None:
     assert told(run(tmp_path, "agents", "add", 7, "db", "--ip", "10.0.0.7", "--group", "a", "--group", "b")) == (
         "Added agent 7.\n"
     )
+    assert "'no way'" in complaint(run(tmp_path, "agents", "add", 8, "x", "--group", "no way"))
+    assert "agent 8 is unknown" in complaint(run(tmp_path, "agents", "show", 8))
     assert "there is an agent 7 already: db" in complaint(run(tmp_path, "agents", "add", 7, "other"))
     shown = json.loads(told(run(tmp_path, "agents", "show", 7, "--json")))
     assert shown["groups"] == ["a", "b"]
@@ -104,7 +106,9 @@ def test_groups_are_set_and_to_be_sent(home: Path) -> None:
     }
     assert told(run(home, "agents", "set-groups", 1)) == "Agent 1: no group\n"
     assert "agent 5 is unknown" in complaint(run(home, "agents", "set-groups", 5, "a"))
-    assert "'no way'" in complaint(run(home, "agents", "set-groups", 1, "no way"))
+    assert "'no way'" in complaint(run(home, "agents", "set-groups", 22, "a", "no way"))
+    assert "129 groups are more than the 128" in complaint(run(home, "agents", "set-groups", 22, *range(129)))
+    assert json.loads(told(run(home, "agents", "show", 22, "--json")))["groups"] == ["b"]
 
     async def story(store: SqliteStore) -> list[int]:
         return [each.id for each in (await store.groups(GroupsQuery("sync_status"))).assignments]
@@ -121,11 +125,23 @@ def test_a_wrong_line_ends_an_import_and_is_named(tmp_path: Path) -> None:
     assert [line.split()[0] for line in told(run(tmp_path, "agents", "list")).splitlines()] == ["001", "002"]
 
 
-def test_a_group_that_no_agent_may_have_ends_an_import_and_costs_nobody_anything_else(tmp_path: Path) -> None:
+def test_a_line_with_a_group_that_no_agent_may_have_is_a_wrong_line(tmp_path: Path) -> None:
     lines = ['{"id":1,"name":"one"}', '{"id":2,"name":"two","groups":["no way","a"]}', '{"id":3,"groups":["b"]}']
-    assert "agent 2: group 'no way'" in complaint(run(tmp_path, "agents", "import", "-", text="\n".join(lines)))
-    kept = [line.split() for line in told(run(tmp_path, "agents", "list")).splitlines()]
-    assert [(line[0], line[-1]) for line in kept] == [("001", "-"), ("002", "a"), ("003", "b")]
+    text = complaint(run(tmp_path, "agents", "import", "-", text="\n".join(lines)))
+    assert "line 2: no group may be called 'no way'" in text
+    assert [line.split()[0] for line in told(run(tmp_path, "agents", "list")).splitlines()] == ["001"]
+
+
+def test_a_line_that_is_nested_too_deep_or_too_long_is_a_wrong_line(tmp_path: Path) -> None:
+    for depth, why in ((17, "nested deeper than 16"), (100_000, "nested too deep")):
+        line = f'{{"id":1,"name":"a","x":{"[" * depth}{"]" * depth}}}'
+        assert f"line 1: {'it is ' if depth > 17 else 'a column is '}{why}" in complaint(
+            run(tmp_path, "agents", "import", "-", text=line)
+        )
+    long = f'{{"id":1,"name":"{"a" * (1 << 20)}"}}'
+    assert "line 2: it is longer than 1,048,576 bytes" in complaint(
+        run(tmp_path, "agents", "import", "-", text='{"id":2,"name":"b"}\n' + long)
+    )
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"id":0,"name":"x"}', '{"name":"x"}', '{"id":1}', '{"id":1,"name":7}'])

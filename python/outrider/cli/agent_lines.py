@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from outrider.cli.options import Failure
-from outrider.model import AgentId, AgentInfo, GroupAssignment
+from outrider.model import GROUP_NAMES, MOST_GROUPS, AgentId, AgentInfo, GroupAssignment, is_group_name
 from outrider.protocol.agents import decode_agents, encode_agent
 from outrider.store.sqlite import SqliteStore
 from outrider.store.sqlite.listing import KnownAgent
@@ -39,14 +39,28 @@ def as_line(agent: KnownAgent) -> str:
 
 def read_line(line: bytes) -> Line:
     """Read one line; :class:`ValueError` says what is wrong with it."""
-    columns = msgspec.json.decode(line, type=dict[str, Any])
+    if len(line) >= _LONGEST_LINE:
+        raise ValueError(f"it is longer than {_LONGEST_LINE:,} bytes")
+    try:
+        columns = msgspec.json.decode(line, type=dict[str, Any])
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
     names = msgspec.convert(columns.pop("groups", None), tuple[str, ...] | None)
     number = msgspec.convert(columns.get("id"), AgentId)
-    groups = None if names is None else GroupAssignment(number, names)
+    groups = None if names is None else GroupAssignment(number, checked(names))
     if set(columns) == {"id"} and groups:
         return Line(None, groups)
     columns.setdefault("connection_status", "never_connected")
     return Line(decode_agents(msgspec.json.encode([columns]))[0], groups)
+
+
+def checked(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """``groups`` if an agent may have them; :class:`ValueError` says why not, before anything is changed."""
+    if wrong := [name for name in groups if not is_group_name(name)]:
+        raise ValueError(f"no group may be called {wrong[0][:80]!r}: use {GROUP_NAMES}")
+    if len(set(groups)) > MOST_GROUPS:
+        raise ValueError(f"{len(set(groups))} groups are more than the {MOST_GROUPS} that an agent may have")
+    return groups
 
 
 async def import_lines(store: SqliteStore, file: IO[bytes]) -> int:

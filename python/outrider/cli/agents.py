@@ -7,7 +7,7 @@ from typing import IO, Any, get_args
 import click
 import msgspec
 
-from outrider.cli.agent_lines import as_line, import_lines
+from outrider.cli.agent_lines import as_line, checked, import_lines
 from outrider.cli.agent_store import store_options, with_store
 from outrider.cli.options import Failure, write_json
 from outrider.cli.put_aside import put_aside
@@ -71,12 +71,13 @@ def add(*, number: int, name: str, ip: str | None, groups: tuple[str, ...], as_j
     """Add the agent ID, called NAME."""
 
     async def work(store: SqliteStore) -> None:
+        assignment = _assignment(number, groups)
         known = await store.agent(number)
         if known and known.info:
             raise Failure(f"there is an agent {number} already: {printable(known.info.name)}")
         await store.put([AgentInfo(id=number, name=name, ip=ip, connection_status="never_connected")])
         if groups:
-            await store.set_groups([GroupAssignment(number, groups)], status="syncreq")
+            await store.set_groups([assignment], status="syncreq")
 
     with_store(work, make=True, **place)
     _tell({"added": number}, f"Added agent {number}.", as_json=as_json)
@@ -113,7 +114,7 @@ def set_groups(*, number: int, groups: tuple[str, ...], mode: GroupMode, as_json
 
     async def work(store: SqliteStore) -> tuple[str, ...]:
         await _known(store, number)
-        await store.set_groups([GroupAssignment(number, groups)], mode, "syncreq")
+        await store.set_groups([_assignment(number, groups)], mode, "syncreq")
         return (await _known(store, number)).groups
 
     now = with_store(work, **place)
@@ -127,10 +128,16 @@ def import_agents(*, file: IO[bytes], as_json: bool, **place: Any) -> None:
     """Add or replace agents from FILE (- for standard input): a JSON object a line, its columns and its groups.
 
     A line that is wrong ends the import; the lines before it stand, and importing them again changes nothing.
-    A group that no agent may have ends it, too: the agent is kept without it, and so are some lines behind it.
     """
     imported = with_store(lambda store: import_lines(store, file), make=True, **place)
     _tell({"imported": imported}, f"Imported {_count(imported)}.", as_json=as_json)
+
+
+def _assignment(number: int, groups: tuple[str, ...]) -> GroupAssignment:
+    try:
+        return GroupAssignment(number, checked(groups))
+    except ValueError as error:
+        raise Failure(f"agent {number}: {error}") from error
 
 
 async def _known(store: SqliteStore, number: int) -> KnownAgent:

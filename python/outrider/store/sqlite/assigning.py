@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Container, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from outrider.model import MOST_GROUPS, GroupMode, is_group_name
+from outrider.model import GROUP_NAMES, MOST_GROUPS, GroupMode, is_group_name
 
 DEFAULT_GROUP: Final = "default"
 _HASH_DIGITS = 8
@@ -63,5 +63,5 @@ def _fault(name: str, known: Container[str]) -> str | None:
     if name in known:
         return None
     if not is_group_name(name):
-        return f"group {name[:80]!r} has a name that no group may have: letters, digits, '.', '_', '-', 255 at most"
+        return f"group {name[:80]!r} has a name that no group may have: {GROUP_NAMES}"
     return f"group {name!r} is unknown here"

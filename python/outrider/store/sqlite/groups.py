@@ -11,7 +11,7 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from outrider.errors import RecordsRefused
-from outrider.model import GroupAssignment, GroupMode, SyncStatus, is_group_name
+from outrider.model import GROUP_NAMES, GroupAssignment, GroupMode, SyncStatus, is_group_name
 from outrider.store.agents import GroupsPart, GroupsQuery
 from outrider.store.sqlite.agents import learn
 from outrider.store.sqlite.assigning import DEFAULT_GROUP, assign, global_hash, group_hash
@@ -168,9 +168,7 @@ def add_groups(db: Connection, names: Iterable[str]) -> None:
     """Make groups; those that there are stay."""
     names = list(names)
     if wrong := [name for name in names if not is_group_name(name)]:
-        raise RecordsRefused(
-            f"no group may be called {wrong[0][:80]!r}: use letters, digits, '.', '_', '-', at most 255"
-        )
+        raise RecordsRefused(f"no group may be called {wrong[0][:80]!r}: use {GROUP_NAMES}")
     db.executemany("INSERT INTO agent_group (name) VALUES (?) ON CONFLICT DO NOTHING", [(name,) for name in names])
 
 
