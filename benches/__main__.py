@@ -47,8 +47,13 @@ def _table(name: str, rows: list[Row]) -> Table:
         table.add_column(title, justify="right" if title in {"ours", "its time", "ratio"} else "left")
     for row in rows:
         ratio = row.peer_s / row.ours_s
-        table.add_row(row.name, _time(row.ours_s), row.peer, _time(row.peer_s), f"{ratio:.2f}x", row.target)
+        ours, its = (_figure(value, row.unit) for value in (row.ours_s, row.peer_s))
+        table.add_row(row.name, ours, row.peer, its, f"{ratio:.2f}x", row.target)
     return table
+
+
+def _figure(value: float, unit: str) -> str:
+    return _time(value) if unit == "s" else f"{value:,.1f} {unit}"
 
 
 def _time(seconds: float) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benches.watch import Watch
 from outrider.master import Master
 from outrider.settings import Settings
 from outrider.store.agents import GroupsQuery
@@ -23,45 +23,7 @@ from outrider.world import real_ports, share_freed_memory
 
 WAIT_S = 3.0
 """From a worker's connection to its first round: both ends are idle by then."""
-_STEP_S = 0.002
 _ROUND = "agent_info"
-
-
-class Watch:
-    """The loop's lag and the largest resident size since :meth:`begin`."""
-
-    def __init__(self) -> None:
-        self._idle_kib = 0
-        self._cpu_s = 0.0
-        self._lags: list[float] = []
-
-    def begin(self) -> None:
-        """From here on; what the node did before does not count."""
-        self._lags.clear()
-        Path("/proc/self/clear_refs").write_text("5")
-        self._idle_kib, self._cpu_s = _peak_kib(), time.process_time()
-
-    async def look(self) -> None:
-        """Until cancelled."""
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(_STEP_S)
-            self._lags.append(time.perf_counter() - before - _STEP_S)
-
-    def found(self) -> dict[str, float]:
-        """What was seen."""
-        lags = sorted(self._lags)
-        return {
-            "lag_ms": lags[-1] * 1e3,
-            "lag_p99_ms": lags[len(lags) * 99 // 100] * 1e3,
-            "grown_mib": (_peak_kib() - self._idle_kib) / 1024,
-            "cpu_s": time.process_time() - self._cpu_s,
-        }
-
-
-def _peak_kib() -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1])
 
 
 def settings(role: str, home: Path, port: int = 0) -> Settings:
@@ -126,6 +88,5 @@ def _say(news: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    share_freed_memory()
     share_freed_memory()  # as the command line does
     asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from benches.watch import Watch
 from outrider.master import Master
 from outrider.model import GroupAssignment
 from outrider.settings import Settings
@@ -22,7 +22,6 @@ from outrider.worker import Worker
 from outrider.world import real_ports, share_freed_memory
 
 DELAY_S = 3.0
-_STEP_S = 0.002
 
 
 class Timed(SqliteStore):
@@ -44,32 +43,6 @@ class Timed(SqliteStore):
 
     def _note(self) -> None:
         self.began = self.began or time.time()
-
-
-class Watch:
-    """The loop's longest lag and the memory that was added, while it looks."""
-
-    def __init__(self) -> None:
-        self.lag_s = 0.0
-        self._idle = _resident()
-
-    async def look(self) -> None:
-        """Until cancelled."""
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(_STEP_S)
-            self.lag_s = max(self.lag_s, time.perf_counter() - before - _STEP_S)
-
-    def found(self) -> dict[str, float]:
-        """Milliseconds, and MiB above idle at the highest."""
-        return {"lag_ms": self.lag_s * 1e3, "grown_mib": (_resident(peak=True) - self._idle) / 1024}
-
-
-def _resident(*, peak: bool = False) -> int:
-    if peak:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1])
 
 
 def settings(role: str, home: Path, port: int = 0) -> Settings:
@@ -120,6 +93,7 @@ async def main(role: str, home: Path, port: int) -> None:
         _say({"connected": True})
     await asyncio.sleep(DELAY_S / 2)  # both are idle
     watch = Watch()
+    watch.begin()
     looking = asyncio.ensure_future(watch.look())
     while line := await asyncio.to_thread(sys.stdin.readline):
         kind = node.status.snapshot().kinds.get(line.strip())
@@ -142,5 +116,5 @@ def _say(news: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    share_freed_memory()
+    share_freed_memory()  # as the command line does
     asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))

@@ -3,7 +3,8 @@
 Changes: every agent's groups changed on the master. Whole: the worker has other groups and asks for
 all of them. Timed from the master's first read to the end of the worker's comparison, so that both
 databases, the wire and the hashes are in it. The peer is 4.9.2 with 50,000 agents, which cannot be run
-here and is quoted (2.4 to 2.6 s, for changes and for the whole). Lag and memory are printed, not judged.
+here and is quoted (2.4 to 2.6 s, for changes and for the whole). Of each node's runs the median of the largest lag
+and of the growth stands beside what is allowed.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from benches.groups_node import fill
-from benches.rows import Row
+from benches.rows import Row, within
 
 _ORIGINAL_S = 2.4
+_SEEN = ("lag_ms", "grown_mib")
 _KINDS = {"changes": "agent_groups", "the whole": "agent_groups_full"}
 
 
@@ -30,14 +32,20 @@ def run(*, short: bool) -> list[Row]:
     for count in counts:
         for what in _KINDS:
             with tempfile.TemporaryDirectory() as base:
-                seconds = [asyncio.run(_once(Path(base) / str(number), count, what)) for number in range(runs)]
+                found = [asyncio.run(_once(Path(base) / str(number), count, what)) for number in range(runs)]
             target = "<= 1.0 s" if count == 50_000 else "as near as can be"
             name = f"groups of {count:,}: {what}"
-            rows.append(Row(name, statistics.median(seconds), "4.9.2 at 50,000, quoted", _ORIGINAL_S, target))
+            seconds = statistics.median(run["seconds"] for run in found)
+            rows.append(Row(name, seconds, "4.9.2 at 50,000, quoted", _ORIGINAL_S, target))
+            if count == 50_000:
+                for node in ("worker", "master"):
+                    lag, grown = (statistics.median(run[f"{node} {seen}"] for run in found) for seen in _SEEN)
+                    rows += within(f"{name}, {node}", lag_ms=lag, allowed_ms=20, grown_mib=grown, allowed_mib=64)
     return rows
 
 
-async def _once(base: Path, count: int, what: str) -> float:
+async def _once(base: Path, count: int, what: str) -> dict[str, float]:
+    """The seconds, and what each node saw."""
     await fill(base / "master", count, changed=what == "changes")
     await fill(base / "worker", count, changed=False, groups=2)
     master = await _start("master", base, 0)
@@ -47,16 +55,17 @@ async def _once(base: Path, count: int, what: str) -> float:
     try:
         found = await _ended(worker, _KINDS[what])
         began = await _ask(master, "")
-        seconds: float = found["ended"] - began["began"]
+        run = {"seconds": found["ended"] - began["began"]}
         for name, one in (("worker", found), ("master", began)):
+            run |= {f"{name} {seen}": one[seen] for seen in _SEEN}
             saw = f"lag {one['lag_ms']:.1f} ms, +{one['grown_mib']:.1f} MiB"
-            print(f"  {count:,} {what} in {seconds:.3f} s, {name}: {saw}")
+            print(f"  {count:,} {what} in {run['seconds']:.3f} s, {name}: {saw}")
     finally:
         for node in (worker, master):
             assert node.stdin is not None
             node.stdin.close()
             await node.wait()
-    return seconds
+    return run
 
 
 async def _ended(worker: asyncio.subprocess.Process, kind: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def run(*, short: bool) -> list[Row]:
 
 
 def _row(name: str, mib: float) -> Row:
-    return Row(f"MiB {name}", mib, "allowed", _ALLOWED_MIB, ">= 1x")
+    return Row(name, mib, "allowed", _ALLOWED_MIB, ">= 1x", "MiB")
 
 
 def _make_noise(folder: Path, mib: int) -> None:
