@@ -20,6 +20,7 @@ __all__ = [
     "Packer",
     "Plan",
     "Scan",
+    "ShortManifest",
     "Tree",
     "Watcher",
     "__version__",
@@ -116,6 +117,27 @@ class Manifest:
     @staticmethod
     def from_wire(data: bytes) -> Manifest:
         """Read metadata JSON; :class:`PeerError` for anything that is not, a name that may not be written included."""
+    def to_native(self) -> bytes:
+        """The native form with whole digests and times, compressed: some 72 bytes a file."""
+    def to_native_short(self) -> bytes:
+        """The native form with the first 16 bytes of each digest and no times, for :class:`ShortManifest`."""
+    @staticmethod
+    def from_native(data: bytes, *, max_bytes: int) -> Manifest:
+        """Read :meth:`to_native`'s bytes, whose entries may take ``max_bytes`` of memory; else :class:`PeerError`."""
+
+@final
+class ShortManifest:
+    """What a node says its tree holds, with 16 bytes of each digest; only compared. Immutable."""
+
+    @staticmethod
+    def from_native(data: bytes, *, max_bytes: int) -> ShortManifest:
+        """Read :meth:`Manifest.to_native_short`'s bytes; as :meth:`Manifest.from_native`."""
+    def __len__(self) -> int: ...
+    def __contains__(self, path: str, /) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    def matches(self, manifest: Manifest) -> bool:
+        """Whether it has the paths of ``manifest`` and, as far as 16 bytes tell, its contents."""
 
 @final
 class Plan:

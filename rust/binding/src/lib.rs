@@ -21,7 +21,7 @@ mod _native {
     #[pymodule_export]
     use crate::container::{Packed, Packer, pack_manifest, read_manifest};
     #[pymodule_export]
-    use crate::manifest::{Entry, Manifest, Plan, diff};
+    use crate::manifest::{Entry, Manifest, Plan, ShortManifest, diff};
     #[pymodule_export]
     use crate::table::{FileRule, FilesTable};
     #[pymodule_export]

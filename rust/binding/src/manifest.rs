@@ -89,6 +89,51 @@ impl Manifest {
     fn from_wire(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         py.detach(|| core::Manifest::read_wire(data)).map(|manifest| Self(Arc::new(manifest))).map_err(raised)
     }
+
+    fn to_native<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        written(py, |out| self.0.write_native(out))
+    }
+
+    fn to_native_short<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        written(py, |out| self.0.write_native_short(out))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (data, *, max_bytes))]
+    fn from_native(py: Python<'_>, data: &[u8], max_bytes: u64) -> PyResult<Self> {
+        let read = py.detach(|| core::Manifest::read_native(data, max_bytes));
+        read.map(|manifest| Self(Arc::new(manifest))).map_err(raised)
+    }
+}
+
+#[pyclass(frozen, eq, module = "outrider._native")]
+#[derive(PartialEq)]
+pub struct ShortManifest(pub Arc<core::ShortManifest>);
+
+#[pymethods]
+impl ShortManifest {
+    #[staticmethod]
+    #[pyo3(signature = (data, *, max_bytes))]
+    fn from_native(py: Python<'_>, data: &[u8], max_bytes: u64) -> PyResult<Self> {
+        let read = py.detach(|| core::ShortManifest::read_native(data, max_bytes));
+        read.map(|manifest| Self(Arc::new(manifest))).map_err(raised)
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.entries().len()
+    }
+
+    fn __contains__(&self, path: &str) -> bool {
+        self.0.get(path).is_some()
+    }
+
+    fn matches(&self, py: Python<'_>, manifest: &Manifest) -> bool {
+        py.detach(|| self.0.matches(&manifest.0))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("ShortManifest({} entries)", self.0.entries().len())
+    }
 }
 
 #[pyclass(frozen, eq, module = "outrider._native")]

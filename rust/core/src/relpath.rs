@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::{Error, Result};
 
 const COMPONENT_BYTES: usize = 255;
-const PATH_BYTES: usize = 4096;
+pub(crate) const PATH_BYTES: usize = 4096;
 
 /// A checked path of one file, relative to the root of its tree. Its copies share one text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
