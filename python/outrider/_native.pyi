@@ -5,6 +5,7 @@ in a thread. Errors arrive as the classes of :mod:`outrider.errors`: a peer's by
 :class:`PeerError`, a tree in the way as :class:`SyncError`, the disk as :class:`StoreError`.
 """
 
+import builtins
 from collections.abc import Sequence
 from typing import ClassVar, final
 
@@ -15,6 +16,8 @@ __all__ = [
     "Entry",
     "FileRule",
     "FilesTable",
+    "Generation",
+    "Generations",
     "Manifest",
     "Packed",
     "Packer",
@@ -298,6 +301,61 @@ class Watcher:
         """Why a part of the tree, or all of it, is not watched, and what to do; ``None`` if all is."""
     def close(self) -> None:
         """End a wait that is under way, and each later one."""
+
+@final
+class Generation:
+    """One state of the master's tree."""
+
+    @property
+    def number(self) -> int:
+        """From 1 on; each generation has the number after that of the one before it."""
+    @property
+    def root(self) -> str:
+        """Its manifest's :attr:`Manifest.root`."""
+    @property
+    def time(self) -> float:
+        """When the tree was looked at, in Unix seconds."""
+    @property
+    def files(self) -> int:
+        """Files in the tree."""
+    @property
+    def bytes(self) -> int:
+        """Bytes of its file in the store: what it brought, compressed, and its manifest."""
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class Generations:
+    """The store of generations below ``home``; one at a time may be open, until it is closed or nobody refers to it.
+
+    After a :meth:`sweep` it holds at most ``count`` generations (the latest always) and ``max_bytes`` bytes on disk. A
+    content that finds no room is not kept. ``lineage``, 16 random bytes, becomes the store's own if it is new.
+    :class:`SyncError` if another has it open.
+    """
+
+    def __new__(cls, home: str, *, count: int, max_bytes: int, lineage: bytes) -> Generations: ...
+    def close(self) -> None:
+        """Let another store open the folder; what is kept can be read on, :meth:`add` and :meth:`sweep` refuse."""
+    @property
+    def lineage(self) -> bytes:
+        """16 bytes that tell this store from another, whose numbers mean nothing here."""
+    @property
+    def damaged(self) -> int:
+        """Files, manifests and contents that were found damaged since the store was opened; they are not kept."""
+    def list(self) -> builtins.list[Generation]:
+        """All generations, oldest first."""
+    def latest(self) -> Generation | None: ...
+    def find(self, root: str) -> int | None:
+        """The number of the latest generation with this root."""
+    def manifest(self, number: int) -> Manifest | None:
+        """The manifest of a generation, if it is kept and whole."""
+    def add(self, tree: Tree, manifest: Manifest, time: float) -> Generation:
+        """Make what ``tree`` holds, ``manifest``, the latest generation, durably; one with its root already is it.
+
+        :class:`SyncError` if a file changed since the scan; scan again. The store is then as it was.
+        """
+    def sweep(self) -> int:
+        """Drop what is beyond the limits; how many generations. Slow now and then, so after everything that waits."""
 
 def pack_manifest(manifest: Manifest, home: str) -> Packer:
     """A worker's container: its metadata only (5.4); ``home`` as for :meth:`Manifest.to_wire`."""

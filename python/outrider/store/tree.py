@@ -36,6 +36,11 @@ class FileTree:
         self._level = settings.intervals.communication.compress_level
         self._running: set[asyncio.Future[Any]] = set()
 
+    @property
+    def native(self) -> Tree:
+        """The tree itself, for what else of the native core reads it; only in threads."""
+        return self._tree
+
     async def settled(self) -> None:
         """Wait for work that goes on although its caller was cancelled: a thread cannot be stopped."""
         while self._running:

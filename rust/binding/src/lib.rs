@@ -4,6 +4,7 @@
 mod agents;
 mod container;
 mod error;
+mod generations;
 mod manifest;
 mod table;
 mod tree;
@@ -20,6 +21,8 @@ mod _native {
     use crate::agents::AgentMessage;
     #[pymodule_export]
     use crate::container::{Packed, Packer, pack_manifest, read_manifest};
+    #[pymodule_export]
+    use crate::generations::{Generation, Generations};
     #[pymodule_export]
     use crate::manifest::{Entry, Manifest, Plan, ShortManifest, diff};
     #[pymodule_export]

@@ -87,6 +87,13 @@ pub struct Tree {
     threads: usize,
 }
 
+impl Tree {
+    /// What lies in the tree now, by entry.
+    pub fn contents(&self) -> core::Result<core::TreeContents> {
+        core::TreeContents::new(&self.applier.home, Arc::clone(&self.applier.table))
+    }
+}
+
 #[pymethods]
 impl Tree {
     #[new]

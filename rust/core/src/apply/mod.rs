@@ -41,6 +41,7 @@ use unpack::Unpacked;
 use workspace::{HIDDEN, Workspace};
 
 pub use recover::Recovered;
+pub(crate) use workspace::{failed, make, names};
 
 use crate::beneath::Home;
 use crate::{Budget, Digest, Error, FilesTable, Manifest, Plan, RelPath, Result};

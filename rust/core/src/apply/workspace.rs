@@ -158,7 +158,7 @@ fn hidden(home: &Home, mount: &str) -> Result<OwnedFd> {
 }
 
 /// Opens a folder, making it if it is absent; never follows a link.
-fn make(parent: rustix::fd::BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn make(parent: rustix::fd::BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
     match openat(parent, name, FOLDER, Mode::empty()) {
         Err(Errno::NOENT) => {
             match mkdirat(parent, name, Mode::RWXU) {
@@ -177,7 +177,7 @@ pub(super) fn exists(folder: rustix::fd::BorrowedFd<'_>, name: &str) -> bool {
 }
 
 /// The names in a folder, without `.` and `..`.
-pub(super) fn names(folder: impl AsFd) -> rustix::io::Result<Vec<String>> {
+pub(crate) fn names(folder: impl AsFd) -> rustix::io::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in Dir::read_from(folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -222,7 +222,7 @@ pub(super) fn remove(parent: rustix::fd::BorrowedFd<'_>, name: impl Arg + Copy) 
 }
 
 /// [`Error::io`] for the errors of rustix.
-pub(super) fn failed(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(Errno) -> Error {
+pub(crate) fn failed(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(Errno) -> Error {
     let path = path.into();
     move |error| Error::io(action, path)(error.into())
 }
