@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions
 from itertools import groupby
 from typing import Final
 
@@ -36,11 +36,11 @@ _STORE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 class Found(Struct, frozen=True, kw_only=True):
     """One entry point: where it stands, the names that it brought, or why it was refused."""
 
-    group: str
-    name: str
     package: str
-    version: str
-    target: str
+    version: str = ""
+    group: str = ""
+    name: str = ""
+    target: str = ""
     brings: tuple[str, ...] = ()
     refused: str = ""
 
@@ -63,15 +63,16 @@ class Plugins:
         """Name in the log what was refused."""
         for one in self.found:
             if one.refused:
-                log.error("%s of the package %s (%s) is left out: %s", one.name, one.package, one.target, one.refused)
+                what = f"{one.name} of the package {one.package} ({one.target})" if one.name else one.package
+                log.error("%s is left out: %s", what, one.refused)
 
 
 def load_plugins(own: Iterable[Kind] = (), points: Iterable[EntryPoint] | None = None) -> Plugins:
     """What the installed packages bring, in the order of their names, beside the kinds of the host."""
-    if points is None:
-        points = [point for group in GROUPS for point in entry_points(group=group)]
     taken = _Taken(builtin(), list(own))
     found: list[Found] = []
+    if points is None:
+        points, found = _installed()
     for _, its in groupby(sorted(points, key=_order), key=_package):
         draft = taken.copy()
         outcome = [draft.take(point) for point in its]
@@ -83,9 +84,32 @@ def load_plugins(own: Iterable[Kind] = (), points: Iterable[EntryPoint] | None =
     return Plugins(calls=taken.calls, kinds=tuple(taken.kinds), stores=taken.stores, found=tuple(found))
 
 
+def _installed() -> tuple[list[EntryPoint], list[Found]]:
+    """The entry points of every distribution, of two with one name those of the first; and who has unreadable ones."""
+    points: dict[str, list[EntryPoint]] = {}
+    unread: list[Found] = []
+    for distribution in distributions():
+        try:
+            its = [point for point in distribution.entry_points if point.group in GROUPS]
+        except Exception as error:  # noqa: BLE001  (whatever lies in its file)
+            reason = f"its entry points cannot be read: {type(error).__name__}: {error}"
+            unread.append(Found(package=_name_of(distribution), refused=reason))
+            continue
+        if its:
+            name = re.sub(r"[-_.]+", "-", _name_of(distribution)).lower()
+            points.setdefault(name, its)
+    return [point for its in points.values() for point in its], unread
+
+
+def _name_of(distribution: Distribution | None) -> str:
+    """The name of a distribution; empty for none, and for one whose metadata has none."""
+    return (distribution.name or "") if distribution is not None else ""
+
+
 def _package(point: EntryPoint) -> tuple[str, str]:
     """What is taken as a whole: a distribution, or an entry point that belongs to none."""
-    return (point.dist.name, "") if point.dist is not None else ("", f"{point.name} {point.value}")
+    name = _name_of(point.dist)
+    return (name, "") if name else ("", f"{point.name} {point.value}")
 
 
 def _order(point: EntryPoint) -> tuple[tuple[str, str], str, str]:
@@ -113,7 +137,7 @@ class _Taken:
 
     def take(self, point: EntryPoint) -> Found:
         """Take what an entry point brings, or say why not."""
-        package, version = (point.dist.name, point.dist.version) if point.dist is not None else ("", "")
+        version = (point.dist.version or "") if point.dist is not None else ""
         brings: tuple[str, ...] = ()
         refused = ""
         try:
@@ -121,10 +145,10 @@ class _Taken:
         except ValueError as error:
             refused = str(error)
         return Found(
+            package=_name_of(point.dist),
+            version=version,
             group=point.group,
             name=point.name,
-            package=package,
-            version=version,
             target=point.value,
             brings=brings,
             refused=refused,

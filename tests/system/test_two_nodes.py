@@ -67,6 +67,7 @@ def test_a_second_master_on_the_same_port_is_refused_with_exit_code_2(tmp_path: 
 def test_threat_05_probes_that_connect_and_close_leave_nothing_above_debug_in_the_log(tmp_path: Path) -> None:
     master, worker = two(tmp_path)
     with nodes(master):
+        wait_until(lambda: master.said("listening at") == 1, "the local socket")
         before = len(master.lines())
         for _ in range(200):
             with socket.create_connection((master.host, master.port)):

@@ -168,6 +168,42 @@ def test_of_two_packages_with_one_name_the_first_has_it(site: SitePackages) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("metadata", "points", "why"),
+    [
+        ("Name: acme\nVersion: 1\n", b"[outrider.kinds]\nclock\n", "its entry points cannot be read: TypeError"),
+        ("Name: acme\nVersion: 1\n", b"\xff", "its entry points cannot be read: UnicodeDecodeError"),
+        ("Name: acme\nVersion: 1\n", b"[outrider.kinds]\nclock = 1 2\n", "it cannot be imported: AttributeError"),
+        ("Name: acme\n", b"[outrider.kinds]\nclock = no:kind\n", "it cannot be imported: ModuleNotFoundError"),
+        ("", b"[outrider.kinds]\nclock = no:kind\n", "it cannot be imported: ModuleNotFoundError"),
+        (None, b"[outrider.kinds]\nclock = no:kind\n", "it cannot be imported: ModuleNotFoundError"),
+    ],
+)
+def test_metadata_that_no_installer_writes_costs_only_its_own_package(
+    site: SitePackages, tmp_path: Path, metadata: str | None, points: bytes, why: str
+) -> None:
+    folder = tmp_path / "acme-1.dist-info"
+    folder.mkdir()
+    (folder / "entry_points.txt").write_bytes(points)
+    if metadata is not None:
+        (folder / "METADATA").write_text(metadata)
+    site.install("sound", kind(), {KINDS: "clock = kind"})
+    plugins = load_plugins()
+    assert why in refusals(plugins)["acme" if metadata and "Name" in metadata else ""]
+    assert [one.name for one in plugins.kinds] == ["clock"]
+    plugins.tell(task_logger(Tag.CLUSTER, "node01"))
+
+
+def test_of_two_distributions_with_one_name_the_first_of_the_path_is_meant(
+    site: SitePackages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.install("acme", kind(), {KINDS: "clock = kind"}, "1.0")
+    first = tmp_path / "first"
+    first.mkdir()
+    SitePackages(first, monkeypatch).install("acme", kind("newer"), {KINDS: "clock = kind"}, "2.0")
+    assert [(one.version, one.brings[0]) for one in load_plugins().found] == [("2.0", "newer")]
+
+
 @pytest.mark.parametrize("name", ["sqlite", "wazuh-db"])
 def test_a_store_of_ours_cannot_be_replaced(site: SitePackages, name: str) -> None:
     site.install("acme", A_STORE, {STORES: f"{name} = store"})

@@ -47,7 +47,9 @@ class Guard:
         def guarded(payload: bytes) -> Reply | Awaitable[Reply]:
             try:
                 reply = serve(payload)
-                return self._later(command, reply) if inspect.isawaitable(reply) else _sound(reply)
+                if not isinstance(reply, Reply) and inspect.isawaitable(reply):
+                    return self._later(command, reply)
+                return _sound(reply)
             except Exception as error:
                 raise self._refusal(command, error) from error
 

@@ -88,7 +88,11 @@ def test_an_interval_is_seconds_within_a_day(tmp_path: Path, interval: Any) -> N
         options_of(CLOCK, Settings.from_mapping({"kinds": {"clock": {"interval": interval}}}))
 
 
-@given(st.dictionaries(st.sampled_from(["zone", "warn_s", "peers", "interval", "x"]), st.from_type(object) | st.text()))
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes() | st.decimals()
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
+
+
+@given(st.dictionaries(st.sampled_from(["zone", "warn_s", "peers", "interval", "x"]), VALUES))
 def test_whatever_is_set_it_is_a_value_or_one_clear_error(options: dict[str, Any]) -> None:
     told = ""
     try:
