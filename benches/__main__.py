@@ -16,6 +16,7 @@ _BENCHES = (
     "container",
     "apply",
     "transport",
+    "link",
     "sync",
     "agents",
     "agents_sync",

@@ -164,7 +164,8 @@ def _settings(folder: Path, name: str, port: int) -> Settings:
     home = folder / name
     home.mkdir()
     link = {"key": _KEY, "bind_addr": "127.0.0.1", "port": port, "nodes": ["127.0.0.1"]}
-    return Settings.from_mapping({"node": {"home": str(home), "name": name}, "link": link})
+    # The base protocol, as the peer has it: link.py compares the two.
+    return Settings.from_mapping({"node": {"home": str(home), "name": name}, "link": {"require": "base", **link}})
 
 
 @asynccontextmanager

@@ -39,10 +39,10 @@ from outrider.store.home import Home
 from outrider.transport.channel import Channel, Reply
 from outrider.world import real_ports, share_freed_memory
 
-_KEY = b"k" * 32
+KEY = b"k" * 32
 _BODY = b"x" * 128
 _LENGTH = struct.Struct("!I")
-_OPENING = Opening(c.INTEGRITY_SYNC, c.INTEGRITY_SYNC_END, c.INTEGRITY_SYNC_ERROR)
+OPENING = Opening(c.INTEGRITY_SYNC, c.INTEGRITY_SYNC_END, c.INTEGRITY_SYNC_ERROR)
 
 
 def run(*, short: bool) -> list[Row]:
@@ -62,25 +62,28 @@ def run(*, short: bool) -> list[Row]:
     ]
 
 
-class _End:
+class End:
     """The least owner of a session: it serves transfers and takes one announced file."""
 
     def __init__(self, home: Path) -> None:
-        home.mkdir(exist_ok=True)
-        settings = Settings.from_mapping({"node": {"home": str(home)}, "link": {"key": _KEY.decode()}})
+        home.mkdir(parents=True, exist_ok=True)
+        settings = Settings.from_mapping({"node": {"home": str(home)}, "link": {"key": KEY.decode()}})
         self._home = Home(home)
         self._home.open()
         self.lost_: asyncio.Event = asyncio.Event()
-        self.session = Session(Ground(settings, real_ports(), self._home, KeyRing([_KEY])), self)
+        self.session = Session(Ground(settings, real_ports(), self._home, KeyRing([KEY])), self)
         self.session.also_serve({c.INTEGRITY_SYNC: self._open, c.INTEGRITY_SYNC_END: self.session.deliver})
 
     def connected(self, channel: Channel) -> None:
+        """Everybody is known here."""
         channel.connection.known()
 
     def process_request(self, command: Command, payload: bytes) -> Reply | Awaitable[Reply]:
+        """As a handler does."""
         return self.session.serve(command, payload)
 
     def lost(self, reason: str) -> None:  # noqa: ARG002
+        """Give the home back."""
         self._home.close()
         self.lost_.set()
 
@@ -89,9 +92,9 @@ class _End:
         return Reply(task)
 
 
-async def _connected(home: Path, port: int = 0) -> tuple[_End, Any]:
+async def _connected(home: Path, port: int = 0) -> tuple[End, Any]:
     """A listening end, or one connected to ``port``."""
-    end = _End(home)
+    end = End(home)
     await end.session.open_transfers("w")
     end.session.worker = "w"
     loop = asyncio.get_running_loop()
@@ -119,7 +122,7 @@ class _Bare(asyncio.Protocol):
     """Length and token; a server when it has no waiter."""
 
     def __init__(self) -> None:
-        self._fernet = Fernet(urlsafe_b64encode(_KEY))
+        self._fernet = Fernet(urlsafe_b64encode(KEY))
         self._buffer = b""
         self._transport: asyncio.Transport
         self.answer: asyncio.Future[bytes] | None = None
@@ -159,7 +162,7 @@ async def _echo_bare(echoes: int) -> float:
     return seconds
 
 
-class _Memory:
+class Memory:
     """A source of bytes that costs nothing."""
 
     def __init__(self, size: int) -> None:
@@ -167,6 +170,7 @@ class _Memory:
         self._at = 0
 
     def read(self, size: int) -> bytes:
+        """The next bytes."""
         part = bytes(self._data[self._at : self._at + size])
         self._at += size
         return part
@@ -201,9 +205,9 @@ async def _serve(home: Path, pipe: Pipe) -> None:
 
 async def _send(home: Path, port: int, size: int) -> float:
     end, _ = await _connected(home, port)
-    source = _Memory(size)
+    source = Memory(size)
     started = time.perf_counter()
-    await end.session.sender.container(source, _OPENING, TransferPath("w", "file.zip"))
+    await end.session.sender.container(source, OPENING, TransferPath("w", "file.zip"))
     seconds = time.perf_counter() - started
     end.session.channel.close("done")
     await end.lost_.wait()
@@ -212,14 +216,14 @@ async def _send(home: Path, port: int, size: int) -> float:
 
 def _file_bare(size: int) -> float:
     """One process seals all parts while another opens them, each on its core; the slower one counts."""
-    tokens = [Fernet(urlsafe_b64encode(_KEY)).encrypt(part) for part in _parts(size)]
+    tokens = [Fernet(urlsafe_b64encode(KEY)).encrypt(part) for part in _parts(size)]
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     sealer = context.Process(target=_seal_parts, args=(size, there))
     sealer.start()
     here.recv()
     here.send("go")
-    fernet = Fernet(urlsafe_b64encode(_KEY))
+    fernet = Fernet(urlsafe_b64encode(KEY))
     opening = _timed(lambda: [fernet.decrypt(token) for token in tokens])
     sealing: float = here.recv()
     sealer.join()
@@ -228,7 +232,7 @@ def _file_bare(size: int) -> float:
 
 def _seal_parts(size: int, pipe: Pipe) -> None:
     share_freed_memory()
-    fernet = Fernet(urlsafe_b64encode(_KEY))
+    fernet = Fernet(urlsafe_b64encode(KEY))
     parts = _parts(size)
     pipe.send("ready")
     pipe.recv()
@@ -236,7 +240,7 @@ def _seal_parts(size: int, pipe: Pipe) -> None:
 
 
 def _parts(size: int) -> list[bytes]:
-    source = _Memory(size)
+    source = Memory(size)
     return list(iter(lambda: source.read(PART_BYTES), b""))
 
 

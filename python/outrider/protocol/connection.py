@@ -217,13 +217,14 @@ class Connection:
             else:
                 self._turn, self.state = None, State.KNOWN
 
+    def frames_to_send(self) -> list[bytes]:
+        """Everything that must leave, each frame in one piece (1.5), in order."""
+        frames, self._out = self._out, []
+        return frames
+
     def bytes_to_send(self) -> bytes:
-        """Everything that must leave, frames whole; empty if nothing."""
-        if len(self._out) == 1:
-            return self._out.pop()
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
+        """The same in one piece; empty if nothing must leave."""
+        return b"".join(self.frames_to_send())
 
     def hold_back(self) -> None:
         """Let nothing leave but hello, the probe and ``start_tls``, until :meth:`let_go` or :meth:`secured`."""

@@ -335,10 +335,13 @@ class Channel(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         self._flushing = False
-        data = self.connection.bytes_to_send()
-        if data and self._transport is not None and not self._transport.is_closing():
-            self.bytes_out += len(data)
-            self._transport.write(data)
+        frames = self.connection.frames_to_send()
+        if frames and self._transport is not None and not self._transport.is_closing():
+            self.bytes_out += sum(map(len, frames))
+            if len(frames) == 1:
+                self._transport.write(frames[0])
+            else:
+                self._transport.writelines(frames)
             if not self._writable.is_set() and self._transport.get_write_buffer_size() > _UNREAD_ANSWERS_BYTES:
                 self.hold("unread answers")
 
