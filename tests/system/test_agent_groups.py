@@ -81,10 +81,7 @@ def test_groups_of_10_000_agents_change_on_the_master_and_reach_both_workers(tmp
 
 
 def test_threat_46_locked_databases_hold_up_no_keep_alive_no_file_and_no_answer(tmp_path: Path) -> None:
-    """The lock is held until everything that it must not hold up has happened, and for four keep-alives at least.
-
-    20 s would prove no more: each of these would wait for the lock, however long it is.
-    """
+    """The lock is held until everything that it must not hold up has happened, and for twenty keep-alives at least."""
     master, worker, other = three(tmp_path)
     with nodes(master, worker, other):
         wait_until(lambda: master.said("joined from") == 2)
@@ -97,7 +94,7 @@ def test_threat_46_locked_databases_hold_up_no_keep_alive_no_file_and_no_answer(
                 began = time.monotonic()
                 master.write("a.conf", b"while the databases are locked\n")
                 wait_until(lambda: worker.tree() == other.tree() == master.tree() != {}, "files past the lock")
-                while time.monotonic() - began < 4:
+                while time.monotonic() - began < 20:
                     asyncio.run(echo(master.port))
         assign(master, {3: ("after",)})
         wait_until(lambda: kept(worker) == kept(other) == kept(master), "groups after the lock")

@@ -121,7 +121,7 @@ def test_a_wrong_line_ends_an_import_and_is_named(tmp_path: Path) -> None:
     lines = ['{"id":1,"name":"one"}', "", '{"id":2,"groups":["a"]}', '{"id":3,"name":"x","groups":"a"}', '{"id":4}']
     file.write_text("\n".join(lines), "utf-8")
     text = complaint(run(tmp_path, "agents", "import", file))
-    assert "line 4: Expected `array | null`, got `str`; the 2 agents before it are imported" in text
+    assert "line 4: Expected `array | null`, got `str`; 2 agents before it are imported" in text
     assert [line.split()[0] for line in told(run(tmp_path, "agents", "list")).splitlines()] == ["001", "002"]
 
 
@@ -130,6 +130,14 @@ def test_a_line_with_a_group_that_no_agent_may_have_is_a_wrong_line(tmp_path: Pa
     text = complaint(run(tmp_path, "agents", "import", "-", text="\n".join(lines)))
     assert "line 2: no group may be called 'no way'" in text
     assert [line.split()[0] for line in told(run(tmp_path, "agents", "list")).splitlines()] == ["001"]
+
+
+def test_an_import_that_the_store_ends_says_how_far_it_came(tmp_path: Path) -> None:
+    """With ``wazuh`` a group must be known before an agent can have it."""
+    told(run(tmp_path, "groups", "add", "a"))
+    lines = "".join(f'{{"id":{one},"name":"n","groups":["{"b" if one == 2001 else "a"}"]}}\n' for one in range(1, 2501))
+    text = complaint(run(tmp_path, "agents", "import", "-", "--set", "agents.unknown=wazuh", text=lines))
+    assert "agent 2001: group 'b' is unknown here; 2,000 agents before it are imported" in text
 
 
 def test_a_line_that_is_nested_too_deep_or_too_long_is_a_wrong_line(tmp_path: Path) -> None:

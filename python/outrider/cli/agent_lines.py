@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from outrider.cli.options import Failure
+from outrider.errors import StoreError
 from outrider.model import GROUP_NAMES, MOST_GROUPS, AgentId, AgentInfo, GroupAssignment, is_group_name
 from outrider.protocol.agents import decode_agents, encode_agent
 from outrider.store.sqlite import SqliteStore
@@ -64,22 +65,46 @@ def checked(groups: tuple[str, ...]) -> tuple[str, ...]:
 
 
 async def import_lines(store: SqliteStore, file: IO[bytes]) -> int:
-    """Put the agents of ``file`` into ``store``, with progress on a terminal; how many they were."""
+    """Put the agents of ``file`` into ``store``, with progress on a terminal; how many they were.
+
+    A :class:`Failure` says how many lie in the store already.
+    """
     imported = 0
     with _progress(file) as lines:
-        batch: list[Line] = []
-        for number, text in enumerate(lines, 1):
-            if not text.strip():
-                continue
-            try:
-                batch.append(read_line(text))
-            except ValueError as error:
-                imported += await _store(store, batch)
-                raise Failure(f"line {number}: {error}; the {imported:,} agents before it are imported") from error
-            if len(batch) == _BATCH:
-                imported += await _store(store, batch)
-                batch = []
-        return imported + await _store(store, batch)
+        try:
+            for batch in _batches(lines):
+                imported += await _store(store, batch.lines)
+                if batch.fault:
+                    raise Failure(f"{batch.fault}; {_before(imported)}")
+        except StoreError as error:
+            raise Failure(f"{error}; {_before(imported)}") from error
+    return imported
+
+
+class _Batch(NamedTuple):
+    lines: list[Line]
+    fault: str = ""
+    """What is wrong with the line behind them, if that ends the import."""
+
+
+def _batches(lines: Iterator[bytes]) -> Iterator[_Batch]:
+    batch: list[Line] = []
+    for number, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
+        try:
+            batch.append(read_line(text))
+        except ValueError as error:
+            yield _Batch(batch, f"line {number}: {error}")
+            return
+        if len(batch) == _BATCH:
+            yield _Batch(batch)
+            batch = []
+    yield _Batch(batch)
+
+
+def _before(imported: int) -> str:
+    return f"{imported:,} agents before it are imported"
 
 
 async def _store(store: SqliteStore, batch: list[Line]) -> int:
