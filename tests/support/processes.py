@@ -130,6 +130,7 @@ class Node:
         text = "".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in section.items())
             for name, section in sections.items()
+            if section
         )
         return text + '[[tree.files]]\nfolder = "tree/"\nremove_subdirs_if_empty = true\n'
 

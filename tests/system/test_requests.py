@@ -37,6 +37,7 @@ def cluster(folder: Path, **environment: str) -> Iterator[Cluster]:
     with nodes(*made.values()):
         wait_until(lambda: made["master-node"].said("worker[123] joined") == 3, "all workers")
         wait_until(lambda: all(node.said("listening at") for node in made.values()), "the local sockets")
+        wait_until(lambda: all(reaches_the_master(node) for node in made.values()), "the way to the master")
         yield made
 
 
@@ -50,6 +51,14 @@ def client(node: Node) -> LocalClient:
 
 def names(answer: AffectedItemsWazuhResult) -> list[str]:
     return sorted(item["node"] for item in answer.affected_items)
+
+
+def reaches_the_master(node: Node) -> bool:
+    """A master counts a worker as joined a little before that worker knows it."""
+    try:
+        return names(client(node).call(NODE)) == ["master-node"]
+    except RefusedByPeer:
+        return False
 
 
 @contextmanager
