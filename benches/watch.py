@@ -32,7 +32,7 @@ class Watch:
 
     def found(self) -> dict[str, float]:
         """What was seen."""
-        lags = sorted(self._lags)
+        lags = sorted(self._lags) or [0.0]
         return {
             "lag_ms": lags[-1] * 1e3,
             "lag_p99_ms": lags[len(lags) * 99 // 100] * 1e3,
