@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -84,9 +85,13 @@ class Cluster:
         random: Random | None = None,
         agents: AgentStore | None = None,
         kinds: Iterable[Kind] = (),
+        clock_ahead_s: float = 0,
     ) -> Worker:
-        """Start a worker."""
+        """Start a worker, whose clock may go ahead of the others'."""
         ports = simulated_ports(self.fabric, self.address(name), self.seed, random=random)
+        if clock_ahead_s:
+            right = ports.wall
+            ports = replace(ports, wall=lambda: right() + clock_ahead_s)
         worker = Worker(self.settings(name, changes), ports, agents=agents or MemoryAgents(), kinds=kinds)
         self._start(worker)
         return worker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from math import inf
 
 from outrider.errors import Refusal, SettingsError, StoreError
 from outrider.exchange.extension import extension_of
@@ -24,7 +25,7 @@ from outrider.model import Manifest, NodeInfo, endpoint
 from outrider.plugins import load_plugins
 from outrider.ports import Listener, Ports
 from outrider.protocol import faults
-from outrider.protocol.seal import KeyRing
+from outrider.protocol.seal import AGE_SETTING, KeyRing
 from outrider.relay.control import WorkerState
 from outrider.relay.local import LocalServer, Services
 from outrider.relay.routes import Routes
@@ -37,6 +38,9 @@ from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Supervisor, until
 from outrider.transport.channel import Channel
 from outrider.world import real_ports
+
+_CLOCKS_AGAIN_S = 60
+"""A token of the wrong age is told this seldom, as old messages can be repeated by anybody."""
 
 
 class Master:
@@ -74,6 +78,7 @@ class Master:
         self._supervisor = Supervisor(self._ports, self._log)
         self._stopping = asyncio.Event()
         self._handlers: dict[MasterHandler, None] = {}  # in the order in which they came
+        self._clocks_told = -inf  # when the log last heard of clocks that differ
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -218,8 +223,18 @@ class Master:
 
     def _left(self, handler: MasterHandler) -> None:
         """A connection is gone: free what it held, in the background."""
+        if handler.session.channel.limit == AGE_SETTING:
+            self._tell_of_clocks(handler)
         if not self._stopping.is_set():
             self._supervisor.start("clean up", self._clean_up(handler))
+
+    def _tell_of_clocks(self, handler: MasterHandler) -> None:
+        """Whoever holds the key may hear why it is refused, but one who repeats old messages cannot fill the log."""
+        now = self._ports.monotonic()
+        if now - self._clocks_told >= _CLOCKS_AGAIN_S:
+            self._clocks_told = now
+            channel = handler.session.channel
+            self._log.warning("%s is refused: %s (%s)", channel.address, channel.reason, AGE_SETTING)
 
     async def _clean_up(self, handler: MasterHandler) -> None:
         await handler.close("its stream is gone")

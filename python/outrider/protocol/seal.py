@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptography.fernet import Fernet, InvalidToken
 
 from outrider.errors import ProtocolError
 
+AGE_SETTING: Final = "link.token_age_s"
+"""The setting that a token which is too old runs into."""
 _CLOCK_SKEW_S = 60
 
 
@@ -69,6 +71,7 @@ class KeyRing:
     def _check_age(self, stamped: int, wall: float) -> None:
         age = wall - stamped
         if age > self._max_age_s:
-            raise ProtocolError(f"a token is {age:.0f} s old, {self._max_age_s:.0f} s are allowed: compare the clocks")
+            reason = f"a token is {age:.0f} s old, {self._max_age_s:.0f} s are allowed: compare the clocks"
+            raise ProtocolError(reason, AGE_SETTING)
         if age < -_CLOCK_SKEW_S:
-            raise ProtocolError(f"a token is {-age:.0f} s ahead of this node's clock: compare the clocks")
+            raise ProtocolError(f"a token is {-age:.0f} s ahead of this node's clock: compare the clocks", AGE_SETTING)

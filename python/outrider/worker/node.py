@@ -27,7 +27,7 @@ from outrider.plugins import load_plugins
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.commands import Command
-from outrider.protocol.seal import KeyRing
+from outrider.protocol.seal import AGE_SETTING, KeyRing
 from outrider.relay.local import LocalServer, Services
 from outrider.relay.routes import Routes
 from outrider.settings import Settings
@@ -45,6 +45,8 @@ from outrider.world import real_ports
 _STABLE_S = 60
 """A connection that held this long makes the next reconnect quick again."""
 _PERMANENT_PAUSE_S = 300
+_SILENT = f"; does the cluster key differ from the master's? Or, with {AGE_SETTING}, the clock?"
+"""What makes a master close without a word (1.3)."""
 _REMEDIES = {
     faults.MASTERS_NAME: "this node has the master's name: set another node.name",
     faults.OTHER_CLUSTER: "the master belongs to another cluster: set node.cluster to its name",
@@ -233,7 +235,7 @@ class Worker:
         try:
             await handler.hello()
         except TransportError as error:
-            hint = "" if channel.bytes_in else "; does the cluster key differ from the master's?"
+            hint = "" if channel.bytes_in else _SILENT
             raise TransportError(f"no answer to hello: {error}{hint}") from error
         await handler.extend()
 

@@ -1,6 +1,7 @@
 """Packing and applying across the border; what may go wrong is tested in Rust and by the kill tests."""
 
 import json
+import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -50,6 +51,22 @@ def test_a_tree_is_brought_in_step_and_its_next_scan_only_stats(tmp_path: Path) 
     assert (tmp_path / "worker/etc/client.keys").stat().st_mode & 0o777 == 0o640
     assert worker.sweep() == 0
     assert worker.recover() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_applied_files_and_the_folders_made_for_them_have_the_owner_that_the_settings_name(tmp_path: Path) -> None:
+    master = write(tmp_path / "master", {"etc/rules/a": "1", "etc/shared/x/b": "2"})
+    home = tmp_path / "worker"
+    write(home, {"etc/rules/a": "0", "etc/rules/kept": "3"})
+    worker = Tree(str(home), TABLE, owner=(12345, 54321))
+    worker.apply(str(pack(master, worker, tmp_path / "container")))
+
+    def owner(name: str) -> tuple[int, int]:
+        status = (home / name).stat()
+        return status.st_uid, status.st_gid
+
+    assert {owner(name) for name in ("etc/rules/a", "etc/shared", "etc/shared/x", "etc/shared/x/b")} == {(12345, 54321)}
+    assert owner("etc/rules") == owner(".") == (os.geteuid(), os.getegid())
 
 
 def test_the_recorded_container_is_applied_as_recorded(tmp_path: Path) -> None:
