@@ -2,7 +2,8 @@
 
 Ours: a master and two workers with all that runs on them, in one process, over loopback; all ask ``outrider.ping``.
 The peer (``requests_bare.py``), in one process too: the same bytes as Fernet tokens (none on the local socket), four
-exchanges for each hop in the same order, and nothing that looks at them. Times are those of all requests together.
+exchanges for each hop in the same order and with as many turnarounds, and nothing that looks at them. Times are those
+of all requests together.
 Routes 1 to 3 are measured between nodes; route 4, which has no other wire, over the local socket.
 
 The last row is the 99th percentile of requests through the master to a worker, 100 in flight, while that worker is at
@@ -50,7 +51,7 @@ def run(*, short: bool) -> list[Row]:
 
 async def _run(runs: int, requests: int) -> list[Row]:
     rows = []
-    brought = patch("outrider.relay.desk.builtin", _calls)  # as if a package had brought one more
+    brought = patch("outrider.plugins.builtin", _calls)  # as if a package had brought one more
     with tempfile.TemporaryDirectory() as folder, brought:
         async with _nodes(Path(folder)) as ours, _bare(Path(folder)) as bare:
             for route in _ROUTES:

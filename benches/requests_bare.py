@@ -42,7 +42,7 @@ class Bare(asyncio.Protocol):
         self.transport = transport
 
     async def ask(self, request: bytes) -> bytes:
-        """What the other end answers, in four exchanges."""
+        """What the other end answers, in four exchanges and three turnarounds."""
         name = b"" if self._seal is None else b"%036d" % next(self._names)
         result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._results[name] = result
@@ -97,5 +97,7 @@ class Bare(asyncio.Protocol):
         name, request = (b"", payload) if self._seal is None else payload.split(b" ", 1)
         result = await self._answer(request)
         string = await self._request(NEW_STR, b"%d" % len(result))
-        await self._request(STR_UPD, string + b" " + result)
+        part = self._request(STR_UPD, string + b" " + result)
+        # Behind it, as ours: nothing makes the one wait for the other's answer, and a turnaround more would flatter us.
         await self._request(DAPI_RES, name + b" " + string if name else string)
+        await part

@@ -91,20 +91,20 @@ class AsyncLocalClient:
 
     async def nodes(self, **arguments: Any) -> list[NodeInfo]:
         """Who is in the cluster, the master first; ``arguments`` are those of ``get_nodes`` (2.5)."""
-        answer = msgspec.json.decode(await self._control(c.GET_NODES, arguments), type=_Nodes)
+        answer = _read(await self._control(c.GET_NODES, arguments), _Nodes)
         return [NodeInfo(name=row.name, type=row.type, version=row.version, address=row.ip) for row in answer.items]
 
     async def health(self, *names: str) -> Health:
         """How these nodes are, or all."""
-        return msgspec.json.decode(await self._control(c.GET_HEALTH, names or None), type=Health)
+        return _read(await self._control(c.GET_HEALTH, names or None), Health)
 
     async def config(self) -> dict[str, Any]:
         """How the node is configured; no key is among it."""
-        return msgspec.json.decode(await self._ask(c.GET_CONFIG), type=dict[str, Any])
+        return _read(await self._ask(c.GET_CONFIG), dict[str, Any])
 
     async def hash(self) -> dict[str, str]:
         """BLAKE2b-512 of the node's decoders, rules and lists, by path."""
-        return msgspec.json.decode(await self._ask(c.GET_HASH), type=dict[str, str])
+        return _read(await self._ask(c.GET_HASH), dict[str, str])
 
     async def send_file(self, file: Path | str, node: str = "") -> int:
         """Have a file of the node's ``local.send_folder`` sent, by a worker to its master, by a master to ``node``.
@@ -112,7 +112,7 @@ class AsyncLocalClient:
         ``file`` is an absolute path. Returns the bytes that were sent; they lie at the same path below the other home.
         """
         payload = f"{file} {node or 'master'}".encode()
-        return msgspec.json.decode(await self._answer(c.SEND_FILE, payload), type=int)
+        return _read(await self._answer(c.SEND_FILE, payload), int)
 
     async def call(self, name: str, /, **arguments: Any) -> Any:
         """Call ``name`` at the master, or at this node where it is one; the answer, as data or a typed result."""
@@ -124,8 +124,15 @@ class AsyncLocalClient:
         return await self.request(request)
 
     async def request(self, request: Request) -> Any:
-        """Send a request as it is; a failure that comes as its result is raised as :class:`RefusedByPeer`."""
-        result = decode_result(await self._answer(c.DAPI, request.encode()))
+        """Send a request as it is; a failure that comes as its result is raised as :class:`RefusedByPeer`.
+
+        :class:`ValueError` or :class:`TypeError` if its arguments are nothing that JSON knows.
+        """
+        answer = await self._answer(c.DAPI, request.encode())
+        try:
+            result = decode_result(answer)
+        except ValueError as error:
+            raise _not_understood(error) from error
         if isinstance(result, Failure):
             raise RefusedByPeer(result.code, str(result))
         if isinstance(result, Unhandled):
@@ -198,12 +205,13 @@ class AsyncLocalClient:
     async def _answer(self, command: Command, payload: bytes, at_once: bytes | None = None) -> bytes:
         """Ask and wait for what comes later; a reply that begins with ``at_once`` is all there is."""
         async with self._turn:  # nothing that comes says to which question it belongs
-            self._awaited = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            awaited = self._awaited = loop.create_future()
+            late = loop.call_later(self._timeout_s, self._settle, RequestTimeoutError("late"))
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    reply = await self._ask(command, payload)
-                    return reply if at_once is not None and reply.startswith(at_once) else await self._awaited
-            except (TimeoutError, RequestTimeoutError):
+                reply = await self._ask(command, payload)
+                return reply if at_once is not None and reply.startswith(at_once) else await awaited
+            except RequestTimeoutError:
                 self._channel.close("an answer did not come in time")  # or it is taken for the next question's
                 raise RequestTimeoutError(f"the node did not answer within {self._timeout_s:g} s") from None
             except asyncio.CancelledError:
@@ -211,6 +219,9 @@ class AsyncLocalClient:
                 raise
             finally:
                 self._awaited = None
+                late.cancel()
+                if not awaited.cancel() and not awaited.cancelled():
+                    awaited.exception()  # nobody may have waited for it
 
     async def _keep_alive(self) -> None:
         with contextlib.suppress(TransportError, RefusedByPeer):
@@ -264,6 +275,10 @@ class LocalClient:
         return self._run(lambda client: client.request(request))
 
     def _run(self, question: Callable[[AsyncLocalClient], Coroutine[Any, Any, T]]) -> T:
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise TypeError("LocalClient waits, and would hold up this event loop: use AsyncLocalClient here")
+
         async def ask() -> T:
             async with AsyncLocalClient(self.socket, timeout_s=self._timeout_s) as client:
                 return await question(client)
@@ -281,6 +296,18 @@ class _NodeRow(Struct, frozen=True):
 class _Nodes(Struct, frozen=True):
     items: list[_NodeRow]
     total: int = field(name="totalItems")
+
+
+def _read(answer: bytes, kind: type[T]) -> T:
+    """An answer as what it ought to be; other nodes than ours have a say in it."""
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise _not_understood(error) from error
+
+
+def _not_understood(error: Exception) -> RefusedByPeer:
+    return RefusedByPeer(GENERIC, f"the answer is not understood: {error}")
 
 
 def socket_of(settings: Settings) -> Path:

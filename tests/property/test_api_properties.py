@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any
 
 from hypothesis import given
@@ -17,6 +18,7 @@ from outrider.protocol.results import (
     WazuhResult,
     decode_result,
     encode_result,
+    parse,
     revive,
 )
 
@@ -112,3 +114,34 @@ def test_any_answers_merge_into_one_that_can_be_sent_and_names_each_failed_node(
     for node, answer in answers.items():
         if isinstance(answer, Unhandled) or (isinstance(answer, Failure) and not answer.dapi_errors):
             assert json.dumps(node)[1:-1].encode() in text
+
+
+def _plainly(payload: bytes) -> Any:
+    """What the interpreter's own reader says, which has no numbers that are none here."""
+
+    def number(text: str) -> float:
+        if not isfinite(value := float(text)):
+            raise ValueError(text)
+        return value
+
+    return json.loads(payload.decode(), parse_constant=number, parse_float=number)
+
+
+@given(
+    st.one_of(
+        JSON.map(lambda value: json.dumps(value).encode()),
+        JSON.map(lambda value: json.dumps(value, ensure_ascii=False, indent=1).encode()),
+        st.text('[]{}",:\\u0123456789abcdefE+-. \tntrue\x1f\x7f\ud7ff', max_size=24).map(str.encode),
+        st.binary(max_size=12),
+    )
+)
+def test_the_fast_reader_says_what_the_interpreter_s_own_says(payload: bytes) -> None:
+    try:
+        wanted = repr(_plainly(payload))
+    except (ValueError, RecursionError):
+        wanted = "ValueError"
+    try:
+        got = repr(parse(payload))
+    except ValueError:
+        got = "ValueError"
+    assert got == wanted

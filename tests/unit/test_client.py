@@ -167,6 +167,49 @@ def test_without_an_event_loop_the_answers_are_the_same(tmp_path: Path) -> None:
     serve(tmp_path, "worker", story, routes=Answers(), control=control)
 
 
+def test_threads_ask_side_by_side_through_one_client(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        client = LocalClient(stage.path, timeout_s=20)
+        asked = [asyncio.to_thread(client.call, "add", a=number, b=0) for number in range(20)]
+        assert await asyncio.gather(*asked) == [WazuhResult({"sum": number}) for number in range(20)]
+
+    serve(tmp_path, "master", story, routes=Answers(), control=control)
+
+
+def test_inside_an_event_loop_the_waiting_client_says_which_one_to_use(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        with pytest.raises(TypeError, match="use AsyncLocalClient here"):
+            LocalClient(stage.path).nodes()
+
+    serve(tmp_path, "worker", story, routes=Answers(), control=control)
+
+
+def test_a_client_outlives_its_node_and_one_that_keeps_its_connection_says_that_it_is_gone(tmp_path: Path) -> None:
+    client = LocalClient(tmp_path / "queue/cluster/c-internal.sock", timeout_s=20)
+
+    async def story(_: Stage) -> None:
+        assert await asyncio.to_thread(client.call, "add", a=1, b=1) == WazuhResult({"sum": 2})
+
+    serve(tmp_path, "worker", story, routes=Answers(), control=control)
+    with pytest.raises(TransportError, match="no node answers"):
+        client.nodes()
+    serve(tmp_path, "worker", story, routes=Answers(), control=control)
+
+
+@pytest.mark.parametrize("reply", [b"[]", b"{}", b'{"items": 5}', b"no JSON", b"\xff", b"{" * 10_000])
+def test_an_answer_that_is_none_is_an_error_of_the_node(tmp_path: Path, reply: bytes) -> None:
+    async def odd(command: Command, payload: bytes) -> bytes:
+        del command, payload
+        return reply
+
+    async def story(stage: Stage) -> None:
+        async with AsyncLocalClient(stage.path, timeout_s=20) as client:
+            with pytest.raises(RefusedByPeer, match="not understood"):
+                await client.nodes()
+
+    serve(tmp_path, "worker", story, routes=Answers(), control=odd)
+
+
 def test_no_node_is_said_with_what_to_do(tmp_path: Path) -> None:
     settings = Settings.from_mapping({"node.home": str(tmp_path)})
     with pytest.raises(TransportError, match=r"no node answers at .*c-internal.sock: No such file .*; start one with"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from outrider.cli.ask import answer_of, client_options, print_rows
 from outrider.cli.options import Failure, write_json
 from outrider.client import LocalClient
 from outrider.printable import printable
-from outrider.protocol.results import AffectedItemsWazuhResult, WazuhResult
+from outrider.protocol.results import AffectedItemsWazuhResult, WazuhResult, parse
 
 _DASH = "-"
 
@@ -110,8 +109,8 @@ def _argument(pair: str) -> tuple[str, Any]:
     if not equals or not key:
         raise click.BadParameter(f"{pair!r} is not KEY=VALUE; e.g. limit=5", param_hint="KEY=VALUE")
     try:
-        return key, json.loads(value)
-    except (ValueError, RecursionError):
+        return key, parse(value.encode())
+    except ValueError:
         return key, value
 
 

@@ -28,6 +28,9 @@ from outrider.transport.channel import Channel
 
 _READ_BYTES = 2 * PART_BYTES
 """Read and summed in one go: a thread for each part costs more than the part."""
+_SMALL = 1024
+"""A string of so many bytes leaves together with the command that names it, unless the window is 1: nothing in the
+protocol makes the second wait for the first's answer, and a receiver takes requests in their order (1.6)."""
 _FIRST_WINDOW = 2
 """Parts under way at first."""
 _QUICK_S, _SLOW_S = 1, 5
@@ -113,6 +116,19 @@ class Sender:
             for part in _parts(data):
                 await window.put(STR_UPD, name + b" " + part)
         return name
+
+    async def result(self, data: bytes, command: Command, head: bytes = b"") -> asyncio.Future[bytes]:
+        """Send a string and the command that names it after ``head``; the answer to this, for those who want it."""
+        if 0 < len(data) <= _SMALL and self._most > 1:
+            name = await self._ask(NEW_STR, str(len(data)).encode())
+            part = self._channel.request(STR_UPD, name + b" " + data, self._timeout_s, more=True)
+            answer = self._ask(command, head + name)
+            answer.add_done_callback(_heard)
+            await part
+        else:
+            answer = self._ask(command, head + await self.string(data))
+            answer.add_done_callback(_heard)
+        return answer
 
     async def _file(self, source: Source, path: TransferPath | SharedPath, cancelled: Callable[[], bool]) -> int:
         await self._ask(NEW_FILE, path.rooted)
@@ -211,6 +227,12 @@ class _Window:
             await self._changed.wait()
         if self._error is not None:
             raise self._error
+
+
+def _heard(answer: asyncio.Future[bytes]) -> None:
+    """Nobody need wait for it."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _parts(data: bytes) -> Iterator[memoryview]:

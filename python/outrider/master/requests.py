@@ -144,17 +144,17 @@ class MasterRequests(Half[WorkerRequests]):
             async with asyncio.timeout(until - self._ports.monotonic()):
                 if node == self._node:
                     return await self._desk.call(request, caller, 0)
-                return await self._of_worker(node, request.encode(), until - self._ports.monotonic(), _FORWARDED)
+                return await self._of_worker(node, request.encode(), _FORWARDED)
         except TimeoutError:
             return failure(Failure.of_cluster(faults.API_TIMEOUT, node))
         except OutriderError as error:
             return failed(error)
 
-    async def _of_worker(self, node: str, payload: bytes, seconds: float, thanks: bytes) -> Answer:
+    async def _of_worker(self, node: str, payload: bytes, thanks: bytes) -> Answer:
         worker = self.talks.get(node)
         if worker is None:
             return failure(Failure.of_cluster(faults.UNKNOWN_NODE, node))
-        return await worker.awaited.ask(payload, seconds, thanks)
+        return await worker.awaited.ask(payload, thanks)
 
     # Routes: programs beside this master
 
@@ -176,8 +176,8 @@ class MasterRequests(Half[WorkerRequests]):
         except Refusal as refusal:
             return refused(refusal)
 
-        async def work(_: Request, __: str, seconds: float) -> Answer:
-            return await self._of_worker(node, payload, seconds, FORWARDED)
+        async def work(_: Request, __: str, ___: float) -> Answer:
+            return await self._of_worker(node, payload, FORWARDED)
 
         return await self._desk.run(caller, request, len(payload), work, elsewhere=True)
 

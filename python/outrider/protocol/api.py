@@ -20,6 +20,8 @@ MOST_DEPTH: Final = 100
 
 BASIC_SERVICES: Final = ("wazuh-modulesd", "wazuh-analysisd", "wazuh-execd", "wazuh-db", "wazuh-remoted")
 
+_WRITER: Final = json.JSONEncoder(default=special, allow_nan=False)
+
 RequestType = Literal["local_any", "local_master", "distributed_master"]
 _Word = Annotated[str, Meta(max_length=256)]
 
@@ -59,12 +61,13 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def encode(self) -> bytes:
         """The JSON of this request: what the standard serialiser writes, and the two other keys where they are set."""
-        body = {name: getattr(self, name) for name in self.__struct_fields__}
-        body = {"f": _wire_callable(body.pop("call")), **body}
-        for name in ("debug", "remove_denied_nodes"):
-            if not body[name]:
-                del body[name]
-        return json.dumps(body, default=special, allow_nan=False).encode()
+        body = {"f": _wire_callable(self.call), **{name: getattr(self, name) for name in _WRITTEN}}
+        body |= {name: True for name in _SELDOM if getattr(self, name)}
+        return _WRITER.encode(body).encode()
+
+
+_SELDOM: Final = ("debug", "remove_denied_nodes")
+_WRITTEN: Final = tuple(name for name in Request.__struct_fields__ if name not in {"call", *_SELDOM})
 
 
 def decode_request(payload: bytes) -> Request:
@@ -103,7 +106,7 @@ def _wire_callable(call: str) -> dict[str, Any]:
 
 def _is_no_text(text: str) -> bool:
     """Whether it holds half a character, which JSON allows and no file, log or terminal takes."""
-    return any("\ud800" <= letter <= "\udfff" for letter in text)
+    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _is_deeper(value: Any, most: int) -> bool:

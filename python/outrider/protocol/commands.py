@@ -23,7 +23,7 @@ class To(Flag):
     ANY = NODE | LOCAL_SERVER | LOCAL_CLIENT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a row is itself and no other: looked up with every frame
 class Command:
     """One row: wire name, receivers, purpose. ``before_hello`` commands are served to a peer without a name."""
 

@@ -82,10 +82,11 @@ class FrameReader:
                 rest = self._hold(rest, size)
             if len(whole) < size:
                 break
-            payload = memoryview(whole)[HEADER.size : size].tobytes()
             if whole is rest:
+                payload = rest[HEADER.size : size].tobytes()
                 rest = rest[size:]
             else:
+                payload = memoryview(whole)[HEADER.size : size].tobytes()
                 self._held.clear()
             yield Frame(counter, _name(field), field[-1:] == _MORE, payload)
         self._held += rest

@@ -56,7 +56,7 @@ RESULTS: Final = (WazuhResult, AffectedItemsWazuhResult, Failure, Unhandled)
 def encode_result(value: Any) -> bytes:
     """The JSON of a call's answer; :class:`ValueError` says why it has none."""
     try:
-        return json.dumps(value, default=special, allow_nan=False).encode()
+        return _WRITER.encode(value).encode()
     except (TypeError, RecursionError, OverflowError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
 
@@ -69,7 +69,15 @@ def decode_result(payload: bytes) -> Any:
 def parse(payload: bytes) -> Any:
     """JSON in UTF-8 as data; :class:`ValueError`, worded as the original words it, for anything else."""
     try:
-        return json.loads(payload.decode(), parse_constant=_no_constant, parse_float=_number)
+        return _FAST.decode(payload)
+    except (ValueError, RecursionError):
+        return _explained(payload)
+
+
+def _explained(payload: bytes) -> Any:
+    """What the fast reader would not take: half a letter, which JSON allows, or an error in the original's words."""
+    try:
+        return _READER.decode(payload.decode())
     except RecursionError:
         raise ValueError("it is nested too deep") from None
 
@@ -136,6 +144,11 @@ def _number(text: str) -> float:
     if isinf(number):
         raise ValueError(f"{text[:40]} is too large a number")
     return number
+
+
+_WRITER: Final = json.JSONEncoder(default=special, allow_nan=False)
+_READER: Final = json.JSONDecoder(parse_constant=_no_constant, parse_float=_number)
+_FAST: Final = msgspec.json.Decoder()
 
 
 def _read(value: Any) -> Any:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from outrider.errors import ConnectionLostError, OutriderError, Refusal, RefusedByPeer, RequestTimeoutError
+from outrider.errors import ConnectionLostError, OutriderError, Refusal, RefusedByPeer
 from outrider.exchange.session import Session
 from outrider.logs import Tag, TaskLogger, task_logger
 from outrider.ports import Ports
@@ -19,8 +20,7 @@ from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.bodies import split_once, task_id
 from outrider.protocol.commands import Command
-from outrider.protocol.faults import Failure
-from outrider.protocol.results import encode_result
+from outrider.relay.held import Held
 from outrider.relay.queue import TOO_LATE
 from outrider.relay.routes import Answer
 from outrider.settings import Settings
@@ -28,8 +28,6 @@ from outrider.status import Status
 from outrider.supervise import Supervisor
 from outrider.transport.channel import Reply
 
-_SENDING: Final = 16
-"""Answers of one kind on their way to a peer at one time: it takes so many strings at once and no more."""
 _LONGEST_WORD: Final = 128
 _RESERVED: Final = b"master"
 """A word of the original's queues, never somebody's id (7.3, row 9)."""
@@ -79,10 +77,11 @@ class Awaited:
         """How many there are."""
         return len(self._waiting)
 
-    async def ask(self, request: bytes, seconds: float, thanks: bytes = FORWARDED) -> Answer:
+    async def ask(self, request: bytes, thanks: bytes = FORWARDED) -> Answer:
         """Have the peer answer ``request``; its result is taken with ``thanks``.
 
-        :class:`RequestTimeoutError`, :class:`ConnectionLostError` or :class:`RefusedByPeer` says why it did not.
+        :class:`ConnectionLostError` or :class:`RefusedByPeer` says why it did not. How long it may take is for the
+        caller to say, who stops waiting: requests come out of a queue, whose work ends at its deadline.
         """
         if self._gone:
             raise ConnectionLostError(self._gone)
@@ -90,11 +89,8 @@ class Awaited:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[name] = answer, thanks
         try:
-            async with asyncio.timeout(seconds):
-                await self._session.request(self._kind.ask, name + b" " + request)
-                return await answer
-        except TimeoutError:
-            raise RequestTimeoutError(f"no answer within {seconds:g} s") from None
+            await self._session.request(self._kind.ask, name + b" " + request)
+            return await answer
         finally:
             del self._waiting[name]
             if not answer.cancel() and not answer.cancelled():
@@ -154,10 +150,8 @@ class Owed:
         self._supervisor = supervisor
         limits = settings.limits
         self._most = limits.requests_running_per_peer + limits.requests_waiting_per_peer
-        self._most_bytes = limits.strings_total
         self._open = 0
-        self._held = 0
-        self._turn = asyncio.Semaphore(_SENDING)
+        self._held = Held(limits.strings_total)
 
     def __len__(self) -> int:
         """How many there are."""
@@ -183,14 +177,7 @@ class Owed:
         try:
             answer = await self._answer(caller, request)
             del request  # it may be large, and its answer may wait long to be taken
-            if answer.ok and self._held + len(answer.body) > self._most_bytes:
-                answer = Answer(encode_result(Failure.internal("too many answers wait for you; take them first")))
-            self._held += len(answer.body)
-            try:
-                async with self._turn:
-                    await self._send(name, answer)
-            finally:
-                self._held -= len(answer.body)
+            await self._held.send(answer, partial(self._send, name))
         except OutriderError as error:
             self._log().debug("an answer for %s did not reach the peer: %s", name.decode(), error)
         finally:
@@ -199,8 +186,7 @@ class Owed:
     async def _send(self, name: bytes, answer: Answer) -> None:
         if answer.ok:
             try:
-                string = await self._session.sender.string(answer.body)
-                await self._session.request(self._kind.result, name + b" " + string)
+                await (await self._session.sender.result(answer.body, self._kind.result, name + b" "))
             except RefusedByPeer as error:
                 if error.code == faults.UNKNOWN_REQUEST:
                     raise

@@ -19,6 +19,7 @@ from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.faults import Failure, Fault, encode_fault
 from outrider.protocol.seal import NoSeal
 from outrider.relay.config import config_of
+from outrider.relay.held import Held
 from outrider.relay.queue import TooManyRequests
 from outrider.relay.routes import Answer, Routes
 from outrider.transport.channel import Channel, Reply
@@ -49,6 +50,7 @@ class LocalClientHandler:
         self._most = limits.requests_running_per_peer + limits.requests_waiting_per_peer
         self._at_work: dict[asyncio.Task[None], None] = {}
         self._answering = 0
+        self._held = Held(limits.strings_total)
         self._commands = self._serves()
         size = limits.local_frame_bytes
         bounds = LinkLimits(size, size, size, limits.open_messages, frame_setting="limits.local_frame_bytes")
@@ -160,9 +162,11 @@ class LocalClientHandler:
         return Reply(b"Request forwarded to worker node")
 
     async def _deliver(self, waiting: Awaitable[Answer]) -> None:
-        answer = await waiting
+        await self._held.send(await waiting, self._send)
+
+    async def _send(self, answer: Answer) -> None:
         if answer.ok:
-            self._tell(c.DAPI_RESULT, await self._sender.string(answer.body))
+            await self._sender.result(answer.body, c.DAPI_RESULT)
         else:
             self._tell(c.DAPI_ERR, answer.body)
 

@@ -105,14 +105,16 @@ class Channel(asyncio.BufferedProtocol):
 
     # for those who use it
 
-    def request(self, command: Command, payload: bytes, timeout_s: float) -> asyncio.Future[bytes]:
-        """Ask the peer at once; its answer comes as a future.
+    def request(
+        self, command: Command, payload: bytes, timeout_s: float, *, more: bool = False
+    ) -> asyncio.Future[bytes]:
+        """Ask the peer at once; its answer comes as a future. With ``more`` the next request takes it along.
 
         That fails with :class:`RefusedByPeer` for ``err``, :class:`RequestTimeoutError`, :class:`ConnectionLostError`.
         """
         answer: asyncio.Future[bytes] = self._loop.create_future()
         if self.is_open:
-            self._answers[self._ask(command, payload, timeout_s)] = answer
+            self._answers[self._ask(command, payload, timeout_s, more=more)] = answer
         else:
             answer.set_exception(ConnectionLostError(f"the link is closed: {self._reason or 'not connected'}"))
         return answer
@@ -230,9 +232,10 @@ class Channel(asyncio.BufferedProtocol):
 
     # between the two
 
-    def _ask(self, command: Command, payload: bytes, timeout_s: float) -> int:
+    def _ask(self, command: Command, payload: bytes, timeout_s: float, *, more: bool = False) -> int:
         counter = self.connection.request(command, payload, self._ports.now(), timeout_s)
-        self._flush()
+        if not more:
+            self._flush()
         self._arm()
         return counter
 

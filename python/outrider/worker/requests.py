@@ -104,9 +104,9 @@ class WorkerRequests(Half[MasterLink]):
             return self._desk.run(OF_LOCAL + client, read, len(request), self._desk.call)
         link = self._connected()
 
-        async def work(_: Request, __: str, seconds: float) -> Answer:
+        async def work(_: Request, __: str, ___: float) -> Answer:
             try:
-                return await link.api.ask(request, seconds)
+                return await link.api.ask(request)
             except ConnectionLostError as error:
                 return failure(Failure.of_cluster(faults.NO_MASTER, str(error)))
 
@@ -127,7 +127,7 @@ class WorkerRequests(Half[MasterLink]):
         self._daemons.drop(OF_LOCAL + client)
 
     async def _sendsync(self, link: MasterLink, caller: str, request: bytes) -> Answer:
-        work = partial(link.sendsync.ask, request, self._seconds)
+        work = partial(link.sendsync.ask, request)
         try:
             return await self._daemons.run(caller, work, seconds=self._seconds, size=len(request))
         except ConnectionLostError as error:

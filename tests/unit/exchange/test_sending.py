@@ -231,3 +231,57 @@ def test_a_string_that_is_refused_raises() -> None:
             await at.sender.string(bytes(40 * PART))
 
     run(story())
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024, 1025, PART, 2 * PART + 1])
+def test_a_result_is_a_string_and_the_command_that_names_it(size: int) -> None:
+    async def story() -> None:
+        at = await desk({c.DAPI_RESULT: say(b"thanks")})
+        answer = await at.sender.result(b"r" * size, c.DAPI_RESULT, b"id ")
+        assert await answer == b"thanks"
+        assert at.asked == ["new_str", *["str_upd"] * -(-size // PART), "dapi_res"]
+        assert b"".join(payload.removeprefix(b"77 ") for payload in at.payloads("str_upd")) == b"r" * size
+        assert at.payloads("dapi_res") == [b"id 77"]
+
+    run(story())
+
+
+def test_a_small_result_leaves_with_the_command_that_names_it_and_a_refusal_of_either_is_told() -> None:
+    def no(_: bytes) -> Reply:
+        raise Refusal(1000, "no")
+
+    async def story() -> None:
+        at = await desk({c.STR_UPD: no, c.DAPI_RESULT: no})
+        with pytest.raises(RefusedByPeer, match="no"):
+            await at.sender.result(b"small", c.DAPI_RESULT)
+        assert at.asked == ["new_str", "str_upd", "dapi_res"]
+        at = await desk({c.DAPI_RESULT: no})
+        answer = await at.sender.result(b"small", c.DAPI_RESULT)
+        with pytest.raises(RefusedByPeer, match="no"):
+            await answer
+        await at.sender.result(b"nobody waits for the answer", c.DAPI_RESULT)
+
+    run(story())
+
+
+def test_with_a_window_of_one_a_result_waits_for_each_answer() -> None:
+    async def story() -> None:
+        async def later(_: bytes) -> Reply:
+            order.append("str_upd is served")
+            await asyncio.sleep(1)
+            order.append("str_upd is answered")
+            return Reply(b"")
+
+        def named(_: bytes) -> Reply:
+            order.append("dapi_res is served")
+            return Reply(b"thanks")
+
+        order: list[str] = []
+        serves: Mapping[Command, Serve] = {c.STR_UPD: later, c.DAPI_RESULT: named}
+        await (await (await desk(serves, window=1)).sender.result(b"small", c.DAPI_RESULT))
+        assert order == ["str_upd is served", "str_upd is answered", "dapi_res is served"]
+        order.clear()
+        await (await (await desk(serves)).sender.result(b"small", c.DAPI_RESULT))
+        assert order.index("dapi_res is served") < order.index("str_upd is answered")
+
+    run(story())

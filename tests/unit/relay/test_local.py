@@ -285,6 +285,27 @@ def test_threat_22_a_program_that_leaves_gives_up_what_it_asked(tmp_path: Path) 
     serve(tmp_path, "worker", story)
 
 
+def test_a_program_that_does_not_take_its_answers_makes_the_node_hold_a_bounded_part_of_them(tmp_path: Path) -> None:
+    class Large(Echoes):
+        async def _answer(self, text: bytes, request: bytes) -> Answer:
+            del text, request
+            return Answer(b"x" * 100_000)
+
+    async def story(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        for _ in range(12):
+            program.send("dapi", b"large")
+        heard = [await program.next() for _ in range(24)]
+        sizes = [int(one.payload) for one in heard if one.name == "new_str"]
+        assert len(sizes) == 12
+        assert sizes.count(100_000) == 5
+        assert max(size for size in sizes if size != 100_000) < 1000
+        await program.close()
+
+    limits = {"limits.strings_total": 500_000, "limits.string_bytes": 200_000}
+    serve(tmp_path, "worker", story, routes=Large(), limits=limits)
+
+
 def test_greetings_and_signs_of_life_are_answered(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         program = await Program.connect(stage.path)
