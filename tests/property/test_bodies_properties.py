@@ -13,6 +13,7 @@ from outrider.protocol.bodies import (
     check_node_name,
     container_path,
     split_once,
+    split_view,
     task_id,
 )
 from outrider.protocol.faults import Fault
@@ -57,7 +58,7 @@ def test_threat_24_no_bytes_name_a_file_elsewhere(payload: bytes, node: str) -> 
 
 @given(st.binary())
 def test_rubbish_raises_value_errors(payload: bytes) -> None:
-    for decode in (Hello.decode, TaskFault.decode, split_once):
+    for decode in (Hello.decode, TaskFault.decode, split_once, split_view):
         try:
             decode(payload)
         except ValueError:

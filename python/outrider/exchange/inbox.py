@@ -18,7 +18,7 @@ from typing import Any
 from outrider.errors import Refusal, StoreError
 from outrider.ports import Threads
 from outrider.protocol import faults
-from outrider.protocol.bodies import SharedPath, TransferPath, split_once
+from outrider.protocol.bodies import SharedPath, TransferPath, split_once, split_view
 from outrider.protocol.commands import ERR, OK_NEW_FILE
 from outrider.store.incoming import IncomingFile
 from outrider.store.shared import SharedFolder
@@ -86,7 +86,7 @@ class Inbox:
 
     async def extend(self, payload: bytes) -> Reply:
         """``file_upd``: append a part. The peer is told what the disk said: its errors name no path of ours."""
-        name, data = split_once(payload)
+        name, data = split_view(payload)
         lane = self._lane(name)
         lane.touched = self._now()
         with self._waiting(len(data)):

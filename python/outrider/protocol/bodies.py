@@ -121,6 +121,14 @@ def split_once(payload: bytes) -> tuple[bytes, bytes]:
     return first, rest
 
 
+def split_view(payload: bytes) -> tuple[bytes, memoryview]:
+    """The same without a copy of the rest, which may be a part of a file."""
+    cut = payload.find(b" ")
+    if cut < 0:
+        raise ValueError("not enough values to unpack (expected 2, got 1)")  # the original's words
+    return payload[:cut], memoryview(payload)[cut + 1 :]
+
+
 class TaskFault(NamedTuple):
     """A ``_r`` or ``cancel_task`` body: the task (``None`` for none) and why it failed."""
 

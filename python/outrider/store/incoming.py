@@ -33,7 +33,7 @@ class IncomingFile:
         except OSError as error:
             raise StoreError(f"cannot receive {self.path.name}: {error.strerror}") from error
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append ``data``; over the limit or on a full disk the file is given up, and more is the peer's error."""
         if self._file < 0:
             raise PeerError(f"{self.path.name} was given up after an earlier error")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from outrider.errors import Refusal
@@ -13,6 +15,7 @@ from outrider.protocol.bodies import (
     check_node_name,
     container_path,
     split_once,
+    split_view,
     task_id,
 )
 from outrider.protocol.faults import Fault
@@ -155,11 +158,12 @@ def test_a_task_id_is_a_uuid4() -> None:
     assert len(task_id(2**128 - 1)) == 36
 
 
-def test_a_payload_is_cut_at_its_first_space() -> None:
-    assert split_once(b"name \x00 bytes ") == (b"name", b"\x00 bytes ")
-    assert split_once(b"name ") == (b"name", b"")
+@pytest.mark.parametrize("split", [split_once, split_view])
+def test_a_payload_is_cut_at_its_first_space(split: Callable[[bytes], tuple[bytes, bytes | memoryview]]) -> None:
+    assert split(b"name \x00 bytes ") == (b"name", b"\x00 bytes ")
+    assert split(b"name ") == (b"name", b"")
     with pytest.raises(ValueError, match=r"not enough values to unpack \(expected 2, got 1\)"):
-        split_once(b"99")
+        split(b"99")
 
 
 def test_a_task_fault_names_its_task_or_none() -> None:
