@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.recordings.nodes import running_master
 from tests.recordings.peer import Heard, Peer
+from tests.recordings.stores import STORES, kept
 from tests.recordings.vectors import KEY, TASK_ID, VECTORS
 
 CASES = json.loads((VECTORS / "master-replies-1.json").read_text())
@@ -65,8 +66,8 @@ class Company:
 
 
 @contextlib.asynccontextmanager
-async def company(home: Path) -> AsyncIterator[Company]:
-    async with running_master(home) as (_, port):
+async def company(home: Path, store: str) -> AsyncIterator[Company]:
+    async with kept(store, home) as (given, _), running_master(home, **given) as (_, port):
         them = Company(port)
         try:
             yield them
@@ -84,9 +85,9 @@ def expected(case: dict[str, str]) -> tuple[str, str]:
     return case["reply_command"], re.escape(case["reply_payload"])
 
 
-async def all_cases(home: Path) -> list[str]:
+async def all_cases(home: Path, store: str) -> list[str]:
     wrong = []
-    async with company(home) as them:
+    async with company(home, store) as them:
         for case in CASES:
             if case["reply_command"] == "CONNECTION CLOSED":
                 continue
@@ -97,8 +98,9 @@ async def all_cases(home: Path) -> list[str]:
     return wrong
 
 
-def test_every_recorded_request_gets_its_answer(tmp_path: Path) -> None:
-    assert asyncio.run(all_cases(tmp_path)) == []
+@pytest.mark.parametrize("store", STORES)
+def test_every_recorded_request_gets_its_answer(tmp_path: Path, store: str) -> None:
+    assert asyncio.run(all_cases(tmp_path, store)) == []
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case["reply_command"] == "CONNECTION CLOSED"])
@@ -120,7 +122,7 @@ def test_what_does_not_open_closes_the_connection(case: dict[str, str], tmp_path
 def test_threat_20_before_hello_everything_but_echo_and_hello_is_refused(tmp_path: Path) -> None:
     async def run() -> dict[str, tuple[str, str]]:
         answers = {}
-        async with company(tmp_path) as them:
+        async with company(tmp_path, "sqlite") as them:
             for case in CASES:
                 if case["send_command"] != "hello" and case["reply_command"] != "CONNECTION CLOSED":
                     answer = await them.ask("nobody", case)

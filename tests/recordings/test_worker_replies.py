@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from tests.recordings.nodes import running_worker
 from tests.recordings.peer import Heard, Peer
+from tests.recordings.stores import STORES, kept
 from tests.recordings.vectors import TASK_ID, VECTORS, pack
 
 RECORDED = json.loads((VECTORS / "worker-replies-1.json").read_text())
@@ -145,8 +146,8 @@ async def greet(peer: Peer) -> None:
     peer.answer(hello, "ok", b"Client worker01 added")
 
 
-async def all_cases(home: Path) -> tuple[list[str], dict[str, int]]:
-    async with running_worker(home) as peer:
+async def all_cases(home: Path, store: str) -> tuple[list[str], dict[str, int]]:
+    async with kept(store, home) as (given, _), running_worker(home, **given) as peer:
         peer.always = {"syn_i_w_m_p": b"False", "syn_a_w_m_p": b"False", "echo-c": b"keepalive"}
         await greet(peer)
         master = Master(peer)
@@ -168,8 +169,9 @@ async def all_cases(home: Path) -> tuple[list[str], dict[str, int]]:
         return master.wrong, unasked
 
 
-def test_every_recorded_request_gets_its_answer(tmp_path: Path) -> None:
-    wrong, unasked = asyncio.run(all_cases(tmp_path))
+@pytest.mark.parametrize("store", STORES)
+def test_every_recorded_request_gets_its_answer(tmp_path: Path, store: str) -> None:
+    wrong, unasked = asyncio.run(all_cases(tmp_path, store))
     assert wrong == []
     assert unasked == {}
 
