@@ -12,7 +12,10 @@ from typing import ClassVar, final
 __all__ = [
     "AgentMessage",
     "Applied",
+    "BundleFeed",
+    "BundlePacker",
     "Burst",
+    "Contents",
     "Entry",
     "FileRule",
     "FilesTable",
@@ -24,6 +27,7 @@ __all__ = [
     "Plan",
     "Scan",
     "ShortManifest",
+    "Step",
     "Tree",
     "Watcher",
     "__version__",
@@ -112,6 +116,8 @@ class Manifest:
     def __hash__(self) -> int: ...
     def get(self, path: str) -> Entry | None: ...
     def entries(self) -> list[Entry]: ...
+    def without_own(self, table: FilesTable, agreed: Manifest) -> Manifest:
+        """The same without the files that are a node's own: of a rule with ``extra_valid``, and not in ``agreed``."""
     @property
     def root(self) -> str:
         """Root of the BLAKE2b tree over folders and files, 128 hex digits; equal roots: equal paths and contents."""
@@ -216,11 +222,82 @@ class Packer:
         """Stop early and free everything."""
 
 @final
+class Contents:
+    """Where the contents of a manifest's entries are kept: a tree as it is, or a store of what it was."""
+
+    def or_else(self, then: Contents) -> Contents:
+        """What this keeps, and where it does not, what ``then`` keeps."""
+
+@final
+class Step:
+    """What brings a tree from one manifest to another. Immutable.
+
+    Files that only ``base`` has stay where their rule has ``extra_valid``, and at and below the paths ``unseen``,
+    which the source's scan left out.
+    """
+
+    def __new__(cls, base: Manifest, to: Manifest, table: FilesTable, *, unseen: Sequence[str] = ...) -> Step: ...
+    @staticmethod
+    def against(
+        base_root: str, reported: ShortManifest, to: Manifest, table: FilesTable, *, unseen: Sequence[str] = ...
+    ) -> Step:
+        """The step from what a node reports of a tree whose root is not known here."""
+    def wanted(self, new: Contents) -> list[str]:
+        """Changed files of 64 KiB or more whose old version is not known here: their chunks would spare much."""
+    def with_signatures(self, signatures: bytes) -> Step:
+        """Add the chunks that the receiver has (:meth:`Tree.signatures`); :class:`PeerError` if they are none."""
+    @property
+    def base_root(self) -> str:
+        """The root that the receiver stands at, 128 hex digits."""
+    @property
+    def root(self) -> str:
+        """The root that it stands at afterwards; files that are kept do not count."""
+    @property
+    def counts(self) -> tuple[int, int, int, int, int]:
+        """Files that are new, patched, copied (or renamed), deleted, and kept though only the base has them."""
+    @property
+    def deleted_fraction(self) -> float:
+        """The part of the base's files that goes, 0 to 1."""
+    def __str__(self) -> str:
+        """For people: the counts, then one line for each file: ``+`` new, ``~`` patched, ``=`` copied, ``-`` gone."""
+
+@final
+class BundlePacker:
+    """A step as bytes, in the making; threads of its own pack ahead, in bounded memory.
+
+    Old versions come out of ``old`` (``None``: nothing is kept), all else out of ``new``; each content is verified.
+    :class:`SyncError`, here or from :meth:`read`, if a file is not what the step says any more: scan again.
+    """
+
+    def __new__(
+        cls, step: Step, old: Contents | None, new: Contents, *, threads: int = 0, level: int = 3
+    ) -> BundlePacker: ...
+    def read(self, size: int) -> bytes:
+        """The next bytes, ``size`` of them unless the bundle ends; empty at the end."""
+    def close(self) -> None:
+        """Stop early and free everything."""
+
+@final
+class BundleFeed:
+    """The bytes of a bundle between who receives and :meth:`Tree.apply_bundle`, about ``capacity`` of them at most."""
+
+    def __new__(cls, capacity: int = ...) -> BundleFeed: ...
+    def write(self, data: bytes) -> bool:
+        """Add bytes, waiting while there is no room; false if nobody reads any more."""
+    def finish(self) -> None:
+        """All bytes were written."""
+    def fail(self, why: str) -> None:
+        """No more will come: the apply ends with this reason and changes nothing."""
+
+@final
 class Applied:
     """The outcome of one transaction."""
 
     @property
     def plan(self) -> Plan: ...
+    @property
+    def manifest(self) -> Manifest | None:
+        """What the tree holds now, after a bundle; a container does not tell."""
     @property
     def written(self) -> int: ...
     @property
@@ -266,6 +343,22 @@ class Tree:
         """A master's container: the files of ``missing`` and ``shared``, then the three groups (4.1, 4.3)."""
     def apply(self, container: str) -> Applied:
         """Unpack, verify and apply a master's container as one transaction, or change nothing and raise."""
+    def rollback(self) -> int:
+        """Go back to the version before the last apply, durably; how many steps that took.
+
+        What somebody changed since stays. :class:`SyncError` if no version is kept, or the kept one is damaged.
+        """
+    def apply_bundle(self, feed: BundleFeed, base: Manifest, root: str, *, most_deleted: int | None = None) -> Applied:
+        """Apply a bundle while it arrives, as one transaction, or change nothing and raise.
+
+        ``base`` is what the tree holds, ``root`` (128 hex digits) where the bundle leads. :class:`SyncError` if a file
+        that it builds on is not what ``base`` says: scan again. :class:`HeldBackError` if it deletes more than
+        ``most_deleted`` files.
+        """
+    def contents(self) -> Contents:
+        """The contents of its files as they are now."""
+    def signatures(self, manifest: Manifest, paths: Sequence[str]) -> bytes:
+        """The content-defined chunks of those of ``paths`` that have 64 KiB or more, for who does not know them."""
     def sweep(self) -> int:
         """Remove versions beyond ``keep_previous`` and leftovers; returns how many. Slow, harmless."""
 
@@ -354,6 +447,8 @@ class Generations:
 
         :class:`SyncError` if a file changed since the scan; scan again. The store is then as it was.
         """
+    def contents(self) -> Contents:
+        """The contents that are kept, each verified when it is read."""
     def sweep(self) -> int:
         """Drop what is beyond the limits; how many generations. Slow now and then, so after everything that waits."""
 

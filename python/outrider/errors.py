@@ -13,6 +13,7 @@
     │   ├── RequestTimeoutError    no answer within the time
     │   └── ConnectionLostError    the link is gone
     ├── SyncError            a round failed as a whole: nothing changed, rolled back, tried again
+    │   └── HeldBackError    a step is not taken before a person or the next generation changes something
     └── StoreError           this machine's disk or database refused
         ├── StoreBusyError   it cannot be reached, is locked or full: the same may work later
         └── RecordsRefused   it will never take these records; the others of the batch may stand
@@ -87,6 +88,10 @@ class ConnectionLostError(TransportError):
 
 class SyncError(OutriderError):
     """A synchronisation failed as a whole; the tree is as it was."""
+
+
+class HeldBackError(SyncError):
+    """A step is not taken as things are: it deletes too much, is older than what stands here, or failed its check."""
 
 
 class StoreError(OutriderError):

@@ -6,6 +6,7 @@ use pyo3::PyErr;
 // Looked up at the first error, then kept; the module is not imported while it imports us.
 mod python {
     #![allow(missing_docs, reason = "the macro writes the items; outrider.errors documents the classes")]
+    pyo3::import_exception!(outrider.errors, HeldBackError);
     pyo3::import_exception!(outrider.errors, PeerError);
     pyo3::import_exception!(outrider.errors, SettingsError);
     pyo3::import_exception!(outrider.errors, StoreError);
@@ -22,6 +23,7 @@ pub fn raised(error: Error) -> PyErr {
             python::PeerError::new_err(text)
         }
         Error::Conflict { .. } | Error::Drifted { .. } => python::SyncError::new_err(text),
+        Error::HeldBack { .. } => python::HeldBackError::new_err(text),
         Error::Io { .. } => python::StoreError::new_err(text),
     }
 }

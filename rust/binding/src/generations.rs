@@ -1,11 +1,13 @@
 //! The store of the master's generations, as Python sees it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use outrider_core as core;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::bundle::Contents;
 use crate::error::raised;
 use crate::manifest::Manifest;
 use crate::tree::Tree;
@@ -91,6 +93,10 @@ impl Generations {
 
     fn add(&self, py: Python<'_>, tree: &Tree, manifest: &Manifest, time: f64) -> PyResult<Generation> {
         py.detach(|| self.0.add(&manifest.0, &tree.contents()?, time)).map(Generation).map_err(raised)
+    }
+
+    fn contents(&self) -> Contents {
+        Contents(Arc::new(self.0.contents()))
     }
 
     fn sweep(&self, py: Python<'_>) -> PyResult<usize> {

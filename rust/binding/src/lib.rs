@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "the Python face is documented in _native.pyi")]
 
 mod agents;
+mod bundle;
 mod container;
 mod error;
 mod generations;
@@ -19,6 +20,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::agents::AgentMessage;
+    #[pymodule_export]
+    use crate::bundle::{BundleFeed, BundlePacker, Contents, Step};
     #[pymodule_export]
     use crate::container::{Packed, Packer, pack_manifest, read_manifest};
     #[pymodule_export]

@@ -76,6 +76,10 @@ impl Manifest {
         wrapped(self.0.entries())
     }
 
+    fn without_own(&self, py: Python<'_>, table: &FilesTable, agreed: &Self) -> Self {
+        Self(Arc::new(py.detach(|| self.0.without_own(&table.0, &agreed.0))))
+    }
+
     #[getter]
     fn root(&self, py: Python<'_>) -> String {
         py.detach(|| self.0.root()).to_string()

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outrider_core as core;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
+use crate::bundle::{BundleFeed, Contents};
 use crate::container::Packer;
 use crate::error::raised;
 use crate::manifest::{Manifest, Plan};
@@ -51,6 +54,11 @@ impl Applied {
     #[getter]
     fn plan(&self) -> Plan {
         Plan(Arc::clone(&self.0.plan))
+    }
+
+    #[getter]
+    fn manifest(&self) -> Option<Manifest> {
+        self.0.manifest.clone().map(Manifest)
     }
 
     #[getter]
@@ -140,6 +148,43 @@ impl Tree {
 
     fn apply(&self, py: Python<'_>, container: &str) -> PyResult<Applied> {
         py.detach(|| self.applier.apply(Path::new(container))).map(Applied).map_err(raised)
+    }
+
+    fn rollback(&self, py: Python<'_>) -> PyResult<usize> {
+        py.detach(|| self.applier.rollback()).map_err(raised)
+    }
+
+    #[pyo3(signature = (feed, base, root, *, most_deleted=None))]
+    fn apply_bundle(
+        &self,
+        py: Python<'_>,
+        feed: &BundleFeed,
+        base: &Manifest,
+        root: &str,
+        most_deleted: Option<usize>,
+    ) -> PyResult<Applied> {
+        let source = feed.0.reader();
+        let root = core::Digest::from_hex(root).ok_or_else(|| PyValueError::new_err("a root has 128 hex digits"))?;
+        py.detach(|| self.applier.apply_bundle(source, &base.0, root, most_deleted)).map(Applied).map_err(raised)
+    }
+
+    #[pyo3(name = "contents")]
+    fn current_contents(&self) -> PyResult<Contents> {
+        self.contents().map(|contents| Contents(Arc::new(contents))).map_err(raised)
+    }
+
+    fn signatures<'py>(
+        &self,
+        py: Python<'py>,
+        manifest: &Manifest,
+        paths: Vec<String>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let describe = move || {
+            let entries: Vec<_> = paths.into_iter().filter_map(|path| manifest.0.get(&path).cloned()).collect();
+            Ok(core::Signatures::of(&self.contents()?, &entries)?.to_bytes())
+        };
+        let bytes = py.detach(describe).map_err(raised)?;
+        Ok(PyBytes::new(py, &bytes))
     }
 
     fn sweep(&self, py: Python<'_>) -> PyResult<usize> {

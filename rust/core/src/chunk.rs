@@ -21,7 +21,7 @@ const LEAST: usize = 2 << 10;
 const AVERAGE: usize = 8 << 10;
 const MOST: usize = 64 << 10;
 /// Below this size a file is cheaper sent than described.
-const WORTH: u64 = 64 << 10;
+pub(crate) const WORTH: u64 = 64 << 10;
 /// Chunks that are hashed side by side.
 const TOGETHER: usize = 64;
 const PATH_BYTES: usize = 4096;

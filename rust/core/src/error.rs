@@ -63,6 +63,14 @@ pub enum Error {
         /// What stands in the way, and what to do.
         why: String,
     },
+    /// A step that nobody has confirmed takes too much away.
+    #[error("the step would delete {deleted} of {held} files here; it waits for: outrider approve")]
+    HeldBack {
+        /// Files that would go.
+        deleted: usize,
+        /// Files that the tree holds.
+        held: usize,
+    },
     /// The file system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

@@ -27,7 +27,10 @@ mod wire;
 
 pub use agents::Message as AgentMessage;
 pub use apply::{Applied, Applier, Recovered, Times};
-pub use bundle::{BundleFeed, BundlePacker, BundlePacking, Contents, FeedReader, Op, Step, StepCounts, TreeContents};
+pub use bundle::{
+    BundleFeed, BundlePacker, BundlePacking, Contents, FeedReader, FirstOf, NoContents, Op, Step, StepCounts,
+    TreeContents,
+};
 pub use chunk::{Chunk, Signatures};
 pub use container::{Budget, Packed, Packer, Packing, read_manifest};
 pub use diff::{diff, keep_unseen};

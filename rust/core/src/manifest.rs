@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 
 use blake2b_simd::{Params, State};
 
-use crate::{Digest, RelPath};
+use crate::{Digest, FilesTable, RelPath};
 
 const FOLDER: &[u8; 16] = b"outrider.folder1";
 const PART: usize = 16 * 1024;
@@ -62,6 +62,15 @@ impl Manifest {
     pub fn get(&self, path: &str) -> Option<&Entry> {
         let at = self.entries.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok()?;
         self.entries.get(at)
+    }
+
+    /// This without the files that are a node's own: of a rule with `extra_valid`, and not in what was `agreed`.
+    #[must_use]
+    pub fn without_own(&self, table: &FilesTable, agreed: &Self) -> Self {
+        let own = |entry: &Entry| {
+            table.rule(&entry.rule).is_some_and(|rule| rule.extra_valid) && agreed.get(entry.path.as_str()).is_none()
+        };
+        Self::of_sorted(self.entries.iter().filter(|entry| !own(entry)).cloned().collect())
     }
 
     /// The root of the digest tree; equal roots mean equal paths and contents. Computed once.

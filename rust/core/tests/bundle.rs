@@ -65,7 +65,11 @@ fn what_only_the_base_has_stays_where_its_rule_says_so() {
     let kept =
         tree(&[("etc/rules/a", "2".into()), ("var/extra/own", "own".into()), ("etc/rules/hidden/x", "x".into())]);
     assert_eq!(read(&pair.worker.home), kept);
-    assert_eq!(applied.manifest.unwrap().root(), Manifest::from(bundles::entries(&kept)).root());
+    let seen = tree(&[("etc/rules/a", "2".into()), ("etc/rules/hidden/x", "x".into())]);
+    let manifest = applied.manifest.unwrap();
+    assert_eq!(manifest.root(), Manifest::from(bundles::entries(&seen)).root(), "none of the node's own");
+    let scanned = Manifest::from(bundles::entries(&kept));
+    assert_eq!(scanned.without_own(&table(), &manifest).root(), manifest.root());
 }
 
 #[test]
@@ -123,7 +127,7 @@ fn a_transfer_that_ends_early_changes_nothing_and_says_why() {
     let feed = BundleFeed::new(1 << 16);
     assert!(feed.write(&pair.known()[..50]));
     feed.fail("the connection ended");
-    let error = pair.worker.applier().apply_bundle(feed.reader(), &pair.from, pair.to.root()).unwrap_err();
+    let error = pair.worker.applier().apply_bundle(feed.reader(), &pair.from, pair.to.root(), None).unwrap_err();
     assert!(error.to_string().contains("the connection ended"), "{error}");
     assert_eq!(read(&pair.worker.home), tree(&[("etc/rules/a", "1".into())]));
 }
@@ -241,7 +245,7 @@ proptest! {
                     feed.finish();
                 }
             });
-            pair.worker.applier().apply_bundle(feed.reader(), &pair.from, pair.to.root())
+            pair.worker.applier().apply_bundle(feed.reader(), &pair.from, pair.to.root(), None)
         }).unwrap();
         prop_assert_eq!(read(&pair.worker.home), new);
         prop_assert_eq!(applied.manifest.unwrap().root(), pair.to.root());

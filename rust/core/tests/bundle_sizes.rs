@@ -96,7 +96,7 @@ impl Versions {
     fn apply(&self, bundle: &[u8]) {
         let (home, table) = (self.home("worker"), std::sync::Arc::new(table()));
         let applier = Applier { home, table, owner: None, keep_previous: 1, budget: Budget::default() };
-        applier.apply_bundle(bundle, &self.from, self.to.root()).unwrap();
+        applier.apply_bundle(bundle, &self.from, self.to.root(), None).unwrap();
         let file = "etc/rules/file";
         assert!(fs::read(self.home("worker").join(file)).unwrap() == self.new.as_bytes());
         fs::copy(self.home("old").join(file), self.home("worker").join(file)).unwrap();

@@ -11,15 +11,16 @@ use super::staged::StagedFiles;
 use super::unpack::Unpacked;
 use crate::bundle::header::{Header, Line, Sent, bad};
 use crate::bundle::unframe::Source;
-use crate::{Budget, Digest, Entry, Error, Hasher, Manifest, Plan, RelPath, Result};
+use crate::{Budget, Digest, Entry, Error, FilesTable, Hasher, Manifest, Plan, RelPath, Result};
 
 /// Unpacks `source`, which leads from `base` to `root`; with what was staged comes the manifest of the tree to be.
 ///
-/// Files that only the base has and that stay are in that manifest, and not in the root.
+/// Files that only the base has and that stay are not in the root, and in that manifest only if they stay because the
+/// source could not look there: those of a rule with `extra_valid` are this node's own, and no step ever names them.
 pub(super) fn unpack(
     source: impl Read,
     base: &Manifest,
-    root: Digest,
+    (root, most_deleted): (Digest, Option<usize>),
     budget: Budget,
     place: Place<'_>,
     stages: &mut Stages<'_>,
@@ -28,9 +29,10 @@ pub(super) fn unpack(
     let header = header(&mut source, budget)?;
     let mut meter = Meter::new(budget);
     admit(&header, base, root, place.table, &mut meter)?;
+    hold_back(&header, base, most_deleted)?;
     let receiver = Receiver { source, place, meter, lines: &header.lines };
     let unpacked = staged(stages, |intake| receiver.run(intake)).and_then(|((), files)| {
-        let manifest = verified(&header, base, &files)?;
+        let manifest = verified(&header, base, &files, place.table)?;
         let plan = plan(&header, base, &files)?;
         Ok((Unpacked { plan, files }, manifest))
     });
@@ -38,18 +40,36 @@ pub(super) fn unpack(
     unpacked.map_err(|error| drifted(&error, &header, base, place).unwrap_or(error))
 }
 
+/// Threat 31: a step that empties the tree is more often a folder that is not mounted than a wish.
+fn hold_back(header: &Header, base: &Manifest, most: Option<usize>) -> Result<()> {
+    let deleted = header.lines.iter().filter(|line| line.sent == Sent::Delete).count();
+    match most {
+        Some(most) if deleted > most => Err(Error::HeldBack { deleted, held: base.entries().len() }),
+        _ => Ok(()),
+    }
+}
+
 /// The manifest of the tree to be, whose root is the promised one.
-fn verified(header: &Header, base: &Manifest, files: &StagedFiles) -> Result<Manifest> {
-    let kept = header.lines.iter().any(|line| line.sent == Sent::Keep);
-    let promised = Manifest::of_sorted(applied(header, base, files, false)?);
+fn verified(header: &Header, base: &Manifest, files: &StagedFiles, table: &FilesTable) -> Result<Manifest> {
+    let own = |known: &Entry| table.rule(&known.rule).is_some_and(|rule| rule.extra_valid);
+    let unseen = |line: &Line| line.sent == Sent::Keep && base.get(line.path.as_str()).is_some_and(|known| !own(known));
+    let promised = Manifest::of_sorted(applied(header, base, files, |_| false)?);
     if promised.root() != header.to {
         return Err(bad("what it brings does not lead to the root that it promises".to_owned()));
     }
-    if kept { Ok(Manifest::of_sorted(applied(header, base, files, true)?)) } else { Ok(promised) }
+    if header.lines.iter().any(unseen) {
+        return Ok(Manifest::of_sorted(applied(header, base, files, |known| !own(known))?));
+    }
+    Ok(promised)
 }
 
-/// The base's entries with the changes made to them.
-fn applied(header: &Header, base: &Manifest, files: &StagedFiles, with_kept: bool) -> Result<Vec<Entry>> {
+/// The base's entries with the changes made to them; of those that are kept, the ones that `count`.
+fn applied(
+    header: &Header,
+    base: &Manifest,
+    files: &StagedFiles,
+    count: impl Fn(&Entry) -> bool,
+) -> Result<Vec<Entry>> {
     let mut entries = Vec::with_capacity(base.entries().len());
     let mut rest = base.entries();
     for line in &header.lines {
@@ -58,7 +78,7 @@ fn applied(header: &Header, base: &Manifest, files: &StagedFiles, with_kept: boo
         rest = &rest[before..];
         if let Some((known, behind)) = rest.split_first().filter(|(known, _)| known.path == line.path) {
             rest = behind;
-            if with_kept && line.sent == Sent::Keep {
+            if line.sent == Sent::Keep && count(known) {
                 entries.push(known.clone());
             }
         }

@@ -115,12 +115,20 @@ impl Applier {
     /// `base` is what the tree holds, and `root` where the bundle leads. The outcome has the manifest of the new tree.
     ///
     /// # Errors
-    /// As [`Applier::apply`]; and [`Error::Drifted`] if a file that the bundle builds on is not what `base` says.
-    pub fn apply_bundle(&self, source: impl Read, base: &Manifest, root: Digest) -> Result<Applied> {
+    /// As [`Applier::apply`]; [`Error::Drifted`] if a file that the bundle builds on is not what `base` says, and
+    /// [`Error::HeldBack`] if it deletes more than `most_deleted` files.
+    pub fn apply_bundle(
+        &self,
+        source: impl Read,
+        base: &Manifest,
+        root: Digest,
+        most_deleted: Option<usize>,
+    ) -> Result<Applied> {
         self.transaction(|workspace, number, mut clock| {
             let mut stages = Stages::begin(workspace, number, self.owner)?;
             let place = Place { home: workspace.home, table: &self.table };
-            let (unpacked, manifest) = bundle::unpack(source, base, root, self.budget, place, &mut stages)?;
+            let (unpacked, manifest) =
+                bundle::unpack(source, base, (root, most_deleted), self.budget, place, &mut stages)?;
             let applied = self.change(workspace, stages, unpacked, &mut clock)?;
             Ok(Applied { manifest: Some(Arc::new(manifest)), ..applied })
         })
@@ -137,6 +145,19 @@ impl Applier {
         let recovered = recover::settle(&workspace)?;
         workspace.empty_trash()?;
         Ok(recovered)
+    }
+
+    /// Goes back to the version before the last apply; how many steps that took.
+    ///
+    /// What somebody changed since then stays. A crash in the middle of it is finished by [`Self::recover`].
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if no such version is kept; [`Error::Io`] if the disk does not let it.
+    pub fn rollback(&self) -> Result<usize> {
+        let home = Home::open(&self.home)?;
+        let workspace = self.locked(&home)?;
+        recover::settle(&workspace)?;
+        recover::roll_back(&workspace)
     }
 
     /// Removes versions beyond `keep_previous`, and leftovers; returns how many. Slow, and in nobody's way.

@@ -78,6 +78,25 @@ pub(super) fn take_back(workspace: &Workspace<'_>, journal: &Journal, error: Err
     }
 }
 
+/// Takes back the last committed transaction: the version before it stands again, what somebody changed since stays.
+///
+/// A crash in the middle of it is finished by the next [`settle`].
+pub(super) fn roll_back(workspace: &Workspace<'_>) -> Result<usize> {
+    let committed = workspace.stages()?.into_iter().rev().find_map(|(number, committed)| committed.then_some(number));
+    let nothing = |why: &str| Error::Conflict { path: HIDDEN.to_owned(), why: why.to_owned() };
+    let Some(number) = committed else {
+        return Err(nothing("no version before this one is kept (tree.keep_previous), so there is no way back"));
+    };
+    let journal = match Journal::read(workspace, &format!("stage/{number}/{JOURNAL}"))? {
+        Found::Whole(journal) => journal,
+        Found::Nothing | Found::Damaged(_) => return Err(nothing("the version before this one is damaged")),
+    };
+    journal::mark_undo(workspace, number)?;
+    undo(workspace, &journal)?;
+    discard_leftovers(workspace)?;
+    Ok(journal.steps.len())
+}
+
 /// Removes versions beyond `keep`, and leftovers if nobody is at work; how many transactions.
 pub(super) fn sweep(workspace: &Workspace<'_>, keep: usize) -> Result<usize> {
     let committed = workspace.stages()?.into_iter().filter_map(|(number, committed)| committed.then_some(number));

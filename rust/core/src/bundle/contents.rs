@@ -72,6 +72,42 @@ impl Contents for TreeContents {
     }
 }
 
+/// Several places, of which the first that keeps a content gives it.
+pub struct FirstOf(pub Vec<Arc<dyn Contents>>);
+
+impl Contents for FirstOf {
+    fn open(&self, entry: &Entry) -> Result<Option<Box<dyn Read + Send>>> {
+        for place in &self.0 {
+            if let Some(content) = place.open(entry)? {
+                return Ok(Some(content));
+            }
+        }
+        Ok(None)
+    }
+
+    fn size(&self, entry: &Entry) -> Result<Option<u64>> {
+        for place in &self.0 {
+            if let Some(size) = place.size(entry)? {
+                return Ok(Some(size));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What keeps nothing: a master that does not know the base of a step.
+pub struct NoContents;
+
+impl Contents for NoContents {
+    fn open(&self, _: &Entry) -> Result<Option<Box<dyn Read + Send>>> {
+        Ok(None)
+    }
+
+    fn size(&self, _: &Entry) -> Result<Option<u64>> {
+        Ok(None)
+    }
+}
+
 fn unreadable(entry: &Entry, why: &str) -> Error {
     Error::Conflict { path: entry.path.to_string(), why: why.to_owned() }
 }

@@ -26,7 +26,7 @@ pub(crate) mod unframe;
 pub(crate) mod varint;
 mod work;
 
-pub use contents::{Contents, TreeContents};
+pub use contents::{Contents, FirstOf, NoContents, TreeContents};
 pub use feed::{BundleFeed, FeedReader};
 pub(crate) use frames::{NO_FRAME, window_log};
 pub use packer::{BundlePacker, BundlePacking};

@@ -7,9 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::Contents;
 use crate::chunk::Signatures;
 use crate::plan::Printable;
-use crate::{Digest, Entry, FilesTable, Manifest, RelPath};
+use crate::{Digest, Entry, FilesTable, Manifest, RelPath, Result, ShortEntry, ShortManifest};
 
 /// What happens to one path.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +89,24 @@ impl BaseFile for Entry {
     }
 }
 
+impl BaseFile for ShortEntry {
+    fn path(&self) -> &RelPath {
+        &self.path
+    }
+
+    fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    fn short(&self) -> [u8; 16] {
+        self.digest.0
+    }
+
+    fn whole(&self) -> Option<&Entry> {
+        None
+    }
+}
+
 impl Step {
     /// From a manifest that is known as a whole.
     ///
@@ -96,6 +115,36 @@ impl Step {
     #[must_use]
     pub fn new(from: &Manifest, to: &Manifest, table: &FilesTable, unseen: &[String]) -> Self {
         Self::between(from.root(), from.entries(), to, table, unseen)
+    }
+
+    /// From what a receiver reports of a tree whose root, `from`, nobody here knows.
+    ///
+    /// Digests are known in part; what is wrongly taken for equal shows in the root of the result.
+    #[must_use]
+    pub fn against(
+        from: Digest,
+        reported: &ShortManifest,
+        to: &Manifest,
+        table: &FilesTable,
+        unseen: &[String],
+    ) -> Self {
+        Self::between(from, reported.entries(), to, table, unseen)
+    }
+
+    /// The changed files whose old version is not known here and that are large: their chunks would spare much.
+    ///
+    /// # Errors
+    /// What `new`, where the new versions are read, runs into.
+    pub fn wanted(&self, new: &dyn Contents) -> Result<Vec<&RelPath>> {
+        let mut wanted = Vec::new();
+        for op in &self.ops {
+            if let Op::Patch(entry, None) = op
+                && new.size(entry)?.is_some_and(|size| size >= crate::chunk::WORTH)
+            {
+                wanted.push(&entry.path);
+            }
+        }
+        Ok(wanted)
     }
 
     /// Adds what is known of contents that are not kept here: chunks of the receiver's files, as it reported them.
@@ -119,13 +168,13 @@ impl Step {
 
     /// The root that the receiver stands at.
     #[must_use]
-    pub fn from_root(&self) -> Digest {
+    pub fn base_root(&self) -> Digest {
         self.from
     }
 
     /// The root that it stands at afterwards; files that are kept do not count.
     #[must_use]
-    pub fn to_root(&self) -> Digest {
+    pub fn root(&self) -> Digest {
         self.to
     }
 
@@ -284,7 +333,7 @@ mod tests {
         let counts = StepCounts { new: 2, patched: 1, copied: 1, deleted: 2, kept: 2 };
         assert_eq!(step.counts(), counts);
         assert!((step.deleted_fraction() - 2.0 / 6.0).abs() < 1e-9);
-        assert_eq!((step.from_root(), step.to_root()), (from.root(), to.root()));
+        assert_eq!((step.base_root(), step.root()), (from.root(), to.root()));
         let text =
             "2 new, 1 patched, 1 copied, 2 deleted\n+ a/empty\n- a/gone\n= a/is from a/was\n+ a/new\n- a/was\n~ a/x";
         assert_eq!(step.to_string(), text);

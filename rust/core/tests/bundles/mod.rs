@@ -121,7 +121,7 @@ impl Node {
     }
 
     pub fn apply(&self, bundle: &[u8], from: &Manifest, root: Digest) -> Result<Applied> {
-        self.applier().apply_bundle(bundle, from, root)
+        self.applier().apply_bundle(bundle, from, root, None)
     }
 
     /// Applies what must fail.
