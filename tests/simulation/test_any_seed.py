@@ -118,9 +118,10 @@ class Weather:
         return self.random.choice((MASTER, *map(self.cluster.address, NAMES)))
 
 
+@pytest.mark.parametrize("link", ["base", "extended"])
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_threat_50_whatever_happens_each_apply_makes_a_state_of_the_masters_and_in_the_end_all_are_in_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, link: str
 ) -> None:
     async def story(cluster: Cluster) -> None:
         generations = Generations(cluster, monkeypatch)
@@ -138,4 +139,4 @@ def test_threat_50_whatever_happens_each_apply_makes_a_state_of_the_masters_and_
         assert generations.exact >= len(NAMES)
         await cluster.until(lambda: not any(cluster.transfers(name) for name in ("master", *NAMES)), within_s=30)
 
-    simulate(tmp_path, story, seed)
+    simulate(tmp_path, story, seed, link=link)

@@ -116,8 +116,9 @@ def test_a_burst_that_changed_nothing_asks_nothing_of_the_master(tmp_path: Path)
     simulate(tmp_path, story)
 
 
+@pytest.mark.parametrize("link", ["base", "extended"])
 def test_threat_43_a_program_that_changes_the_files_back_is_not_raced_against(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, link: str
 ) -> None:
     async def story(cluster: Cluster) -> None:
         caplog.set_level(logging.ERROR)
@@ -130,8 +131,8 @@ def test_threat_43_a_program_that_changes_the_files_back_is_not_raced_against(
                 cluster.write("worker1", {"tree/a.conf": b"mine\n"})
                 cluster.changed(worker, "tree")
             await asyncio.sleep(0.25)
-        # After 10, 20, 40 ... s: seven fill a thousand seconds.
-        assert 4 <= repaired <= 8
+        # After 10, 20, 40 ... s: seven fill a thousand seconds, and the first few may come at once.
+        assert 4 <= repaired <= 9
         assert ["wrote the same files again" in record.getMessage() for record in caplog.records] == [True]
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link=link)

@@ -18,7 +18,7 @@ from tests.support.trace import Said
 from outrider.errors import ConnectionLostError, RefusedByPeer, TransportError
 from outrider.master import Master
 from outrider.protocol import commands as c
-from outrider.protocol.abilities import FEATURES, TLS, Abilities, Range
+from outrider.protocol.abilities import TLS, Abilities, Range
 from outrider.store.identity import identity_of
 from outrider.store.peers import Peers
 from outrider.transport.channel import Reply
@@ -69,7 +69,8 @@ def test_two_nodes_extend_their_link_and_then_keep_in_step_as_ever(tmp_path: Pat
         assert worker._handler is not None
         master_of = worker._handler.session.extended
         assert master_of is not None
-        assert (master_of.node, master_of.protocol, master_of.features) == ("master-node", 1, frozenset(FEATURES))
+        assert (master_of.node, master_of.protocol) == ("master-node", 1)
+        assert master_of.features == {TLS, "generations"}
         (handler,) = master.roster.members()
         assert handler.session.extended is not None
         assert handler.session.extended.node == "worker1"
@@ -153,7 +154,7 @@ def neighbour(least: int, most: int, identity_home: Path, **more: Any) -> Callab
         protocol=Range(least, most),
         version="9.9.9",
         node="master-node",
-        features=(*FEATURES, "teleport"),
+        features=(TLS, "teleport"),
         certificate=identity.certificate,
     )
     text = json.dumps({**json.loads(says.encode()), **more}).encode()

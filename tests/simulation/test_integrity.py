@@ -49,7 +49,7 @@ def test_a_first_sync_a_change_and_a_deletion_reach_two_workers(tmp_path: Path) 
             assert last.detail == "in step"
         assert cluster.transfers("master") == cluster.transfers("worker1") == cluster.transfers("worker2") == []
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_in_step_a_worker_asks_again_at_the_interval_and_no_file_travels(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_in_step_a_worker_asks_again_at_the_interval_and_no_file_travels(tmp_pat
         assert len(cluster.trace.of("syn_m_c_ok")) == 4
         assert cluster.trace.of("syn_m_c") == []
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_without_permission_a_worker_asks_again_with_growing_pauses(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_without_permission_a_worker_asks_again_with_growing_pauses(tmp_path: Pa
         assert gaps(cluster, "syn_i_w_m_p")[:7] == [1, 2, 4, 8, 16, 20, 20]
         assert cluster.trace.of("syn_i_w_m") == []
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_a_worker_that_cannot_apply_says_so_and_tries_again_long_before_the_interval(
@@ -99,7 +99,7 @@ def test_a_worker_that_cannot_apply_says_so_and_tries_again_long_before_the_inte
         assert cluster.transfers("worker1") == []
 
     monkeypatch.setattr(FileTree, "apply", applies_late)
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_threat_43_files_that_something_else_changes_back_are_told_and_synced_ever_more_rarely(
@@ -118,7 +118,7 @@ def test_threat_43_files_that_something_else_changes_back_are_told_and_synced_ev
         assert pauses[-1] == pytest.approx(300, abs=10)
 
     with caplog.at_level(logging.ERROR, "outrider"):
-        simulate(tmp_path, story)
+        simulate(tmp_path, story, link="base")
     assert ["wrote the same files again" in record.getMessage() for record in caplog.records] == [True]
 
 
@@ -136,7 +136,7 @@ def test_a_file_that_no_container_can_carry_is_told_by_the_master_and_alarms_no_
         assert pauses == sorted(pauses)
 
     with caplog.at_level(logging.WARNING, "outrider"):
-        simulate(tmp_path, story)
+        simulate(tmp_path, story, link="base")
     told = {record.getMessage() for record in caplog.records}
     assert told == {"left out tree/large: it is larger than the limit of 300000 bytes"}
 
@@ -157,7 +157,7 @@ def test_threat_36_a_file_that_the_master_cannot_look_at_is_not_deleted(tmp_path
         (tree / "sub").unlink()
         await cluster.until(lambda: cluster.in_step("worker1"), within_s=60)
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_a_worker_that_cannot_remove_what_it_replaced_is_in_step_and_says_so(
@@ -175,7 +175,7 @@ def test_a_worker_that_cannot_remove_what_it_replaced_is_in_step_and_says_so(
 
     monkeypatch.setattr(FileTree, "sweep", fails)
     with caplog.at_level(logging.WARNING, "outrider"):
-        simulate(tmp_path, story)
+        simulate(tmp_path, story, link="base")
     told = [record.getMessage() for record in caplog.records]
     assert told == ["what was replaced cannot be removed yet: the disk is read-only"]
 
@@ -198,7 +198,7 @@ def test_a_master_that_cannot_pack_says_so_and_the_round_is_tried_again(
         assert len(cluster.trace.of("syn_m_c_r")) == 1
 
     monkeypatch.setattr(FileTree, "pack", packs_late)
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_files_that_do_not_come_within_120_s_are_cancelled_by_the_worker_with_3039(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_files_that_do_not_come_within_120_s_are_cancelled_by_the_worker_with_30
         assert cancelled.time - started == pytest.approx(120, abs=1)
         assert TaskFault.decode(cancelled.payload) == TaskFault(task, Fault(3039))
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_a_master_that_gives_a_send_up_is_answered_with_an_error_of_the_round(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_master_that_gives_a_send_up_is_answered_with_an_error_of_the_round(tm
         (told,) = cluster.trace.of("syn_i_w_m_r")
         assert TaskFault.decode(told.payload).fault.code == 1000
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_metadata_that_does_not_come_within_120_s_is_cancelled_by_the_master_with_3039(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_metadata_that_does_not_come_within_120_s_is_cancelled_by_the_master_wit
         assert TaskFault.decode(cancelled.payload) == TaskFault(task, Fault(3039))
         assert await lazy.channel.request(c.INTEGRITY_PERMISSION, b"", 20) == b"True"
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_a_worker_s_turn_comes_once_for_each_scan_of_the_master(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_worker_s_turn_comes_once_for_each_scan_of_the_master(tmp_path: Path) 
         turns = [number for number, answer in enumerate(answers) if answer == b"True"]
         assert all(later - earlier == 8 for earlier, later in pairwise(turns[1:]))
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_a_lock_that_is_held_too_long_is_released_at_the_next_question(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_lock_that_is_held_too_long_is_released_at_the_next_question(tmp_path:
             answers.append(await stuck.channel.request(c.INTEGRITY_PERMISSION, b"", 20))
         assert answers == [b"False"] * 10 + [b"True"] * 2
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_metadata_that_is_none_is_refused_and_the_next_round_may_come(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_metadata_that_is_none_is_refused_and_the_next_round_may_come(tmp_path: 
         assert await odd.channel.request(c.INTEGRITY_PERMISSION, b"", 20) == b"True"
         assert cluster.transfers("master") == []
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_the_container_s_limit_shrinks_when_the_worker_runs_out_of_time_and_grows_again(tmp_path: Path) -> None:
@@ -334,4 +334,4 @@ def test_the_container_s_limit_shrinks_when_the_worker_runs_out_of_time_and_grow
             await asyncio.sleep(1)
         assert limit_of.bytes > small
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")

@@ -130,10 +130,11 @@ def test_threat_46_a_disk_that_takes_twenty_seconds_holds_up_no_sign_of_life(tmp
     simulate(tmp_path, story)
 
 
-def test_threat_41_bulk_over_a_slow_link_does_not_starve_the_keep_alive(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("link", "size"), [("base", 6 * 1024 * 1024), ("extended", 900_000)])
+def test_threat_41_bulk_over_a_slow_link_does_not_starve_the_keep_alive(tmp_path: Path, link: str, size: int) -> None:
     async def story(cluster: Cluster) -> None:
-        cluster.fabric.bytes_per_second = 125_000
-        cluster.write("master", {"tree/big": cluster.random_bytes(6 * 1024 * 1024)})
+        cluster.fabric.bytes_per_second = size // 50
+        cluster.write("master", {"tree/big": cluster.random_bytes(size)})
         await cluster.master()
         worker = cluster.worker("worker1", {**FAST, "intervals.worker.keep_alive": 10})
         await cluster.until(lambda: cluster.in_step("worker1"), within_s=200)
@@ -143,4 +144,4 @@ def test_threat_41_bulk_over_a_slow_link_does_not_starve_the_keep_alive(tmp_path
         assert max(waits) < 8
         assert worker.status.snapshot().link.reconnects == 0
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link=link)

@@ -41,7 +41,7 @@ def test_a_connection_cut_in_the_middle_of_files_leaves_none_and_the_next_one_ca
         await cluster.until(lambda: cluster.in_step("worker1"), within_s=60)
         await cluster.until(nothing_left(cluster), within_s=5)
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_a_worker_that_stops_in_the_middle_of_files_cancels_them_and_leaves_none(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_worker_that_stops_in_the_middle_of_files_cancels_them_and_leaves_none
         assert [said.receiver.partition(":")[0] for said in cluster.trace.of("cancel_task")] == [MASTER]
         await cluster.until(nothing_left(cluster), within_s=10)
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_a_master_that_stops_in_the_middle_of_files_says_so_and_both_leave_none(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_master_that_stops_in_the_middle_of_files_says_so_and_both_leave_none(
         await cluster.master()
         await cluster.until(lambda: cluster.in_step("worker1"), within_s=60)
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_a_worker_that_stops_while_it_sends_its_metadata_says_so(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_worker_that_stops_while_it_sends_its_metadata_says_so(tmp_path: Path)
         assert TaskFault.decode(told.payload).task == opened.payload
         await cluster.until(nothing_left(cluster), within_s=10)
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_a_master_that_stops_while_it_waits_for_metadata_cancels_it(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_master_that_stops_while_it_waits_for_metadata_cancels_it(tmp_path: Pa
         assert TaskFault.decode(told.payload).task == task
         assert await worker.channel.closed() == "the peer closed the connection"
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -114,7 +114,7 @@ def test_files_that_a_lost_worker_had_sent_are_removed_whole_or_not(tmp_path: Pa
         cluster.fabric.cut(MASTER)
         await cluster.until(nothing_left(cluster), within_s=5)
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_a_worker_whose_applying_is_cut_short_by_a_stop_keeps_its_home_until_it_is_done(tmp_path: Path) -> None:
@@ -133,4 +133,4 @@ def test_a_worker_whose_applying_is_cut_short_by_a_stop_keeps_its_home_until_it_
         assert loop.time() - started >= 6.9
         assert cluster.in_step("worker1")
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")

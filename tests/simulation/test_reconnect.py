@@ -161,7 +161,7 @@ def test_threat_17_a_half_open_connection_full_of_unsent_files_loses_its_name_to
         reborn = cluster.worker("reborn", {"node.name": "worker1"})
         await cluster.until(lambda: reborn.status.snapshot().link.connected, within_s=30)
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_stopping_while_dialling_or_waiting_for_hello_s_answer_takes_no_time(tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ TREE = {"tree/a.conf": b"a\n", "tree/sub/b.conf": b"b\n" * 100, "tree/sub/deep/c
 class Cluster:
     """See the module. Nodes run as tasks; :meth:`close` stops what still runs."""
 
-    def __init__(self, folder: Path, seed: int = 1) -> None:
+    def __init__(self, folder: Path, seed: int = 1, link: str = "any") -> None:
         self.folder = folder
+        self.link = link
         self.seed = seed
         self.fabric = Fabric(Random(seed))
         self.trace = Trace(KEY.encode())
@@ -52,6 +53,7 @@ class Cluster:
             "node.name": "master-node" if name == "master" else name,
             "link.nodes": [MASTER],
             "link.key": KEY,
+            "link.require": self.link,
             "tree.files": [{"folder": "tree/", "remove_subdirs_if_empty": True}],
         }
         return Settings.from_mapping({**plain, **(changes or {})})
@@ -164,12 +166,14 @@ class Cluster:
         return loop.time() - started
 
 
-def simulate(folder: Path, story: Callable[[Cluster], Coroutine[Any, Any, None]], seed: int = 1) -> Cluster:
-    """Run ``story`` with a cluster below ``folder``, then stop every node."""
+def simulate(
+    folder: Path, story: Callable[[Cluster], Coroutine[Any, Any, None]], seed: int = 1, *, link: str = "any"
+) -> Cluster:
+    """Run ``story`` with a cluster below ``folder``, then stop every node; ``link`` is what its nodes require."""
     clusters: list[Cluster] = []
 
     async def whole() -> None:
-        cluster = Cluster(folder, seed)
+        cluster = Cluster(folder, seed, link)
         clusters.append(cluster)
         try:
             await story(cluster)

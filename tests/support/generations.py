@@ -2,7 +2,7 @@
 
 A container rests on a scan and carries what lies there when it is packed. So what a worker holds after
 an apply is the state of that scan if the master's tree stayed as it was; and if it changed meanwhile,
-each file is as it was in one of the states since that scan.
+each file is as it was in one of the states since that scan. A bundle makes exactly one state, and no older one.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Generations:
         self._plans: list[tuple[Plan, int]] = []
         self._sent: defaultdict[str, list[int]] = defaultdict(list)
         self._applied: set[str] = set()
+        self._stood: defaultdict[str, int] = defaultdict(int)
         self._follow_the_master(patch)
         self._follow_the_workers(patch)
 
@@ -68,7 +69,7 @@ class Generations:
         patch.setattr(integrity.WorkerIntegrity, "_sync", synced)
 
     def _follow_the_workers(self, patch: pytest.MonkeyPatch) -> None:
-        apply = FileTree.apply
+        apply, apply_bundle = FileTree.apply, FileTree.apply_bundle
 
         async def applied(tree: FileTree, container: Path) -> Applied:
             name = Path(tree._home).name
@@ -77,7 +78,21 @@ class Generations:
             self._check(name, before, self._cluster.tree(name))
             return outcome
 
+        async def bundle_applied(tree: FileTree, *args: Any, **more: Any) -> Applied:
+            outcome = await apply_bundle(tree, *args, **more)
+            self._check_exact(Path(tree._home).name)
+            return outcome
+
         patch.setattr(FileTree, "apply", applied)
+        patch.setattr(FileTree, "apply_bundle", bundle_applied)
+
+    def _check_exact(self, name: str) -> None:
+        made = self._cluster.tree(name)
+        at = next((at for at in reversed(range(len(self._states))) if self._states[at] == made), -1)
+        if at < self._stood[name]:
+            self.wrong.append(f"{name}: the tree is in " + ("no state" if at < 0 else "a state before its last one"))
+        self._stood[name] = max(at, self._stood[name])
+        self.exact += 1
 
     def _check(self, name: str, before: State, after: State) -> None:
         # Several may have been sent since the last apply, over connections that were lost: it is one of them.

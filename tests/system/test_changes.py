@@ -35,7 +35,7 @@ def test_a_file_that_is_edited_on_a_worker_is_repaired_long_before_its_interval(
     master.write("a.conf", b"as it should be\n")
     worker.write("a.conf", b"as it should be\n")
     with nodes(master, worker):
-        wait_until(lambda: worker.said("Finished.*in step") == 1, "the first round")
+        wait_until(lambda: worker.said("Finished.*in step") > 0, "the first round")
         worker.write("a.conf", b"edited\n")
         worker.write("extra", b"")
         wait_until(lambda: worker.tree() == master.tree(), "the repair")

@@ -13,6 +13,7 @@ from outrider.cli.agents import agents
 from outrider.cli.cluster import call, health, list_nodes
 from outrider.cli.config import config, keygen
 from outrider.cli.demo import demo
+from outrider.cli.generations import approve, generations, rollback
 from outrider.cli.groups import groups
 from outrider.cli.nodes import master, worker
 from outrider.cli.options import PlainErrors
@@ -28,7 +29,7 @@ def main() -> None:
     """Keep every worker of a cluster in step with its master."""
 
 
-NODE = (worker, master, list_nodes, health, status, call)
+NODE = (worker, master, list_nodes, health, status, call, generations, rollback, approve)
 HOME = (scan, diff, agents, groups, peer)
 for command in (*NODE, *HOME, demo, keygen, config, plugins):
     main.add_command(command)

@@ -6,7 +6,7 @@ The roles do the talking (``worker/extending.py``, ``master/extending.py``): a p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from outrider.errors import StoreError
 from outrider.logs import TaskLogger
 from outrider.ports import Identity, Ports, Tls
-from outrider.protocol.abilities import FEATURES, PROTOCOL, Abilities, Agreement, agree
+from outrider.protocol.abilities import PROTOCOL, TLS, Abilities, Agreement, agree
 from outrider.settings import Settings
 from outrider.store.identity import SEED_BYTES, fingerprint, identity_of
 from outrider.store.peers import Peer, Peers
@@ -33,13 +33,22 @@ class Extended(NamedTuple):
 class Extension:
     """See the module. One for each node; a node without one speaks the base protocol and nothing else."""
 
-    def __init__(self, settings: Settings, ports: Ports, identity: Identity, peers: Peers, release: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ports: Ports,
+        identity: Identity,
+        peers: Peers,
+        release: str,
+        *,
+        features: Iterable[str],
+    ) -> None:
         self.peers = peers
         self.abilities = Abilities(
             protocol=PROTOCOL,
             version=release,
             node=settings.node.name,
-            features=FEATURES,
+            features=(TLS, *sorted(features)),
             certificate=identity.certificate,
         )
         self.required = settings.link.require == "extended"
@@ -95,8 +104,10 @@ class Extension:
             )
 
 
-async def extension_of(settings: Settings, ports: Ports, home: Path) -> Extension | None:
+async def extension_of(settings: Settings, ports: Ports, home: Path, features: Iterable[str]) -> Extension | None:
     """The extension of a node that is starting; ``None`` where the settings want the base protocol alone.
+
+    ``features`` is what its kinds can do over such a link.
 
     :class:`StoreError` if its certificate can be neither read nor made.
     """
@@ -105,7 +116,7 @@ async def extension_of(settings: Settings, ports: Ports, home: Path) -> Extensio
     seed = ports.random.randbytes(SEED_BYTES)
     identity = await ports.threads.run(identity_of, home, seed)
     release = await ports.threads.run(version, "outrider")
-    return Extension(settings, ports, identity, Peers(home), release)
+    return Extension(settings, ports, identity, Peers(home), release, features=features)
 
 
 def _spoken(abilities: Abilities) -> str:

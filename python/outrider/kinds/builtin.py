@@ -47,4 +47,12 @@ REQUESTS: Final = Kind(
 )
 CENSUS: Final = Kind(name="census", commands=(c.GET_NODES, c.GET_HEALTH), vital=True)
 
-BUILTIN: Final = (INTEGRITY, AGENT_INFO, AGENT_GROUPS, AGENT_REGISTRATION, REQUESTS, CENSUS)
+GENERATIONS: Final = Kind(
+    name="generations",
+    commands=(c.GEN_CHECK, c.GEN_HAVE, c.GEN_SIGS, c.GEN_READ, c.GEN_DONE, c.GEN_NEW),
+    feature="generations",
+    instead_of="integrity",
+)
+"""The fast path: files between two nodes of ours."""
+
+BUILTIN: Final = (INTEGRITY, AGENT_INFO, AGENT_GROUPS, AGENT_REGISTRATION, REQUESTS, CENSUS, GENERATIONS)

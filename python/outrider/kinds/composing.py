@@ -57,6 +57,10 @@ class Halves:
         """What runs while the node does."""
         return [task for one in self._running for task in one.guard.tasks(one.half.tasks)]
 
+    def features(self) -> frozenset[str]:
+        """What an extended link with this node can carry beyond the base protocol."""
+        return frozenset(one.kind.feature for one in self._running if one.kind.feature)
+
     def of(self, kind: str, half: type[T]) -> T:
         """The half of a kind that this node cannot be without."""
         return _found({one.kind.name: one.half for one in self._running}, kind, half)
@@ -96,6 +100,7 @@ class Talks:
         self, running: Iterable[_Running], role: Role, session: Session, status: Status, supervisor: Supervisor
     ) -> None:
         self._side = To.WORKER if role == "worker" else To.MASTER
+        self._session = session
         self._peer = ""
         self._serves: dict[Command, Serve] = {}
         self._talks: dict[str, tuple[_Running, Talk]] = {}
@@ -110,8 +115,12 @@ class Talks:
         return self._serves
 
     def tasks(self) -> list[Task]:
-        """What runs once the peer has joined."""
-        return [task for one, talk in self._talks.values() for task in one.guard.tasks(talk.tasks)]
+        """What runs once the peer has joined, as far as the peer can do its part."""
+        extended = self._session.extended
+        features = frozenset({""}) | (extended.features if extended is not None else frozenset())
+        able = [(one, talk) for one, talk in self._talks.values() if one.kind.feature in features]
+        resting = {one.kind.instead_of for one, _ in able}
+        return [task for one, talk in able if one.kind.name not in resting for task in one.guard.tasks(talk.tasks)]
 
     def of(self, kind: str, talk: type[T]) -> T:
         """The talk of a kind that this node cannot be without."""

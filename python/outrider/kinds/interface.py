@@ -43,7 +43,8 @@ class Kind:
     ``commands`` are all that its halves serve, in either role. ``interval_s`` is the default of
     ``kinds.NAME.interval``, in seconds, 0 if nothing happens at an interval; ``options`` has the type and the default
     of every other key of ``[kinds.NAME]``. ``vital``: a node ends rather than run without it; any other kind that
-    cannot begin is left out.
+    cannot begin is left out. ``feature``: its talks run tasks only with peers that have this feature of the extended
+    link, and on such a link those of the kind ``instead_of`` rest.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Kind:
     worker: Callable[[NodeGround], Half[Any]] | None = None
     master: Callable[[NodeGround], Half[Any]] | None = None
     vital: bool = False
+    feature: str = ""
+    instead_of: str = ""
 
     def half(self, role: Role) -> Callable[[NodeGround], Half[Any]] | None:
         """What makes the half of this role."""

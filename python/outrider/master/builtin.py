@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from outrider.kinds.builtin import AGENT_GROUPS, AGENT_INFO, CENSUS, INTEGRITY, REQUESTS
+from outrider.kinds.builtin import AGENT_GROUPS, AGENT_INFO, CENSUS, GENERATIONS, INTEGRITY, REQUESTS
 from outrider.kinds.interface import Kind, stateless
 from outrider.master.agent_groups import AgentGroups
 from outrider.master.agent_info import WorkerAgentInfo
 from outrider.master.census import Census, States
+from outrider.master.generations import Generations
 from outrider.master.integrity import WorkerIntegrity
 from outrider.master.requests import MasterRequests
 from outrider.master.source import Source
@@ -23,5 +24,6 @@ def builtin(source: Source, workers: States, calls: Handlers) -> tuple[Kind, ...
         replace(AGENT_INFO, master=stateless(WorkerAgentInfo)),
         replace(AGENT_GROUPS, master=AgentGroups),
         replace(REQUESTS, master=partial(MasterRequests, calls=calls)),
+        replace(GENERATIONS, master=partial(Generations, source=source, calls=calls)),
         replace(CENSUS, master=partial(Census, workers=workers)),
     )

@@ -167,7 +167,7 @@ class Master:
     async def _listen(self, halves: Halves) -> Listener:
         link = self.settings.link
         ring = KeyRing(link.keys, link.token_age_s)
-        extension = await extension_of(self.settings, self._ports, self._home.path)
+        extension = await extension_of(self.settings, self._ports, self._home.path, halves.features())
         ground = Ground(self.settings, self._ports, self._home, ring, extension)
 
         def accept() -> Channel:

@@ -18,7 +18,8 @@ from outrider.protocol.faults import Failure
 from outrider.protocol.merging import merge
 from outrider.protocol.results import decode_result, encode_result
 from outrider.relay.calls import failure_of, read_request
-from outrider.relay.desk import OF_LOCAL, Desk, failed, failure, refused
+from outrider.relay.context import OF_LOCAL
+from outrider.relay.desk import Desk, failed, failure, refused
 from outrider.relay.forward import API, FORWARDED, SENDSYNC, Awaited, Owed
 from outrider.relay.handlers import Handlers
 from outrider.relay.routes import Answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from outrider.kinds.signals import Signal
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest
 from outrider.ports import Ports
@@ -17,10 +18,14 @@ fifth of the time at most."""
 
 
 class Source:
-    """The last scan: its manifest, and its number, which a worker's turn is tied to."""
+    """The last scan: its manifest, and its number, which a worker's turn is tied to.
+
+    ``changed`` is emitted when a scan found another tree than the one before.
+    """
 
     def __init__(self, tree: FileTree, settings: Settings, ports: Ports, status: Status) -> None:
         self.number = 0
+        self.changed = Signal()
         self._manifest: Manifest | None = None
         self._tree = tree
         self._settings = settings
@@ -73,3 +78,5 @@ class Source:
             self._complained = scan.problems
             for path, reason in scan.problems:
                 self._log.warning("left out %s: %s", path, reason)
+        if changed:
+            self.changed.emit()

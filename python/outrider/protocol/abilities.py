@@ -14,8 +14,6 @@ from msgspec import Meta, Struct
 
 TLS: Final = "tls"
 """The feature that all others stand on: without it a link stays with the base protocol."""
-FEATURES: Final = (TLS,)
-"""What this version can do, by the names of the wire."""
 
 _Number = Annotated[int, Meta(ge=1, le=2**31)]
 _Word = Annotated[str, Meta(max_length=128)]

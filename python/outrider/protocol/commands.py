@@ -103,6 +103,14 @@ SENDASYNC: Final = Command(b"sendasync", To.LOCAL_SERVER, "sendsync, answered at
 SEND_FILE_RESULT: Final = Command(b"send_f_res", To.LOCAL_CLIENT, "how many bytes were sent, or why none")
 CONTROL_RESULT: Final = Command(b"control_res", To.LOCAL_CLIENT, "result of get_nodes or get_health")
 
+# between two of our own nodes, over an extended link only
+GEN_CHECK: Final = Command(b"gen_check", To.MASTER, "the root at which a worker stands")
+GEN_HAVE: Final = Command(b"gen_have", To.MASTER, "what a worker holds whose root the master does not know")
+GEN_SIGS: Final = Command(b"gen_sigs", To.MASTER, "chunk signatures of its large files that differ")
+GEN_READ: Final = Command(b"gen_read", To.MASTER, "the next part of a bundle")
+GEN_DONE: Final = Command(b"gen_done", To.MASTER, "a worker stands at a generation now, or says why not")
+GEN_NEW: Final = Command(b"gen_new", To.WORKER, "there is a new generation")
+
 TABLE: Final = by_name(value for value in list(globals().values()) if isinstance(value, Command))
 """What the protocol has names for; a kind of synchronisation that a package brings adds others."""
 

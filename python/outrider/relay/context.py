@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
+from outrider.errors import Refusal
 from outrider.model import NodeInfo
 from outrider.ports import Ports
+from outrider.protocol import faults
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.sqlite.listing import ListingPart
+
+OF_LOCAL: Final = "local client "
+"""Callers that are programs of this machine begin so: no node can have such a name."""
 
 if TYPE_CHECKING:  # the table's own face, for the call that lists it
     from outrider.relay.handlers import Handler
@@ -41,3 +46,8 @@ class Context:
     agents: AgentLister | None
     calls: Mapping[str, Handler]
     caller: str = ""
+
+    def only_local(self) -> None:
+        """:class:`Refusal` unless a program of this machine asks, at this node itself."""
+        if not self.caller.startswith(OF_LOCAL):
+            raise Refusal(faults.INTERNAL, "only programs on the machine of this node may ask for this")

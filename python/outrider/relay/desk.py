@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final
 
 from outrider.errors import OutriderError, Refusal
 from outrider.logs import Tag, task_logger
@@ -25,9 +24,6 @@ from outrider.relay.routes import Answer
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
-
-OF_LOCAL: Final = "local client "
-"""Callers that are programs of this machine begin so: no node can have such a name."""
 
 Work = Callable[[Request, str, float], Awaitable[Answer]]
 """Answers a request of a caller within so many seconds."""

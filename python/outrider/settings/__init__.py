@@ -15,6 +15,7 @@ from outrider.settings.load import Described, Settings
 from outrider.settings.sections import (
     Agents,
     CommunicationIntervals,
+    Generations,
     Intervals,
     Limits,
     Link,
@@ -34,6 +35,7 @@ __all__ = [
     "CommunicationIntervals",
     "Described",
     "FileRow",
+    "Generations",
     "Intervals",
     "Limits",
     "Link",

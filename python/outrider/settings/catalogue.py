@@ -9,7 +9,20 @@ from typing import Any
 from msgspec import NODEFAULT, Meta, Struct, structs
 
 from outrider.settings.key import ClusterKey
-from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Section, Sendsync, Tree, Watch
+from outrider.settings.sections import (
+    Agents,
+    Generations,
+    Intervals,
+    Limits,
+    Link,
+    Local,
+    Log,
+    Node,
+    Section,
+    Sendsync,
+    Tree,
+    Watch,
+)
 
 SECTIONS: dict[str, type[Section]] = {
     "node": Node,
@@ -17,6 +30,7 @@ SECTIONS: dict[str, type[Section]] = {
     "intervals": Intervals,
     "tree": Tree,
     "watch": Watch,
+    "generations": Generations,
     "agents": Agents,
     "local": Local,
     "sendsync": Sendsync,

@@ -19,7 +19,19 @@ from outrider.settings.files import FileRow
 from outrider.settings.key import HIDDEN, ClusterKey
 from outrider.settings.kinds import Options, read_kinds
 from outrider.settings.profiles import PROFILES
-from outrider.settings.sections import Agents, Intervals, Limits, Link, Local, Log, Node, Sendsync, Tree, Watch
+from outrider.settings.sections import (
+    Agents,
+    Generations,
+    Intervals,
+    Limits,
+    Link,
+    Local,
+    Log,
+    Node,
+    Sendsync,
+    Tree,
+    Watch,
+)
 from outrider.settings.sources import KINDS, Given, of_kinds
 
 
@@ -44,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     intervals: Intervals
     tree: Tree
     watch: Watch
+    generations: Generations
     agents: Agents
     local: Local
     sendsync: Sendsync

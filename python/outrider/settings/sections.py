@@ -193,6 +193,28 @@ class Watch(Section, frozen=True, kw_only=True):
     ] = 0.2
 
 
+class Generations(Section, frozen=True, kw_only=True):
+    """The master's last trees, and the steps between two nodes of ours; an old peer sees nothing of it."""
+
+    keep: Annotated[int, _count("generations that a master keeps", most=10_000, example=16)] = 16
+    keep_bytes: Annotated[int, _bytes("compressed contents that a master keeps for them", example=4 * GIB)] = 4 * GIB
+    bundle_bytes: Annotated[int, _bytes("packed steps that a master keeps for its workers", example=GIB)] = GIB
+    delete_share: Annotated[
+        float, Meta(ge=0, le=1, description="share of its files that a step may delete unasked", examples=[0.5])
+    ] = 0.5
+    delete_count: Annotated[
+        int, _count("files that a step may always delete unasked", least=0, most=10_000_000, example=20)
+    ] = 20
+    approve_deletions: Annotated[
+        bool, _says("whether any number of deletions is taken without `outrider approve`", True)
+    ] = False
+    check_command: Annotated[
+        tuple[str, ...],
+        _says("program and arguments that judge a worker's new tree; if it fails the tree goes back", ["nginx", "-t"]),
+    ] = ()
+    check_timeout: Annotated[float, _seconds("longest run of the check", example=30)] = 30.0
+
+
 class Agents(Section, frozen=True, kw_only=True):
     """Where this node keeps its agents and their groups."""
 

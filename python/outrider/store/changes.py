@@ -41,6 +41,11 @@ class Changes:
             finally:
                 self._bursts = None
 
+    @property
+    def complete(self) -> bool:
+        """Whether no change can go by unnoticed, as far as the system tells."""
+        return self._bursts is not None and self._bursts.reason is None
+
     async def come(self, within_s: float) -> bool:
         """Wait for a change, at most so long; whether one came. It counts as looked at from here on."""
         with contextlib.suppress(TimeoutError):

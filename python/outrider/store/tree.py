@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from outrider._native import Applied, FileRule, FilesTable, Manifest, Packer, Plan, Scan, Tree, pack_manifest
+from outrider._native import (
+    Applied,
+    BundleFeed,
+    FileRule,
+    FilesTable,
+    Manifest,
+    Packer,
+    Plan,
+    Scan,
+    Tree,
+    pack_manifest,
+)
 from outrider._native import read_manifest as read_manifest_file
 from outrider.ports import Threads
 from outrider.settings import Settings
 from outrider.store.changes import Changes
 from outrider.store.home import Home
 
-__all__ = ["Applied", "FileTree", "Packer", "files_table", "inhabited", "open_tree"]
+__all__ = ["Applied", "BundleFeed", "FileTree", "Packer", "files_table", "inhabited", "open_tree"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,6 +83,34 @@ class FileTree:
             return await self._run(self._tree.apply, str(container))
         finally:
             await self.changes.forget()
+
+    async def apply_bundle(
+        self, feed: BundleFeed, base: Manifest, root: str, *, most_deleted: int | None = None
+    ) -> Applied:
+        """Take the step that ``feed`` brings from ``base``, what the tree holds, to ``root``; or raise, unchanged.
+
+        :class:`HeldBackError` if it deletes more than ``most_deleted`` files.
+        """
+        try:
+            return await self._run(self._tree.apply_bundle, feed, base, root, most_deleted=most_deleted)
+        finally:
+            await self.changes.forget()
+
+    async def shared(self, manifest: Manifest, agreed: Manifest) -> Manifest:
+        """``manifest`` without what is this node's own since no step of what was ``agreed`` ever brought it."""
+        return await self._threads.run(manifest.without_own, self.table, agreed)
+
+    async def report(self, manifest: Manifest) -> bytes:
+        """What the tree holds, for a master that does not know its root."""
+        return await self._threads.run(manifest.to_native_short)
+
+    async def signatures(self, manifest: Manifest, paths: Sequence[str]) -> bytes:
+        """The chunks of some of its files, for the same."""
+        return await self._run(self._tree.signatures, manifest, paths)
+
+    async def rollback(self) -> int:
+        """Go back to the version before the last apply; how many steps that took."""
+        return await self._run(self._tree.rollback)
 
     async def sweep(self) -> int:
         """Remove old versions; slow and harmless, so it comes after everything that waits."""

@@ -190,7 +190,7 @@ class Worker:
 
     async def _stay_connected(self, halves: Halves) -> None:
         ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
-        extension = await extension_of(self.settings, self._ports, self._home.path)
+        extension = await extension_of(self.settings, self._ports, self._home.path, halves.features())
         ground = Ground(self.settings, self._ports, self._home, ring, extension)
         cap = self.settings.intervals.worker.connection_retry
         backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)

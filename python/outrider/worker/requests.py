@@ -14,7 +14,8 @@ from outrider.protocol.api import Request
 from outrider.protocol.commands import Command
 from outrider.protocol.faults import Failure
 from outrider.relay.calls import failure_of, read_request
-from outrider.relay.desk import OF_LOCAL, Desk, failure, refused
+from outrider.relay.context import OF_LOCAL
+from outrider.relay.desk import Desk, failure, refused
 from outrider.relay.forward import API, SENDSYNC, Awaited, Owed
 from outrider.relay.handlers import Handlers
 from outrider.relay.queue import RequestQueue

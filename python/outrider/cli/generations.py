@@ -1,0 +1,102 @@
+"""``outrider generations``, ``rollback`` and ``approve``: a master's last trees, and a way back for both roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from outrider.cli.ask import client_options, print_rows
+from outrider.cli.options import write_json
+from outrider.printable import printable
+from outrider.protocol.api import Request
+
+
+@click.group()
+def generations() -> None:
+    """The last trees of the master: each change of it made one."""
+
+
+@generations.command("list")
+@client_options
+def list_generations(*, as_json: bool, ask: Callable[..., Any]) -> None:
+    """List the generations that the master keeps, the latest last."""
+    rows = ask(lambda client: client.call("outrider.generations"))
+    if as_json:
+        write_json(rows)
+    else:
+        print_rows(("", "NUMBER", "MADE", "FILES", "KEPT BYTES", "ROOT"), [_row(one) for one in rows])
+
+
+@generations.command()
+@click.argument("number", type=click.IntRange(min=1))
+@client_options
+def show(*, number: int, as_json: bool, ask: Callable[..., Any]) -> None:
+    """Show what generation NUMBER changed."""
+    shown = ask(lambda client: client.call("outrider.generation", number=number))
+    if as_json:
+        write_json(shown)
+        return
+    one = shown["generation"]
+    click.echo(f"generation {one['number']}, {_moment(one['time'])}, {one['files']:,} files, root {one['root']}")
+    if shown["before"] is None:
+        click.echo("the one before it is not kept")
+        return
+    for sign, group in (("+", "added"), ("~", "changed"), ("-", "deleted")):
+        for path in shown[group]:
+            click.echo(printable(f"{sign} {path}"))
+    if shown["more"]:
+        click.echo(f"and {shown['more']:,} more")
+
+
+@generations.command("rollback")
+@click.argument("number", type=click.IntRange(min=1))
+@client_options
+def rollback_to(*, number: int, as_json: bool, ask: Callable[..., Any]) -> None:
+    """Make this master's tree what it was in generation NUMBER; every worker follows."""
+    one = _ask_here(ask, "outrider.generations_rollback", number=number)
+    if as_json:
+        write_json(one)
+    else:
+        click.echo(f"the tree is that of generation {number} again; as the latest it is generation {one['number']}")
+
+
+@click.command()
+@client_options
+def rollback(*, as_json: bool, ask: Callable[..., Any]) -> None:
+    """Put this worker's tree back to what it was before the last step; that generation is not taken again.
+
+    The next one is, whatever it holds.
+    """
+    changes = _ask_here(ask, "outrider.rollback")
+    if as_json:
+        write_json({"changes": changes})
+    else:
+        click.echo(f"{changes} changes were taken back; this node waits for the master's next generation")
+
+
+@click.command()
+@client_options
+def approve(*, as_json: bool, ask: Callable[..., Any]) -> None:
+    """Let a step that is held back delete what it wants: on a worker there, on a master everywhere."""
+    root = _ask_here(ask, "outrider.approve")
+    if as_json:
+        write_json({"root": root})
+    else:
+        click.echo(f"the step to the tree with the root {root[:16]}... may delete what it wants")
+
+
+def _ask_here(ask: Callable[..., Any], call: str, **arguments: Any) -> Any:
+    """Ask the node of this machine itself, whatever its role."""
+    return ask(lambda client: client.request(Request(call=call, f_kwargs=arguments, request_type="local_any")))
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    mark = "*" if one["current"] else ""
+    return mark, str(one["number"]), _moment(one["time"]), f"{one['files']:,}", f"{one['bytes']:,}", one["root"][:16]
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,181 @@
+"""Bundles on their way to workers: each is packed once, and read by any number of them while it is packed.
+
+A small one stays in memory, a larger one lies in a file. What nobody has read for longest goes first when
+the shelf is full. The folder is emptied at the start: a bundle is made again in a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from outrider.errors import OutriderError, StoreError
+from outrider.ports import Threads
+from outrider.store.home import FOLDER_MODE, remove
+
+_AT_ONCE_BYTES: Final = 1 << 20
+_IN_MEMORY_BYTES: Final = 64 * 1024
+
+
+class Packing(Protocol):
+    """What makes a bundle; both methods block and run in a thread."""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, ``size`` of them unless the bundle ends; empty at the end."""
+        ...
+
+    def close(self) -> None:
+        """Free everything."""
+        ...
+
+
+class Bundle:
+    """One step as bytes; ``size`` is what lies here so far, all of it once it is ``whole``."""
+
+    def __init__(self, path: Path, packing: Packing, threads: Threads) -> None:
+        self.size = 0
+        self.whole = False
+        self.error: OutriderError | None = None
+        self.readers = 0
+        self._path = path
+        self._packing = packing
+        self._threads = threads
+        self._small = b""
+        self._file = -1
+        self._grown = asyncio.Event()
+        self._task = asyncio.create_task(self._pack())
+
+    async def read(self, offset: int, size: int, *, within_s: float) -> tuple[bytes, bool]:
+        """``size`` bytes from ``offset`` on, fewer at the end; and whether it ends there.
+
+        No bytes if it takes longer than ``within_s`` seconds to pack them. Raises what ended the packing.
+        """
+        self.readers += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._packed(offset + size)
+            if self.size < offset + size and not self.whole:
+                return b"", False
+            end = max(min(self.size, offset + size), offset)
+            return await self._bytes(offset, end - offset), self.whole and end >= self.size
+        finally:
+            self.readers -= 1
+
+    async def close(self) -> None:
+        """Stop packing and remove the file; nobody reads it any more."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._threads.run(self._discard)
+
+    async def _packed(self, size: int) -> None:
+        while self.size < size and not self.whole:
+            if self.error is not None:
+                raise self.error
+            self._grown.clear()
+            await self._grown.wait()
+
+    async def _bytes(self, offset: int, size: int) -> bytes:
+        if self._file < 0 or not size:
+            return self._small[offset : offset + size]
+        return await self._threads.run(os.pread, self._file, size, offset)
+
+    async def _pack(self) -> None:
+        """In one piece of work for a thread the next bytes are made and kept; only here they begin to count."""
+        try:
+            while data := await self._threads.run(self._packing.read, _AT_ONCE_BYTES):
+                if self._file < 0 and self.size + len(data) <= _IN_MEMORY_BYTES:
+                    self._small += data
+                else:
+                    await self._threads.run(self._keep, data)
+                self.size += len(data)
+                self._grown.set()
+            self.whole = True
+        except OutriderError as error:
+            self.error = error
+        except OSError as error:
+            self.error = StoreError(f"cannot keep {self._path}: {error.strerror}")
+        finally:
+            self._grown.set()
+            await asyncio.shield(asyncio.ensure_future(self._threads.run(self._packing.close)))
+
+    def _keep(self, data: bytes) -> None:
+        if self._file < 0:
+            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+            file = os.open(self._path, flags, 0o600)
+            _write(file, self._small)
+            self._file = file
+        _write(self._file, data)
+
+    def _discard(self) -> None:
+        if self._file >= 0:
+            file, self._file = self._file, -1
+            os.close(file)
+            self._path.unlink(missing_ok=True)
+
+
+class Shelf:
+    """See the module. ``most_bytes`` is what all bundles may take together; those being read stay."""
+
+    def __init__(self, folder: Path, threads: Threads, *, most_bytes: int) -> None:
+        self._folder = folder
+        self._threads = threads
+        self._most_bytes = most_bytes
+        self._bundles: OrderedDict[bytes, Bundle] = OrderedDict()  # that read last is the last
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Empty the folder."""
+        await self._threads.run(self._empty)
+
+    def get(self, ticket: bytes) -> Bundle | None:
+        """The bundle of this ticket, if it is here and sound."""
+        bundle = self._bundles.get(ticket)
+        if bundle is None or bundle.error is not None:
+            return None
+        self._bundles.move_to_end(ticket)
+        return bundle
+
+    async def get_or_pack(self, ticket: bytes, pack: Callable[[], Awaitable[Packing]]) -> Bundle:
+        """The bundle of this ticket; if it is not here it is begun, once for all who ask."""
+        async with self._turn:
+            if bundle := self.get(ticket):
+                return bundle
+            await self._make_room()
+            bundle = Bundle(self._folder / ticket.hex(), await pack(), self._threads)
+            self._bundles[ticket] = bundle
+            return bundle
+
+    async def close(self) -> None:
+        """Give up all bundles."""
+        bundles = list(self._bundles.values())
+        self._bundles.clear()
+        await asyncio.gather(*(bundle.close() for bundle in bundles))
+
+    async def _make_room(self) -> None:
+        held = sum(bundle.size for bundle in self._bundles.values())
+        for ticket, bundle in list(self._bundles.items()):
+            if bundle.readers or (held <= self._most_bytes and bundle.error is None):
+                continue
+            held -= bundle.size
+            del self._bundles[ticket]
+            await bundle.close()
+
+    def _empty(self) -> None:
+        try:
+            self._folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            for left in self._folder.iterdir():
+                remove(left)
+        except OSError as error:
+            raise StoreError(f"cannot prepare {self._folder}: {error.strerror}") from error
+
+
+def _write(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]

@@ -1,0 +1,188 @@
+"""The worker's half of the fast path: say where the tree stands, take the step that the master has for it.
+
+One round at a time, whoever asks for it: the interval, the master that tells of a new generation, or a change that
+somebody made to the tree here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from outrider.errors import HeldBackError, OutriderError, TransportError
+from outrider.exchange.session import Serve
+from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
+from outrider.logs import Tag, task_logger
+from outrider.model import Manifest
+from outrider.protocol import commands as c
+from outrider.protocol import generations as g
+from outrider.protocol.commands import Command
+from outrider.relay.handlers import Handlers
+from outrider.status import Outcome
+from outrider.store.tree import BundleFeed
+from outrider.supervise import Backoff
+from outrider.sync.generations import Repairs
+from outrider.transport.channel import Reply
+from outrider.worker.fetching import Fetch
+from outrider.worker.generation_calls import GenerationCalls
+from outrider.worker.standpoint import Standpoint
+from outrider.worker.stepping import Stepping, Verdict
+from outrider.worker.trial import Trial
+
+
+class Generations(Half["GenerationsTalk"]):
+    """What outlives a connection: where this node stands, and a bundle that was cut short."""
+
+    def __init__(self, ground: NodeGround, calls: Handlers) -> None:
+        super().__init__()
+        GenerationCalls(self).offer(calls)
+        self.ground = ground
+        self.log = task_logger(Tag.INTEGRITY_CHECK, ground.node.name)
+        self.standpoint = Standpoint(ground.settings, ground.tree, ground.ports)
+        self.trial = Trial(ground.settings, ground.ports.threads)
+        self.repairs = Repairs()
+        self.turn = asyncio.Lock()  # one round, or one way back, at a time
+        self.wanted = asyncio.Event()  # a round, now
+        self.held_back = ""  # the root to which a step leads that deletes too much
+        self._cut: Fetch | None = None
+
+    async def start(self) -> None:
+        """Read what this node took last."""
+        await self.standpoint.open()
+        if self.standpoint.damaged:
+            self.log.warning("which generation this node took last cannot be read: %s", self.standpoint.damaged)
+
+    def talk(self, link: LinkGround) -> GenerationsTalk:
+        """A connection to the master."""
+        return GenerationsTalk(self, link)
+
+    async def close(self) -> None:
+        """Give up what was cut short."""
+        await self.end_fetch()
+
+    async def fetch(self, offer: g.Offer, base: Manifest) -> Fetch:
+        """The bundle of ``offer``, which is applied as it comes; what was cut short goes on if it is the same."""
+        if self._cut is None or self._cut.ticket != offer.ticket:
+            await self.end_fetch()
+            root, feed = offer.root.hex(), BundleFeed()
+            most = self.standpoint.most_deleted(root, free=offer.approved)
+            apply = partial(self.ground.tree.apply_bundle, feed, base, root, most_deleted=most)
+            self._cut = Fetch(offer, feed, apply, self.ground.ports.threads)
+        return self._cut
+
+    async def go_back(self, reason: str) -> int:
+        """Put the version before the last apply back, and do not take this one again; how many changes that took."""
+        async with self.turn:
+            root = (await self.standpoint.holds()).root
+            steps = await self.standpoint.go_back(root, reason)
+        self.log.warning("%d changes were taken back: %s", steps, reason)
+        return steps
+
+    async def approve(self) -> str:
+        """Take the step that is held back, soon; the root that it leads to."""
+        root, self.held_back = self.held_back, ""
+        await self.standpoint.approve(root)
+        self.wanted.set()
+        return root
+
+    async def end_fetch(self) -> None:
+        """No bundle is under way any more."""
+        cut, self._cut = self._cut, None
+        if cut is not None:
+            await cut.give_up()
+
+
+class GenerationsTalk(Talk):
+    """The rounds over one connection."""
+
+    def __init__(self, half: Generations, link: LinkGround) -> None:
+        ground = half.ground
+        self._half = half
+        self._status = link.status
+        self._ground = ground
+        self._log = task_logger(Tag.INTEGRITY_CHECK, ground.node.name, peer=link.session.channel.address)
+        self._interval = ground.settings.intervals.worker.sync_integrity
+        self._stepping = Stepping(half, link, self._log)
+
+    def serves(self) -> Mapping[Command, Serve]:
+        """The master tells of a new generation."""
+        return {c.GEN_NEW: self._news}
+
+    def tasks(self) -> Sequence[Task]:
+        """Rounds, as long as the connection stands."""
+        return [(Tag.INTEGRITY_CHECK, self.run)]
+
+    async def run(self) -> None:
+        """Rounds until cancelled."""
+        ports, half = self._ground.ports, self._half
+        backoff = Backoff(ports.random, base_s=1, cap_s=self._interval)
+        while True:
+            half.wanted.clear()
+            started = ports.monotonic()
+            verdict = await self._round_or_failure()
+            self._record(verdict, ports.monotonic() - started)
+            if verdict is Verdict.FAILED:
+                await self._until_wanted(backoff.next_pause(), deaf_s=self._interval)
+            else:
+                backoff.reset()
+                await self._until_wanted(self._interval, deaf_s=half.repairs.pause_s(self._interval))
+
+    async def _until_wanted(self, seconds: float, *, deaf_s: float) -> None:
+        """Wait for the master's news, for a change that somebody made here, or for the time to be over.
+
+        Changes count once ``deaf_s`` have passed: what changes the same files again and again is not raced against.
+        """
+        waiting = [
+            asyncio.ensure_future(self._half.wanted.wait()),
+            asyncio.ensure_future(self._edited(seconds, deaf_s)),
+        ]
+        try:
+            woken, _ = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not woken:
+                self._half.standpoint.doubt_if_old()
+        finally:
+            for one in waiting:
+                one.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def _edited(self, seconds: float, deaf_s: float) -> None:
+        """Wait until somebody has changed the tree; what it holds is not known any more then."""
+        await self._ground.ports.sleep(deaf_s)
+        while not await self._ground.tree.changes.come(within_s=seconds):
+            pass
+        self._half.standpoint.doubt()
+
+    def _news(self, payload: bytes) -> Reply:
+        answer = g.decode_answer(payload)
+        self._stepping.pushed = answer if isinstance(answer, g.Offer) else None
+        self._half.wanted.set()
+        return Reply(b"")
+
+    async def _round_or_failure(self) -> Verdict:
+        stepping = self._stepping
+        try:
+            async with self._half.turn:
+                verdict = await stepping.round()
+        except HeldBackError as error:
+            if str(error) != stepping.told:
+                self._log.error("%s", error)
+            stepping.told = str(error)
+            return Verdict.REFUSED
+        except TransportError as error:
+            self._log.warning("%s; the round is tried again", error)
+        except (OutriderError, ValueError) as error:
+            self._half.standpoint.doubt()
+            self._log.error("%s; the round is tried again", error)
+        else:
+            stepping.told = ""
+            return verdict
+        return Verdict.FAILED
+
+    def _record(self, verdict: Verdict, seconds: float) -> None:
+        self._log.info("Finished in %.3f s: %s", seconds, verdict.value)
+        ok = verdict in (Verdict.IN_STEP, Verdict.SYNCED)
+        started = self._ground.ports.wall() - seconds
+        counts, self._stepping.counts = self._stepping.counts, {}
+        outcome = Outcome(ok=ok, started=started, seconds=seconds, counts=counts, detail=verdict.value)
+        self._status.finished("integrity", outcome)
