@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from outrider.errors import OutriderError, PeerError, RefusedByPeer, TransportError
 from outrider.exchange.session import Session
@@ -17,14 +17,32 @@ from outrider.store.tree import Applied
 from outrider.sync.integrity import Verdict
 from outrider.transport.channel import Reply
 
-if TYPE_CHECKING:  # the one who makes us
-    from outrider.worker.integrity import Integrity
+
+class Applies(Protocol):
+    """Who the files are for: the rounds of one session, one of which may wait for them."""
+
+    @property
+    def receiving_limit_s(self) -> float:
+        """How long a task waits for its file."""
+        ...
+
+    async def process_files_from_master(self, file: Path) -> Applied:
+        """Apply the container at ``file``, all or nothing, and remove it."""
+        ...
+
+    def conclude(self, verdict: Verdict, **counts: int) -> None:
+        """What the master sent was dealt with; ``counts`` say what that came to."""
+        ...
+
+    async def sweep(self) -> None:
+        """Remove what the apply replaced."""
+        ...
 
 
 class ReceiveIntegrityTask:
     """Waits for the files that the master announced, applies them, reports what failed."""
 
-    def __init__(self, integrity: Integrity, session: Session, task: bytes, arrival: asyncio.Future[Path]) -> None:
+    def __init__(self, integrity: Applies, session: Session, task: bytes, arrival: asyncio.Future[Path]) -> None:
         self._integrity = integrity
         self._session = session
         self._task = task
