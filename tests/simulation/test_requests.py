@@ -206,7 +206,8 @@ def test_threat_21_one_slow_request_holds_up_none_of_a_thousand(tmp_path: Path) 
             assert (await waiting).ok
             ended.append(name)
 
-        slow = one("slow", master.routes.forward("1", "worker1", ask("test.sleep", {"seconds": 199})))
+        taking_200_s = ask("test.sleep", {"seconds": 200}, wait_for_complete=True)
+        slow = one("slow", master.routes.forward("1", "worker1", taking_200_s))
         routes = [master.routes, *(worker.routes for worker in workers)]
         quick = [
             one("quick", routes[number % 4].ask(str(number % 40), ask(PING, nodes=("worker1",))))
