@@ -13,8 +13,9 @@ from outrider._native import Scan
 from outrider.store.tree import FileTree
 
 
+@pytest.mark.parametrize("require", ["base", "any"])
 def test_threat_35_each_node_reads_every_file_again_at_the_interval_of_the_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: str
 ) -> None:
     looks: dict[str, list[float]] = {}
     scan = FileTree.scan
@@ -25,7 +26,7 @@ def test_threat_35_each_node_reads_every_file_again_at_the_interval_of_the_setti
         return await scan(tree, rehash=rehash)
 
     monkeypatch.setattr(FileTree, "scan", watched)
-    often = {"intervals.worker.sync_integrity": 10, "tree.rehash_interval": 100}
+    often = {"intervals.worker.sync_integrity": 10, "tree.rehash_interval": 100, "link.require": require}
 
     async def story(cluster: Cluster) -> None:
         cluster.write("master", TREE)

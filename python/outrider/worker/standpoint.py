@@ -26,6 +26,8 @@ class Standpoint:
         self._holds: Manifest | None = None
         self._agreed: Manifest | None = None  # as of the last step or question, with none of this node's own files
         self._scanned, self._scan_s = 0.0, 0.0
+        self._rehash_s = settings.tree.rehash_interval
+        self._rehashed = ports.monotonic()
         self._any = settings.generations.approve_deletions
         self._deletions = Deletions(settings.generations.delete_share, settings.generations.delete_count)
 
@@ -43,7 +45,10 @@ class Standpoint:
         """What the tree holds: as the last apply left it, or a scan if it may have changed since."""
         if self._holds is None or not self._tree.changes.complete:
             self._scanned = self._ports.monotonic()
-            holds = (await self._tree.scan()).manifest
+            rehash = self._scanned - self._rehashed >= self._rehash_s  # whatever stat says (threats 35)
+            if rehash:
+                self._rehashed = self._scanned
+            holds = (await self._tree.scan(rehash=rehash)).manifest
             self._holds = holds if self._agreed is None else await self._tree.shared(holds, self._agreed)
             self._scan_s = self._ports.monotonic() - self._scanned
         return self._holds
