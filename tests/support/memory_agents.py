@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from outrider.errors import RecordsRefused
 from outrider.model import MOST_GROUPS, AgentInfo, GroupAssignment, GroupMode, SyncStatus, is_group_name
@@ -23,6 +23,7 @@ class MemoryAgents:
         self.fault: Exception | None = None
         self.seconds = 0.0
         self.calls: list[str] = []
+        self.listeners: list[Callable[[], None]] = []
 
     async def changed_agents(self) -> AgentsPart:
         await self._called("changed_agents")
@@ -71,8 +72,14 @@ class MemoryAgents:
             refused += [f"agent {agent}: {name!r} is no name of a group" for name in bad]
             self._assign(agent, tuple(name for name in groups if name not in bad), mode)
             (self.changed_groups.add if status == "syncreq" else self.changed_groups.discard)(agent)
+        if status == "syncreq":
+            for listener in self.listeners:
+                listener()
         if refused:
             raise RecordsRefused("; ".join(refused))
+
+    def when_groups_change(self, listener: Callable[[], None]) -> None:
+        self.listeners.append(listener)
 
     async def recalculate_hashes(self) -> None:
         await self._called("recalculate_hashes")

@@ -80,6 +80,30 @@ def test_groups_of_10_000_agents_change_on_the_master_and_reach_both_workers(tmp
     assert all(node.said("Traceback") == 0 for node in (master, *workers))
 
 
+def change_group(master: Node, worker: Node, group: str) -> None:
+    """Make a group's file, then put an agent into the group; see the worker get both."""
+    master.write(f"{group}/agent.conf", group.encode() * 1000)
+    command = [sys.executable, "-m", "outrider", "agents", "set-groups", "7", group]
+    subprocess.run([*command, "--home", str(master.home)], check=True, capture_output=True)
+    wait_until(lambda: kept(worker).get(7) == (group,), "the assignment")
+    assert f"tree/{group}/agent.conf" in worker.tree(), "first the files"
+
+
+def test_groups_set_on_the_command_line_are_at_a_worker_after_their_files_though_every_interval_is_an_hour(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    rare = {"recalculate_integrity": 3600, "sync_agent_groups": 3600}
+    master = Node("master", tmp_path / "master-node", port=port, intervals=rare)
+    worker = Node("worker", tmp_path / "worker1", port=port, intervals={"sync_integrity": 3600})
+    with nodes(master, worker):
+        wait_until(lambda: bool(worker.said("Finished in .* in step")), "the first round")
+        assign(master, {7: ("default",)})
+        for number in range(5):
+            change_group(master, worker, f"group{number}")
+    assert all(node.said("Traceback") == 0 for node in (master, worker))
+
+
 def test_threat_46_locked_databases_hold_up_no_keep_alive_no_file_and_no_answer(tmp_path: Path) -> None:
     """The lock is held until everything that it must not hold up has happened, and for twenty keep-alives at least."""
     master, worker, other = three(tmp_path)

@@ -14,7 +14,10 @@ from click.testing import CliRunner, Result
 from tests.support.sqlite_store import agent, full_agent, with_store
 
 from outrider.cli import main
+from outrider.client import LocalClient
+from outrider.errors import RefusedByPeer
 from outrider.model import GroupAssignment
+from outrider.protocol.api import Request
 from outrider.store.agents import GroupsQuery
 from outrider.store.sqlite import SqliteStore
 
@@ -186,6 +189,28 @@ def test_groups_are_listed_added_and_removed(home: Path) -> None:
     assert "there is no group nope" in result.stderr
     assert told(run(home, "groups", "list")).split() == ["default", "2", "new", "0"]
     assert "no group may be called 'a,b'" in complaint(run(home, "groups", "add", "a,b"))
+
+
+def test_a_node_is_told_of_changed_groups_and_of_nothing_else(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+
+    def request(client: LocalClient, one: Request) -> None:
+        assert client.socket.is_relative_to(home)
+        asked.append(one)
+        if len(asked) == 2:
+            raise RefusedByPeer(1000, "a worker has no such call")
+
+    monkeypatch.setattr(LocalClient, "request", request)
+    told(run(home, "agents", "list"))
+    told(run(home, "agents", "add", 5, "five"))
+    told(run(home, "groups", "add", "new"))
+    told(run(home, "agents", "remove", 5))
+    assert asked == []
+    told(run(home, "agents", "set-groups", 22, "a"))
+    told(run(home, "agents", "add", 6, "six", "--group", "a"))
+    told(run(home, "agents", "import", "-", text='{"id":7,"name":"n","groups":["a"]}'))
+    told(run(home, "groups", "remove", "a"))
+    assert [(one.call, one.request_type) for one in asked] == [("outrider.send_groups", "local_any")] * 4
 
 
 def test_a_home_without_agents_is_left_alone(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,11 +11,15 @@ from typing import TypeVar
 import click
 
 from outrider.cli.options import F, Failure, home_option, load_settings, settings_options
-from outrider.errors import SettingsError
+from outrider.client import LocalClient
+from outrider.errors import OutriderError, SettingsError
+from outrider.protocol.api import Request
 from outrider.settings import Settings
 from outrider.store.choice import agents_file, embedded
 from outrider.store.sqlite import SqliteStore
 from outrider.world import real_ports
+
+_NODE_ANSWERS_S = 5.0
 
 T = TypeVar("T")
 
@@ -32,14 +37,19 @@ def with_store(
     home: str | None,
     pairs: tuple[str, ...],
     make: bool = False,
+    send: bool = False,
 ) -> T:
     """Run ``work`` with the store of a home, which a running node may use at the same time.
 
-    :class:`Failure` if the home has none, unless ``make`` says that one may be made.
+    :class:`Failure` if the home has none, unless ``make`` says that one may be made. ``send``: groups were changed,
+    and a master that runs there sends them at once.
     """
     settings = load_settings(config, home, pairs)
     _check(settings, make=make)
-    return asyncio.run(_run(settings, work))
+    outcome = asyncio.run(_run(settings, work))
+    if send:
+        _send(settings)
+    return outcome
 
 
 def _check(settings: Settings, *, make: bool) -> None:
@@ -61,3 +71,10 @@ async def _run(settings: Settings, work: Callable[[SqliteStore], Awaitable[T]]) 
         return await work(store)
     finally:
         await store.close()
+
+
+def _send(settings: Settings) -> None:
+    """Whatever comes of it: no node may run there, or a worker, and a master looks at its interval in any case."""
+    with contextlib.suppress(OutriderError):
+        client = LocalClient.of(settings, timeout_s=_NODE_ANSWERS_S)
+        client.request(Request(call="outrider.send_groups", request_type="local_any"))

@@ -79,7 +79,7 @@ def add(*, number: int, name: str, ip: str | None, groups: tuple[str, ...], as_j
         if groups:
             await store.set_groups([assignment], status="syncreq")
 
-    with_store(work, make=True, **place)
+    with_store(work, make=True, send=bool(groups), **place)
     _tell({"added": number}, f"Added agent {number}.", as_json=as_json)
 
 
@@ -117,7 +117,7 @@ def set_groups(*, number: int, groups: tuple[str, ...], mode: GroupMode, as_json
         await store.set_groups([_assignment(number, groups)], mode, "syncreq")
         return (await _known(store, number)).groups
 
-    now = with_store(work, **place)
+    now = with_store(work, send=True, **place)
     _tell({"id": number, "groups": now}, f"Agent {number}: {', '.join(now) or 'no group'}", as_json=as_json)
 
 
@@ -129,7 +129,7 @@ def import_agents(*, file: IO[bytes], as_json: bool, **place: Any) -> None:
 
     A line that is wrong ends the import; the lines before it stand, and importing them again changes nothing.
     """
-    imported = with_store(lambda store: import_lines(store, file), make=True, **place)
+    imported = with_store(lambda store: import_lines(store, file), make=True, send=True, **place)
     _tell({"imported": imported}, f"Imported {_count(imported)}.", as_json=as_json)
 
 

@@ -50,7 +50,7 @@ def remove(*, names: tuple[str, ...], as_json: bool, **place: Any) -> None:
     async def work(store: SqliteStore) -> list[str]:
         return [name for name in names if not await store.remove_group(name)]
 
-    unknown = with_store(work, **place)
+    unknown = with_store(work, send=True, **place)
     removed = [name for name in names if name not in unknown]
     if as_json:
         write_json({"removed": removed, "unknown": unknown})

@@ -1,4 +1,4 @@
-"""Groups go out: what has changed to every worker at an interval, everything to one that asks (specification 5.8).
+"""Groups go out: what has changed to every worker, at once and at an interval; everything to one that asks (5.8).
 
 One read serves all workers. Reads follow one another, and each worker gets their messages in that
 order, so that an older state never overwrites a newer one. A worker that is slow, or gone, holds
@@ -11,54 +11,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from msgspec import UNSET
 
-from outrider.errors import OutriderError, Refusal, StoreError
-from outrider.exchange.session import Serve
-from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
-from outrider.logs import Tag, TaskLogger, task_logger
+from outrider.errors import StoreError
+from outrider.kinds.interface import Half, LinkGround, NodeGround, Task
+from outrider.logs import Tag, task_logger
+from outrider.master.groups_sending import Outgoing, WorkerGroups
+from outrider.master.standings import Standings
 from outrider.protocol import commands as c
-from outrider.protocol import faults
-from outrider.protocol.agents import decode_result
-from outrider.protocol.groups_message import GroupsWriter
-from outrider.status import Outcome
-from outrider.store.agents import GroupsQuery
-from outrider.transport.channel import Reply
+from outrider.protocol.groups_message import GroupsHash, GroupsWriter
+from outrider.relay.context import Context
+from outrider.relay.handlers import Handlers
+from outrider.store.agents import GroupsQuery, TellsOfGroups
 
 _CHANGES = GroupsQuery(condition="sync_status", set_synced=True, with_hash=True)
 _EVERYTHING = GroupsQuery(condition="all")
-_WAITING = 4
-"""Periodic messages that wait for one worker; a slower one catches up by asking for everything."""
 _AT_ONCE, _PATIENCE_S = 4, 2.0
 """So many sends share the event loop; one that takes longer goes on beside them, and the next begins."""
-_NOT_SENT = "time data 'n/a' does not match format '%Y-%m-%dT%H:%M:%S.%fZ'"
-"""The original's words for a result of groups that were never sent."""
-_LOGGED = 1000
-"""Characters of a peer's text that are kept."""
-_FAULTS_LOGGED = 20
-"""Errors of one answer that go to the log; the others are counted."""
-_RESULT_BYTES = 1 << 20
-"""Of a worker's answer; an honest one is far smaller."""
-
-
-class Outgoing(NamedTuple):
-    """A message on its way: what refers to its string, its text, and how many assignments it holds."""
-
-    command: c.Command
-    text: bytes
-    assignments: int
+_REST: Final = 4.0
+"""After a round this many times its duration pass before the next, as long as something changes all the time."""
 
 
 class AgentGroups(Half["WorkerGroups"]):
     """The groups of this node: reads them for everybody, and spreads the sends."""
 
-    def __init__(self, ground: NodeGround) -> None:
+    def __init__(self, ground: NodeGround, standings: Standings, calls: Handlers) -> None:
         super().__init__()
         times = ground.settings.intervals.master
+        self.standings = standings
+        self._burst = ground.settings.watch
         self._agents = ground.agents
         self._ports = ground.ports
         self._delay_s = times.agent_group_start_delay
@@ -68,6 +52,10 @@ class AgentGroups(Half["WorkerGroups"]):
         self._reading = asyncio.Lock()
         self._askers: dict[WorkerGroups, None] = {}  # in the order in which they asked
         self._free = asyncio.Semaphore(_AT_ONCE)
+        self._changed = asyncio.Event()
+        if isinstance(self._agents, TellsOfGroups):
+            self._agents.when_groups_change(self._changed.set)
+        calls.call("outrider.send_groups")(self.send_now)
 
     def talk(self, link: LinkGround) -> WorkerGroups:
         """The groups of one worker."""
@@ -78,16 +66,19 @@ class AgentGroups(Half["WorkerGroups"]):
         return [(Tag.AGENT_GROUPS_SEND, self.run)]
 
     async def run(self) -> None:
-        """Send what has changed, and the hash, to all workers at the interval; also if nothing has."""
+        """Send what has changed, and the hash, to all workers: soon after a change, and at the interval in any case."""
         await self._ports.sleep(self._delay_s)
+        changed = False
         while True:
+            started = self._ports.monotonic()
             if self.talks:
-                async with self._reading:
-                    message = await self._changes()
-                    for worker in self.talks.values():
-                        if message is not None:
-                            worker.put(message)
-            await self._ports.sleep(self._interval_s)
+                await self._round(only_changes=changed)
+            changed = await self._pause(min(self._interval_s, _REST * (self._ports.monotonic() - started)))
+
+    async def send_now(self, context: Context) -> None:
+        """``outrider.send_groups``: assignments were changed where no store tells of it: by another program."""
+        context.only_local()
+        self._changed.set()
 
     async def everything_for(self, worker: WorkerGroups) -> None:
         """Queue all groups for ``worker``. Those who ask before the read is over share it."""
@@ -111,6 +102,27 @@ class AgentGroups(Half["WorkerGroups"]):
                 passing.cancel()
                 self._free.release()
 
+    async def _round(self, *, only_changes: bool) -> None:
+        async with self._reading:
+            message = await self._changes()
+            if message is None or (only_changes and not message.assignments):
+                return
+            for worker in self.talks.values():
+                worker.put(message)
+
+    async def _pause(self, rest_s: float) -> bool:
+        """Until a burst of changes is over, ``rest_s`` at least, or for the interval; whether something changed."""
+        await self._ports.sleep(rest_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._interval_s - rest_s):
+                await self._changed.wait()
+        changed = self._changed.is_set()
+        latest = self._ports.monotonic() + self._burst.longest_s
+        while self._changed.is_set() and self._ports.monotonic() < latest:
+            self._changed.clear()
+            await self._ports.sleep(self._burst.settle_s)
+        return changed
+
     async def _changes(self) -> Outgoing | None:
         """What has changed. If the store fails midway, what it gave is sent without a hash: it counts as sent."""
         writer = GroupsWriter()
@@ -118,8 +130,8 @@ class AgentGroups(Half["WorkerGroups"]):
             digest = await self._read(_CHANGES, writer)
         except Exception as error:  # noqa: BLE001  (a host's store may raise anything; the next round comes)
             self._log.warning("the changed groups could not be read: %s", error or type(error).__name__)
-            return Outgoing(c.GROUPS, writer.finish(UNSET), writer.assignments) if writer.assignments else None
-        return Outgoing(c.GROUPS, writer.finish(digest), writer.assignments)
+            return await self._outgoing(c.GROUPS, writer, UNSET) if writer.assignments else None
+        return await self._outgoing(c.GROUPS, writer, digest)
 
     async def _everything(self) -> None:
         """Read all groups for all who have asked by the end of it."""
@@ -131,12 +143,21 @@ class AgentGroups(Half["WorkerGroups"]):
             writer = GroupsWriter()
             reason = error or type(error).__name__
             self._full_log.warning("the groups could not be read; whoever still needs them asks again: %s", reason)
+        message = await self._outgoing(c.FULL_GROUPS, writer)
         askers = list(self._askers)
         self._askers.clear()
-        if writer.assignments:
-            message = Outgoing(c.FULL_GROUPS, writer.finish(), writer.assignments)
+        if message.assignments:
             for worker in askers:
                 worker.put(message)
+
+    async def _outgoing(self, command: c.Command, writer: GroupsWriter, digest: GroupsHash = UNSET) -> Outgoing:
+        """What was read, and the files that it needs: who made a group made them before the group was read here."""
+        message = Outgoing(command, writer.finish(digest), writer.assignments)
+        if not message.assignments:
+            return message
+        patience = self._ports.monotonic() + self._interval_s
+        generation = await self.standings.of_now(self._interval_s)
+        return message._replace(generation=generation, patience=patience)
 
     async def _read(self, query: GroupsQuery, writer: GroupsWriter) -> str | None:
         """All parts of an answer; the hash of the last."""
@@ -148,131 +169,3 @@ class AgentGroups(Half["WorkerGroups"]):
             if not part.assignments:
                 raise StoreError("the store says again and again that there are more groups, and gives none")
             query = query._replace(after=part.assignments[-1].id)
-
-
-class WorkerGroups(Talk):
-    """What one worker is sent, one message after another, and what it says of them."""
-
-    def __init__(self, link: LinkGround, groups: AgentGroups) -> None:
-        self._session = link.session
-        self._groups = groups
-        self._node = link.node.node.name
-        self._ports = link.node.ports
-        self._status = link.status
-        self._supervisor = link.supervisor
-        self._queue: deque[Outgoing] = deque()
-        self._sending = False
-        self._wants_all = False
-        self._sent: set[c.Command] = set()
-
-    def serves(self) -> Mapping[c.Command, Serve]:
-        """What became of messages, and a wish for everything."""
-        return {
-            c.FULL_GROUPS_REQUEST: self.wants_all,
-            c.GROUPS_RESULT: self.written,
-            c.FULL_GROUPS_RESULT: self.all_written,
-            c.GROUPS_ERROR: self.not_written,
-            c.FULL_GROUPS_ERROR: self.all_not_written,
-        }
-
-    def put(self, message: Outgoing) -> None:
-        """Send ``message`` after those that wait; a periodic one is left out if too many do."""
-        if not self._session.channel.is_open:
-            return
-        if message.command is c.GROUPS and len(self._queue) >= _WAITING:
-            self._status.count("agent_groups_left_out")
-            self._log(c.GROUPS).warning("%d messages wait for this worker already: one is left out", _WAITING)
-            return
-        self._queue.append(message)
-        if not self._sending:
-            self._sending = True
-            self._supervisor.start(Tag.AGENT_GROUPS_SEND, self._send_queued())
-
-    # the worker's commands
-
-    def wants_all(self, _: bytes) -> Reply:
-        """``syn_w_g_c``: the worker asks for everything; once more while it is on its way changes nothing."""
-        if not self._wants_all:
-            self._wants_all = True
-            self._log(c.FULL_GROUPS).info("the worker asks for all groups")
-            self._supervisor.start(Tag.AGENT_GROUPS_SEND_FULL, self._everything())
-        return Reply(b"Thanks")
-
-    def written(self, payload: bytes) -> Reply:
-        """``syn_w_g_e``: what became of a periodic message."""
-        return self._result(c.GROUPS, "agent_groups", payload)
-
-    def all_written(self, payload: bytes) -> Reply:
-        """``syn_wgc_e``: what became of the whole."""
-        return self._result(c.FULL_GROUPS, "agent_groups_full", payload)
-
-    def not_written(self, payload: bytes) -> Reply:
-        """``syn_w_g_err``: a periodic message was no use."""
-        return self._failed(c.GROUPS, "agent_groups", payload)
-
-    def all_not_written(self, payload: bytes) -> Reply:
-        """``syn_wgc_err``: the whole was no use."""
-        return self._failed(c.FULL_GROUPS, "agent_groups_full", payload)
-
-    # between the two
-
-    async def _everything(self) -> None:
-        try:
-            await self._groups.everything_for(self)
-        finally:
-            self._wants_all = any(message.command is c.FULL_GROUPS for message in self._queue)
-
-    async def _send_queued(self) -> None:
-        try:
-            while self._queue:
-                await self._send(self._queue[0])
-                self._queue.popleft()
-        finally:
-            self._queue.clear()
-            self._sending = self._wants_all = False
-
-    async def _send(self, message: Outgoing) -> None:
-        log = self._log(message.command)
-        started = self._ports.monotonic()
-        try:
-            async with self._groups.turn():
-                name = await self._session.sender.string(message.text)
-                self._sent.add(message.command)
-                await self._session.request(message.command, name)
-        except OutriderError as error:
-            log.warning("%d assignments were not sent: %s", message.assignments, error)
-        else:
-            seconds = self._ports.monotonic() - started
-            log.debug("%d assignments sent, %d bytes, in %.3f s", message.assignments, len(message.text), seconds)
-        if message.command is c.FULL_GROUPS:
-            self._wants_all = False
-
-    def _result(self, command: c.Command, kind: str, payload: bytes) -> Reply:
-        if command not in self._sent:
-            raise Refusal(faults.INTERNAL, _NOT_SENT)
-        if len(payload) > _RESULT_BYTES:
-            raise Refusal(faults.INTERNAL, f"an answer of {len(payload)} bytes; {_RESULT_BYTES} are the most")
-        result = decode_result(payload)
-        faults_told = result.error_messages
-        for fault in faults_told[:_FAULTS_LOGGED]:
-            self._log(command).error("the worker did not write: %s", fault[:_LOGGED])
-        if (more := len(faults_told) - _FAULTS_LOGGED) > 0:
-            self._log(command).error("the worker names %d errors more", more)
-        detail = "; ".join(fault[:_LOGGED] for fault in faults_told[:_FAULTS_LOGGED])
-        self._record(kind, result.time_spent, detail[:_LOGGED], result.updated_chunks)
-        return Reply(b"Thanks")
-
-    def _failed(self, command: c.Command, kind: str, payload: bytes) -> Reply:
-        text = payload.decode(errors="replace")[:_LOGGED]
-        self._log(command).error("the worker did not write: %s", text)
-        self._record(kind, 0.0, text, 0)
-        return Reply(b"Thanks")
-
-    def _record(self, kind: str, seconds: float, detail: str, chunks: int) -> None:
-        started = self._ports.wall() - seconds
-        outcome = Outcome(ok=not detail, started=started, seconds=seconds, counts={"chunks": chunks}, detail=detail)
-        self._status.finished(kind, outcome)
-
-    def _log(self, command: c.Command) -> TaskLogger:
-        tag = Tag.AGENT_GROUPS_SEND if command is c.GROUPS else Tag.AGENT_GROUPS_SEND_FULL
-        return task_logger(tag, self._node, peer=self._session.worker)

@@ -14,16 +14,18 @@ from outrider.master.generations import Generations
 from outrider.master.integrity import WorkerIntegrity
 from outrider.master.requests import MasterRequests
 from outrider.master.source import Source
+from outrider.master.standings import Standings
 from outrider.relay.handlers import Handlers
 
 
 def builtin(source: Source, workers: States, calls: Handlers) -> tuple[Kind, ...]:
     """``source`` is what workers are compared with, ``workers`` how each is, ``calls`` what requests may call."""
+    standings = Standings(source)
     return (
         replace(INTEGRITY, master=stateless(partial(WorkerIntegrity, source=source))),
         replace(AGENT_INFO, master=stateless(WorkerAgentInfo)),
-        replace(AGENT_GROUPS, master=AgentGroups),
+        replace(AGENT_GROUPS, master=partial(AgentGroups, standings=standings, calls=calls)),
         replace(REQUESTS, master=partial(MasterRequests, calls=calls)),
-        replace(GENERATIONS, master=partial(Generations, source=source, calls=calls)),
+        replace(GENERATIONS, master=partial(Generations, source=source, standings=standings, calls=calls)),
         replace(CENSUS, master=partial(Census, workers=workers)),
     )

@@ -13,6 +13,7 @@ from outrider.kinds.interface import Half, LinkGround, NodeGround, Task
 from outrider.logs import Tag, task_logger
 from outrider.master.generation_calls import GenerationCalls
 from outrider.master.source import Source
+from outrider.master.standings import Standings
 from outrider.master.steps import PATIENCE_S, WorkerGenerations
 from outrider.model import Manifest, Plan, diff
 from outrider.protocol import faults
@@ -40,11 +41,12 @@ class Aim(NamedTuple):
 class Generations(Half[WorkerGenerations]):
     """See the module. ``current`` is the generation that workers are brought to."""
 
-    def __init__(self, ground: NodeGround, source: Source, calls: Handlers) -> None:
+    def __init__(self, ground: NodeGround, source: Source, standings: Standings, calls: Handlers) -> None:
         super().__init__()
         GenerationCalls(self).offer(calls)
         settings, threads = ground.settings.generations, ground.ports.threads
         self.ground = ground
+        self.standings = standings
         self.current: Generation | None = None
         self.approved: set[str] = set()
         self._open = contextlib.AsyncExitStack()
@@ -101,11 +103,12 @@ class Generations(Half[WorkerGenerations]):
     async def _make(self) -> bool:
         """Whether there is a new generation."""
         async with self._making:
-            manifest = self._source.manifest
+            manifest, look = self._source.manifest, self._source.number
             if self.current is not None and self.current.root == manifest.root:
                 return False
             current = await self.store.add(self.ground.tree, manifest, self.ground.ports.wall())
             self.current, self._holds = current, manifest
+        self.standings.made(current, look)
         self._log.info("generation %d: %d files", current.number, len(manifest))
         self.ground.supervisor.start("sweep generations", self._sweep())
         return True

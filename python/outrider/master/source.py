@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from outrider.kinds.signals import Signal
@@ -34,6 +35,7 @@ class Source:
         self._log = task_logger(Tag.LOCAL_INTEGRITY, settings.node.name)
         self._last_rehash = ports.monotonic()
         self._complained: list[tuple[str, str]] = []
+        self._turn = asyncio.Lock()  # a look that began earlier never has the last word
 
     @property
     def manifest(self) -> Manifest:
@@ -63,6 +65,10 @@ class Source:
 
     async def look(self) -> None:
         """Scan the tree once, in a thread."""
+        async with self._turn:
+            await self._look()
+
+    async def _look(self) -> None:
         started = self._ports.monotonic()
         rehash = started - self._last_rehash >= self._settings.tree.rehash_interval
         if rehash:

@@ -52,6 +52,7 @@ class WorkerGenerations(Talk):
 
     def lost(self, reason: str) -> None:  # noqa: ARG002  (whatever it is)
         """Nobody waits for the answer any more."""
+        self._half.standings.left(self._session)
         self._give_up()
 
     def tell(self, payload: bytes) -> None:
@@ -71,8 +72,10 @@ class WorkerGenerations(Talk):
         if standing.root != self.root:
             self._give_up()
         self.root = standing.root
+        self._half.standings.stands(self._session, min(standing.number, self._half.number))
         answer = await self._worked_out(partial(self._half.offer, self.root))
         if isinstance(answer, g.InStep):
+            self._half.standings.stands(self._session, answer.number)
             self._record(ok=True, detail="in step")
         return self._reply(answer)
 
@@ -135,6 +138,7 @@ class WorkerGenerations(Talk):
             self._status.count("worker_sync_failures")
         else:
             self.root = done.root
+            self._half.standings.stands(self._session, done.number)
             self._log().info("stands at generation %d, sent %d bytes", done.number, self._sent)
         self._sent = 0
         self._record(ok=not done.failure, detail=done.failure or f"generation {done.number}", counts=done.counts)

@@ -7,8 +7,8 @@ none blocks the event loop; :class:`StoreBusyError` says that the same may work 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from outrider.model import AgentInfo, GroupAssignment, GroupMode, SyncStatus
 
@@ -98,4 +98,13 @@ class AgentStore(Protocol):
 
     async def close(self) -> None:
         """Free everything; called once."""
+        ...
+
+
+@runtime_checkable
+class TellsOfGroups(Protocol):
+    """A store that says when somebody changed assignments through it; what no store tells leaves at the interval."""
+
+    def when_groups_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener``, which does not block, after each change that is still to be sent."""
         ...

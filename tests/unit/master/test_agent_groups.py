@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,10 +19,15 @@ from tests.support.memory_agents import MemoryAgents
 from tests.support.network import Fabric
 from tests.support.peers import played_worker
 from tests.support.ports import simulated_ports
+from tests.support.relay import context_of
 
-from outrider.errors import RefusedByPeer
+from outrider.errors import Refusal, RefusedByPeer
 from outrider.master.agent_groups import AgentGroups
+from outrider.master.source import Source
+from outrider.master.standings import Standings
 from outrider.protocol import commands as c
+from outrider.relay.context import OF_LOCAL
+from outrider.relay.handlers import Handlers
 
 RESULT = b'{"updated_chunks": 1, "error_messages": [], "time_spent": 0.1}'
 OFTEN = {"intervals.master.agent_group_start_delay": 5, "intervals.master.sync_agent_groups": 5}
@@ -94,7 +100,9 @@ def test_one_full_send_of_a_worker_at_a_time_and_none_without_agents(tmp_path: P
 def test_a_send_that_is_slow_passes_its_turn_on() -> None:
     async def story() -> None:
         ports = simulated_ports(Fabric(Random(1)), "here")
-        groups = AgentGroups(node_ground(ports, agents=MemoryAgents()))
+        ground = node_ground(ports, agents=MemoryAgents())
+        standings = Standings(Source(ground.tree, ground.settings, ports, ground.status))
+        groups = AgentGroups(ground, standings, Handlers())
         began: list[float] = []
 
         async def send(seconds: float) -> None:
@@ -106,5 +114,18 @@ def test_a_send_that_is_slow_passes_its_turn_on() -> None:
         assert began == [0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4]
         await asyncio.gather(*(send(1) for _ in range(6)))
         assert [round(at) for at in began[-6:]] == [102, 102, 102, 102, 103, 103]
+
+    run(story())
+
+
+def test_no_node_makes_a_master_send_groups_only_a_program_beside_it() -> None:
+    async def story() -> None:
+        ground, calls = node_ground(simulated_ports(Fabric(Random(1)), "here"), agents=MemoryAgents()), Handlers()
+        source = Source(ground.tree, ground.settings, ground.ports, ground.status)
+        groups = AgentGroups(ground, Standings(source), calls)
+        context = context_of(calls)
+        with pytest.raises(Refusal, match="only programs on the machine"):
+            await groups.send_now(replace(context, caller="worker1"))
+        await groups.send_now(replace(context, caller=f"{OF_LOCAL}1"))
 
     run(story())

@@ -44,6 +44,7 @@ class SqliteStore:
         self._limits = limits or Limits()
         self._handed_out: dict[int, AgentInfo] = {}
         self._handed_out_at = 0  # the number of the last change at that time
+        self._listeners: list[Callable[[], None]] = []
 
     async def close(self) -> None:
         """Free everything; called once."""
@@ -101,6 +102,8 @@ class SqliteStore:
     ) -> None:
         """Change assignments. All that can be are, then :class:`RecordsRefused` names those that could not."""
         refused = await self._database.write(groups.change, assignments, mode, status, self._now(), add=self._add)
+        if status == "syncreq":
+            self._tell()
         if refused:
             raise RecordsRefused(_listed(refused))
 
@@ -136,7 +139,18 @@ class SqliteStore:
 
     async def remove_group(self, name: str) -> bool:
         """Take a group from every agent and remove it; whether there was one."""
-        return await self._database.write(groups.remove_group, name)
+        removed = await self._database.write(groups.remove_group, name)
+        if removed:
+            self._tell()
+        return removed
+
+    def when_groups_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each change of assignments through this object that is still to be sent."""
+        self._listeners.append(listener)
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def _now(self) -> int:
         return int(self._wall())

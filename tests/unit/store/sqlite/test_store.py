@@ -9,7 +9,7 @@ from tests.support.sqlite_store import NOW, agent, full_agent, with_store
 
 from outrider.errors import RecordsRefused, UnknownAgents
 from outrider.model import AgentInfo, GroupAssignment, Label
-from outrider.store.agents import GroupsQuery, RegisteredAgent
+from outrider.store.agents import GroupsQuery, RegisteredAgent, TellsOfGroups
 from outrider.store.sqlite import SqliteStore
 from outrider.store.sqlite.parts import Limits
 
@@ -360,5 +360,25 @@ def test_active_agents_are_counted_by_their_node(tmp_path: Path) -> None:
         await store.put([agent(5, connection_status="active", node_name=None)])
         await store.set_groups([GroupAssignment(9, ("only", "groups"))])
         assert await store.active_by_node() == {"w1": 1, "w2": 2}
+
+    with_store(tmp_path, story)
+
+
+def test_who_listens_hears_of_assignments_that_are_still_to_be_sent_and_of_no_others(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        assert isinstance(store, TellsOfGroups)
+        heard: list[int] = []
+        store.when_groups_change(lambda: heard.append(1))
+        await store.put([agent(1)])
+        await store.set_groups([GroupAssignment(1, ("web",))])
+        assert heard == [], "what a master sent is not sent on"
+        await store.set_groups([GroupAssignment(1, ("web", "db"))], "override", "syncreq")
+        assert len(heard) == 1
+        with pytest.raises(RecordsRefused):
+            await store.set_groups([GroupAssignment(1, ("no/name",))], "append", "syncreq")
+        assert len(heard) == 2, "the others of a refused batch are kept"
+        assert not await store.remove_group("none")
+        assert await store.remove_group("web")
+        assert len(heard) == 3
 
     with_store(tmp_path, story)
