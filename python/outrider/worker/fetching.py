@@ -52,12 +52,9 @@ class Fetch:
             return await asyncio.shield(self._begun())
         except TransportError:
             raise
-        except (OutriderError, ValueError) as error:
-            # If the apply has ended by itself, that is why the feed took no more.
-            ended = self._applying
-            cause = ended.exception() if ended is not None and ended.done() else None
+        except (OutriderError, ValueError):
             await self.give_up()
-            raise cause or error from error
+            raise
 
     async def give_up(self) -> None:
         """Nothing more comes: the apply ends, and the tree is as it was."""
@@ -89,6 +86,8 @@ class Fetch:
     async def _write_part(self, data: memoryview, *, last: bool) -> None:
         """To its end even if nobody waits for it any more: a part counts exactly if the feed has it."""
         if not await self._threads.run(self._feed.write, bytes(data)):
+            if self._applying is not None:  # it has ended by itself, and says why
+                await asyncio.shield(self._applying)
             raise SyncError("the apply takes no more of the bundle")
         self.received += len(data)
         if last:
