@@ -10,6 +10,8 @@ use super::WHAT;
 use crate::{Error, Result};
 
 const BUFFER: usize = 128 << 10;
+/// What the longest header of a frame without its magic number takes.
+const HEADER: usize = 14;
 
 /// The bytes of a bundle, read ahead.
 pub(crate) struct Source<R> {
@@ -47,10 +49,19 @@ impl<R: Read> Source<R> {
 
     /// What lies ready, at least one byte unless the source ended.
     fn ahead(&mut self) -> io::Result<&[u8]> {
-        while self.start == self.end {
-            match self.from.read(&mut self.buffer) {
+        self.gather(1)
+    }
+
+    /// What lies ready, at least so many bytes unless the source ended.
+    fn gather(&mut self, least: usize) -> io::Result<&[u8]> {
+        if self.end - self.start < least {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        while self.end - self.start < least {
+            match self.from.read(&mut self.buffer[self.end..]) {
                 Ok(0) => break,
-                Ok(size) => (self.start, self.end) = (0, size),
+                Ok(size) => self.end += size,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -72,6 +83,7 @@ pub(crate) fn context<'a>(window_log: u32) -> Result<DCtx<'a>> {
 pub(crate) struct FrameReader<'f, 'c, R> {
     context: &'f mut DCtx<'c>,
     source: &'f mut Source<R>,
+    begun: bool,
     ended: bool,
 }
 
@@ -81,7 +93,7 @@ impl<'f, 'c, R: Read> FrameReader<'f, 'c, R> {
         let begun = context.reset(ResetDirective::SessionOnly);
         let begun = begun.and_then(|_| prefix.map_or(Ok(0), |prefix| context.ref_prefix(prefix)));
         begun.map_err(|code| unreadable(io::Error::other(get_error_name(code))))?;
-        Ok(Self { context, source, ended: false })
+        Ok(Self { context, source, begun: false, ended: false })
     }
 
     /// Bytes of the bundle that were taken so far.
@@ -94,7 +106,10 @@ impl<R: Read> Read for FrameReader<'_, '_, R> {
     /// Content; nothing once the frame has ended, and then no byte behind it was taken.
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         while !self.ended && !room.is_empty() {
-            let ahead = self.source.ahead()?;
+            // Without a magic number zstd takes what follows the first piece of a header for a frame of its own, if
+            // it looks like one: so it gets the header in one piece.
+            let ahead = self.source.gather(if self.begun { 1 } else { HEADER })?;
+            self.begun = true;
             let mut input = InBuffer::around(ahead);
             let mut output = OutBuffer::around(&mut *room);
             let left = self.context.decompress_stream(&mut output, &mut input);
@@ -121,5 +136,62 @@ pub(crate) fn unreadable(error: io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error,
         Err(error) => Error::BadData { what: WHAT, why: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::frames::checked_frame;
+
+    /// Parts as they arrive.
+    struct Parts<'a>(Vec<&'a [u8]>);
+
+    impl Read for Parts<'_> {
+        fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+            while let Some(part) = self.0.first_mut() {
+                let size = part.read(room)?;
+                if size > 0 {
+                    return Ok(size);
+                }
+                self.0.remove(0);
+            }
+            Ok(0)
+        }
+    }
+
+    /// Bytes without an order, the same in every run.
+    fn noise(mut seed: u64, size: usize) -> Vec<u8> {
+        let mut next = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed.to_be_bytes()[0]
+        };
+        (0..size).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn frames_are_read_wherever_a_part_ends_in_them() {
+        for seed in 0_u16..3000 {
+            let contents = [noise(seed.into(), 1 + usize::from(seed % 90)), b"words ".repeat(usize::from(seed % 40))];
+            let frames = contents.iter().flat_map(|one| checked_frame(one, 3).unwrap()).collect::<Vec<_>>();
+            for cut in 0..frames.len().min(HEADER + 2) {
+                let mut source = Source::new(Parts(vec![&frames[..cut], &frames[cut..]]));
+                let mut context = context(20).unwrap();
+                for content in &contents {
+                    let mut frame = FrameReader::new(&mut context, &mut source, None).unwrap();
+                    let mut read = Vec::new();
+                    let mut room = [0; 4096];
+                    loop {
+                        match frame.read(&mut room).map_err(|error| format!("seed {seed}, cut at {cut}: {error}")) {
+                            Ok(0) => break,
+                            Ok(size) => read.extend_from_slice(&room[..size]),
+                            Err(why) => panic!("{why}"),
+                        }
+                    }
+                    assert!(read == *content, "seed {seed}, cut at {cut}");
+                }
+                assert!(source.is_at_end().unwrap());
+            }
+        }
     }
 }
