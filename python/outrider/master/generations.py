@@ -132,7 +132,10 @@ class Generations(Half[WorkerGenerations]):
         return await self.ground.ports.threads.run(diff, new, before, self.ground.tree.table)
 
     async def go_back_to(self, number: int) -> Generation:
-        """Make the tree what it was in a generation, all or nothing; that becomes the latest."""
+        """Make the tree what it was in a generation, all or nothing; that becomes the latest.
+
+        A person wants it so: it may delete what it wants, on every worker.
+        """
         tree, wanted = self.ground.tree, await self.store.manifest(number)
         if wanted is None:
             raise StoreError(f"generation {number} is not kept whole any more")
@@ -140,9 +143,11 @@ class Generations(Half[WorkerGenerations]):
         base = self._source.manifest
         feed = BundleFeed()
         packing = await self.bundles.pack(await self.bundles.step(base, wanted, ()))
-        pouring = self.ground.ports.threads.run(_pour, packing, feed)
-        await asyncio.gather(pouring, tree.apply_bundle(feed, base, wanted.root))
-        await self._source.look()
+        self.approved.add(wanted.root)
+        async with self._making:  # no generation is made of what a look sees while the tree is exchanged
+            pouring = self.ground.ports.threads.run(_pour, packing, feed)
+            await asyncio.gather(pouring, tree.apply_bundle(feed, base, wanted.root))
+            await self._source.look()
         self._changed.clear()
         if await self._make():
             await self._tell_all()
