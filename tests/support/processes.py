@@ -43,12 +43,14 @@ class Node:
         host: str = "127.0.0.1",
         intervals: dict[str, Any] | None = None,
         agents: dict[str, Any] | None = None,
+        generations: dict[str, Any] | None = None,
         **limits: Any,
     ) -> None:
         self.role, self.home, self.port, self.host = role, home, port, host
         self.log = home.parent / f"{home.name}.log"
         self._intervals = {**_INTERVALS[role], **(intervals or {})}
         self._agents = agents or {}
+        self._generations = generations or {}
         self.within: list[str] = []
         """A command that ends by becoming the one behind it, e.g. ``unshare --mount``."""
         self.environment: dict[str, str] = {}
@@ -123,6 +125,7 @@ class Node:
             "node": {"name": self.home.name},
             "link": {"key": KEY, "port": self.port, "nodes": [self.host], "bind_addr": self.host},
             "agents": self._agents,
+            "generations": self._generations,
             "limits": limits,
             "log": {"level": "DEBUG"},
             f"intervals.{self.role}": self._intervals,
