@@ -106,12 +106,23 @@ class Generations(Half[WorkerGenerations]):
             manifest, look = self._source.manifest, self._source.number
             if self.current is not None and self.current.root == manifest.root:
                 return False
-            current = await self.store.add(self.ground.tree, manifest, self.ground.ports.wall())
+            keeping = self.store.add(self.ground.tree, manifest, self.ground.ports.wall())
+            current, _ = await asyncio.gather(keeping, self._pack_ahead(manifest))
             self.current, self._holds = current, manifest
         self.standings.made(current, look)
         self._log.info("generation %d: %d files", current.number, len(manifest))
         self.ground.supervisor.start("sweep generations", self._sweep())
         return True
+
+    async def _pack_ahead(self, to: Manifest) -> None:
+        """Pack what workers will want while the generation becomes durable; what fails is packed when asked for."""
+        base = None if self.current is None else bytes.fromhex(self.current.root)
+        if base is None or not any(talk.root == base for talk in self.talks.values()):
+            return
+        with contextlib.suppress(OutriderError):
+            step = await self.bundles.step(self._holds, to, self._source.unseen)
+            ticket = g.ticket_of(base, bytes.fromhex(to.root))
+            await self._shelf.get_or_pack(ticket, partial(self.bundles.pack, step))
 
     async def _sweep(self) -> None:
         """Drop what is beyond the limits, after the workers have been told."""

@@ -56,11 +56,18 @@ impl Stat {
     /// Whether a look that began at `seen` is late enough to notice each later change.
     #[must_use]
     pub fn settled(&self, seen: SystemTime) -> bool {
+        self.unsettled(seen).is_zero()
+    }
+
+    /// How much later than `seen` a look would be late enough.
+    #[must_use]
+    pub fn unsettled(&self, seen: SystemTime) -> Duration {
         // A time without a fraction comes from a file system that counts whole seconds.
         let whole = self.ctime_ns % 1_000_000_000 == 0;
         let margin = if whole { SETTLE_WHOLE_SECONDS } else { SETTLE };
+        let changed = Duration::from_nanos(u64::try_from(self.ctime_ns).unwrap_or(0));
         let seen = seen.duration_since(UNIX_EPOCH).unwrap_or_default();
-        seen.saturating_sub(margin).as_nanos() > u128::try_from(self.ctime_ns).unwrap_or(0)
+        (changed + margin + Duration::from_nanos(1)).saturating_sub(seen)
     }
 
     /// The modification time as the wire and Python count it.

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use outrider_core::index::SETTLE;
 use outrider_core::{Digest, FileRule, FilesTable, Scan, ScanOptions, scan};
 use tempfile::TempDir;
 
@@ -137,6 +138,26 @@ fn an_unchanged_file_is_not_read_again_and_a_changed_one_is() {
     let third = look(&home, &table);
     assert_eq!((third.hashed, third.manifest.root()), (0, second.manifest.root()));
     assert_eq!(third.manifest, second.manifest);
+}
+
+#[test]
+fn a_few_small_changes_in_a_large_tree_are_read_again_rather_than_written_down() {
+    let files: Vec<_> = (0..1_100).map(|n| (format!("etc/{n}"), format!("{n}"))).collect();
+    let home = tree(&files.iter().map(|(path, content)| (&**path, &**content)).collect::<Vec<_>>());
+    std::thread::sleep(SETTLE);
+    let table = table(&["etc/"]);
+    look(&home, &table);
+    let index = fs::read(home.path().join(".outrider/index")).unwrap();
+    write(home.path(), "etc/7", b"changed");
+    for _ in 0..2 {
+        assert_eq!(look(&home, &table).hashed, 1);
+    }
+    assert!(index == fs::read(home.path().join(".outrider/index")).unwrap(), "all of it was written for one file");
+    for number in 0..100 {
+        write(home.path(), &format!("etc/{number}"), b"changed");
+    }
+    assert_eq!(look(&home, &table).hashed, 100);
+    assert_eq!(look(&home, &table).hashed, 0);
 }
 
 #[test]

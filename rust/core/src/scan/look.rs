@@ -199,10 +199,11 @@ impl<'a, 'i> Looker<'a, 'i> {
 /// A change within that tick would leave no trace. Few files are that fresh, and one wait serves all of
 /// them; where a wait would not help (whole seconds, a clock that went back) there is none.
 fn rested(opened: &OwnedFd, stat: Stat, seen: SystemTime) -> Result<(Stat, SystemTime), Refused> {
-    if stat.settled(seen) || !stat.settled(seen + SETTLE) {
+    let wait = stat.unsettled(seen);
+    if wait.is_zero() || wait > SETTLE {
         return Ok((stat, seen));
     }
-    std::thread::sleep(SETTLE);
+    std::thread::sleep(wait);
     let seen = SystemTime::now();
     Ok((Stat::from(&fstat(opened)?), seen))
 }

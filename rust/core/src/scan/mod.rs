@@ -26,6 +26,11 @@ use look::{Looked, Looker};
 use queue::{Folder, Job, Queue};
 use runs::Run;
 
+/// A scan that read one of so many files, and so many bytes, at most, leaves the index of many files as it is.
+const ONE_OF: usize = 64;
+const LITTLE: u64 = 4 << 20;
+const MANY: usize = 16 * ONE_OF;
+
 /// How to look.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScanOptions {
@@ -179,8 +184,15 @@ impl Scan {
 
 /// Replaces the index if this scan knows more. Without one the next scan only takes longer.
 fn keep(home: &Home, known: usize, runs: &mut [Run], outcome: &mut Scan) {
+    let found = runs.iter().map(|run| run.files.len()).sum::<usize>();
     // If nothing was read, everything came from the index, and may stay there.
-    if outcome.hashed == 0 && runs.iter().map(|run| run.files.len()).sum::<usize>() == known {
+    if outcome.hashed == 0 && found == known {
+        return;
+    }
+    // To read these again at the next look takes less than to write what is known of all others now.
+    let few = known / ONE_OF;
+    let little = outcome.hashed <= few && outcome.bytes_hashed <= LITTLE && found.abs_diff(known) <= few;
+    if little && known > MANY {
         return;
     }
     if let Err(error) = index::save(home, runs::settled(runs).into_iter()) {
