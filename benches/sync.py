@@ -64,7 +64,7 @@ def make_tree(root: Path, count: int, total: int) -> None:
 
 def write_key(base: Path) -> Path:
     """A key file for the nodes of a bench."""
-    base.mkdir(exist_ok=True)
+    base.mkdir(exist_ok=True, parents=True)
     key_file = base / "key"
     key_file.touch(mode=0o600)
     key_file.write_text("k" * 31 + "_\n")
