@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
-from tests.support.cluster import TREE, Cluster, simulate
+from tests.support.cluster import MASTER, TREE, Cluster, simulate
 from tests.support.memory_agents import MemoryAgents
 from tests.support.requests import ask, body
 
 from outrider.master import Master
-from outrider.model import GroupAssignment
+from outrider.model import GroupAssignment, GroupMode, SyncStatus
 from outrider.protocol import generations as g
 
 HOUR = 3600
@@ -132,6 +134,72 @@ def test_threat_44_who_refuses_the_files_has_its_groups_after_the_interval(
     simulate(tmp_path, story)
     told = [one.getMessage() for one in caplog.records if "does not stand at generation" in one.getMessage()]
     assert told == ["1 assignments go out although the worker does not stand at generation 2"]
+
+
+class Checking(MemoryAgents):
+    """A worker's store that knows no group whose file is not there: its name is that of a folder of the tree."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__()
+        self.early: list[str] = []
+        self._home = home
+
+    async def set_groups(
+        self, assignments: Sequence[GroupAssignment], mode: GroupMode = "override", status: SyncStatus = "synced"
+    ) -> None:
+        named = {group for one in assignments for group in one.groups}
+        self.early += [group for group in named if not (self._home / "tree" / group / "agent.conf").exists()]
+        await super().set_groups(assignments, mode, status)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_threat_44_whatever_the_link_does_no_group_is_known_before_its_files(tmp_path: Path, seed: int) -> None:
+    """Loss, delay, cut links, a worker that starts anew: but for the deadline, which none of it reaches here.
+
+    All files together stay below the megabyte with which an apply begins early: threads are none here.
+    """
+
+    async def story(cluster: Cluster) -> None:
+        chance = Random(seed)
+        ours, theirs = MemoryAgents(), Checking(cluster.home("fast"))
+        cluster.write("master", TREE)
+        settings = {**RARE, "intervals.worker.connection_retry": 1}
+        often = {"intervals.master.sync_agent_groups": 200, "intervals.worker.agent_groups_mismatch_limit": 1}
+        master = await cluster.master({**settings, **often}, agents=ours)
+        worker = cluster.worker("fast", {**settings, **often}, agents=theirs)
+        cluster.fabric.loss, cluster.fabric.latency, cluster.fabric.jitter = 0.1, 0.05, 0.1
+        cluster.fabric.bytes_per_second = 40_000
+        await asyncio.sleep(20)
+        for number in range(12):
+            group = f"group{number}"
+            cluster.write("master", {f"tree/{group}/agent.conf": chance.randbytes(chance.choice((10, 60_000)))})
+            if chance.random() < 0.5:
+                cluster.changed(master, "tree")
+                await asyncio.sleep(chance.random())
+            await ours.set_groups([GroupAssignment(number + 1, (group,))], "override", "syncreq")
+            await asyncio.sleep(chance.choice((0.01, 1, 10)))
+            if chance.random() < 0.4:
+                cluster.fabric.cut(MASTER)
+            elif chance.random() < 0.2:
+                await cluster.stop(worker)
+                worker = cluster.worker("fast", {**settings, **often}, agents=theirs)
+        await cluster.until(lambda: theirs.known == ours.known, within_s=1000)
+        assert theirs.early == []
+
+    simulate(tmp_path, story, seed=seed)
+
+
+def test_news_of_nothing_keep_no_message_of_an_interval_back(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        groups = Groups(cluster)
+        await groups.start(interval=10)
+        before = len(cluster.trace.of("syn_g_m_w"))
+        for _ in range(100):
+            groups.ours.listeners[0]()
+            await asyncio.sleep(1)
+        assert len(cluster.trace.of("syn_g_m_w")) - before in (18, 20), "ten for each of two workers"
+
+    simulate(tmp_path, story)
 
 
 def test_a_program_that_changed_groups_where_no_store_tells_says_so_to_the_node(tmp_path: Path) -> None:

@@ -68,12 +68,12 @@ class AgentGroups(Half["WorkerGroups"]):
     async def run(self) -> None:
         """Send what has changed, and the hash, to all workers: soon after a change, and at the interval in any case."""
         await self._ports.sleep(self._delay_s)
-        changed = False
+        due = self._ports.monotonic()
         while True:
             started = self._ports.monotonic()
-            if self.talks:
-                await self._round(only_changes=changed)
-            changed = await self._pause(min(self._interval_s, _REST * (self._ports.monotonic() - started)))
+            if await self._round(only_changes=started < due) or started >= due:
+                due = self._ports.monotonic() + self._interval_s
+            await self._pause(_REST * (self._ports.monotonic() - started), due)
 
     async def send_now(self, context: Context) -> None:
         """``outrider.send_groups``: assignments were changed where no store tells of it: by another program."""
@@ -102,26 +102,28 @@ class AgentGroups(Half["WorkerGroups"]):
                 passing.cancel()
                 self._free.release()
 
-    async def _round(self, *, only_changes: bool) -> None:
+    async def _round(self, *, only_changes: bool) -> bool:
+        """Whether a message goes out."""
+        if not self.talks:
+            return False
         async with self._reading:
             message = await self._changes()
             if message is None or (only_changes and not message.assignments):
-                return
+                return False
             for worker in self.talks.values():
                 worker.put(message)
+        return True
 
-    async def _pause(self, rest_s: float) -> bool:
-        """Until a burst of changes is over, ``rest_s`` at least, or for the interval; whether something changed."""
-        await self._ports.sleep(rest_s)
+    async def _pause(self, rest_s: float, due: float) -> None:
+        """Until a burst of changes is over, after ``rest_s`` at the earliest, or until the next message is due."""
+        await self._ports.sleep(min(rest_s, due - self._ports.monotonic()))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._interval_s - rest_s):
+            async with asyncio.timeout(due - self._ports.monotonic()):
                 await self._changed.wait()
-        changed = self._changed.is_set()
         latest = self._ports.monotonic() + self._burst.longest_s
         while self._changed.is_set() and self._ports.monotonic() < latest:
             self._changed.clear()
             await self._ports.sleep(self._burst.settle_s)
-        return changed
 
     async def _changes(self) -> Outgoing | None:
         """What has changed. If the store fails midway, what it gave is sent without a hash: it counts as sent."""

@@ -88,6 +88,7 @@ class WorkerGroups(Talk):
 
     def wants_all(self, _: bytes) -> Reply:
         """``syn_w_g_c``: the worker asks for everything; once more while it is on its way changes nothing."""
+        self._groups.standings.settled(self._session)
         if not self._wants_all:
             self._wants_all = True
             self._log(c.FULL_GROUPS).info("the worker asks for all groups")

@@ -50,6 +50,10 @@ class WorkerGenerations(Talk):
             c.GEN_DONE: self._done,
         }
 
+    def joined(self) -> None:
+        """It may soon say where it stands."""
+        self._half.standings.joined(self._session)
+
     def lost(self, reason: str) -> None:  # noqa: ARG002  (whatever it is)
         """Nobody waits for the answer any more."""
         self._half.standings.left(self._session)

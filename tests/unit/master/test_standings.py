@@ -15,6 +15,7 @@ from tests.support.network import Fabric
 from tests.support.ports import simulated_ports
 
 from outrider.errors import StoreError
+from outrider.exchange.extension import Extended
 from outrider.master.source import Source
 from outrider.master.standings import Standings
 from outrider.settings import Settings
@@ -23,6 +24,17 @@ from outrider.store.generations import Generation, GenerationStore, open_generat
 WORKER: Any = "a session"
 OTHER: Any = "another"
 Story = Callable[["Stage"], Coroutine[Any, Any, None]]
+
+
+class Peer:
+    """A session as far as it is looked at."""
+
+    def __init__(self, extended: Extended | None) -> None:
+        self.extended = extended
+
+
+def peer(extended: Extended | None) -> Any:
+    return Peer(extended)
 
 
 class Stage:
@@ -83,6 +95,28 @@ def test_the_wait_ends_with_the_generation_and_with_no_other_worker_s(tmp_path: 
         loop.call_later(1, standings.left, WORKER)
         assert await standings.reached(WORKER, 6, 10), "it is gone: what waits is of no use"
         assert now() == 13
+
+    on_stage(tmp_path, story)
+
+
+def test_who_has_just_come_may_yet_take_the_fast_path_and_is_waited_for_that_long(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.make()
+        standings, loop = stage.standings, asyncio.get_running_loop()
+        old, ours = peer(None), peer(Extended("worker1", "0.1.0", 1, frozenset({"generations"})))
+        for one in (old, ours):
+            standings.joined(one)
+        assert await standings.of_now(10) == 1
+        assert await standings.reached(old, 1, 60)
+        assert now() == 5
+        loop.call_later(4, standings.stands, ours, 1)
+        assert await standings.reached(ours, 1, 60)
+        assert now() == 9, "it has the extended link, and has said nothing before"
+        gone = peer(None)
+        standings.joined(gone)
+        standings.left(gone)
+        await asyncio.sleep(10)
+        assert await standings.reached(gone, 1, 60)
 
     on_stage(tmp_path, story)
 

@@ -57,6 +57,9 @@ class Standings:
     def stands(self, _: Session, number: int) -> None:
         self.at.append(number)
 
+    def joined(self, _: Session) -> None:
+        self.at.append(-2)
+
     def left(self, _: Session) -> None:
         self.at.append(-1)
 
@@ -157,13 +160,14 @@ def test_a_worker_says_where_it_stands_and_gets_the_step_from_there() -> None:
 
 def test_others_hear_of_no_generation_that_this_master_has_not_made() -> None:
     async def story(stage: Stage) -> None:
+        stage.talk.joined()
         await stage.check(HERE, 3)
         await stage.check(HERE, 900)
         await stage.check(THERE, 0)
         await stage.reply(c.GEN_DONE, g.encode(g.Done(4, THERE)))
         await stage.reply(c.GEN_DONE, g.encode(g.Done(4, THERE, "no space")))
         stage.talk.lost("gone")
-        assert stage.half.standings.at == [3, 4, 0, 4, 4, -1]
+        assert stage.half.standings.at == [-2, 3, 4, 0, 4, 4, -1]
 
     on_stage(story)
 
