@@ -17,6 +17,7 @@ _BENCHES = (
     "apply",
     "transport",
     "link",
+    "idle",
     "sync",
     "generations",
     "deltas",

@@ -21,18 +21,18 @@ _MIB = 1 << 20
 
 def run(*, short: bool) -> list[Row]:
     """A small change to many, a large one to some."""
-    workers, edits = (4, 10) if short else (25, 100)
+    workers, edits, tree = (4, 10, 1_000) if short else (25, 100, 10_000)
     with tempfile.TemporaryDirectory(dir=disk()) as base:
-        rows = asyncio.run(_push(Path(base), workers, edits))
+        rows = asyncio.run(_push(Path(base), workers, edits, tree))
     several, files, size = (2, 100, 64 * _MIB) if short else (10, 2_200, 2_150 * _MIB)
     with tempfile.TemporaryDirectory(dir=disk()) as base:
         rows += asyncio.run(_bulk(Path(base), several, files, size))
     return rows
 
 
-async def _push(base: Path, workers: int, edits: int) -> list[Row]:
+async def _push(base: Path, workers: int, edits: int, files: int) -> list[Row]:
     def fill(home: Path) -> None:
-        for number in range(1_000):
+        for number in range(files):
             file = home / "tree" / str(number // 100) / f"{number}.conf"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(f"file {number}\n" * 50)
@@ -40,7 +40,7 @@ async def _push(base: Path, workers: int, edits: int) -> list[Row]:
     async with resident(base, fill, workers) as nodes:
         costs = [await _edit(nodes, number) for number in range(edits)]
     times = sorted(costs)
-    name = f"1 file of 1,000 to {workers} workers, visible at all"
+    name = f"1 file of {files:,} to {workers} workers, visible at all"
     return [
         Row(f"{name}, p50", statistics.median(times), "wanted", 1.0, ""),
         Row(f"{name}, p99", times[len(times) * 99 // 100], "wanted", 1.0, "p99 <= 1 s"),
