@@ -22,6 +22,7 @@ _BENCHES = (
     "generations",
     "deltas",
     "fan_out",
+    "extremes",
     "agents",
     "agents_sync",
     "groups_sync",
