@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from unittest.mock import patch
 
-from benches.sync import write_key
 from outrider.demo.processes import NodeProcess
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -130,6 +129,15 @@ async def resident(
             for node in (*nodes, master):
                 await node.stop()
             relay.close()
+
+
+def write_key(base: Path) -> Path:
+    """A key file for the nodes of a bench."""
+    base.mkdir(exist_ok=True, parents=True)
+    key_file = base / "key"
+    key_file.touch(mode=0o600)
+    key_file.write_text("k" * 31 + "_\n")
+    return key_file
 
 
 def cpu_of(pid: int) -> float:

@@ -54,7 +54,7 @@ class _Tree:
             make_tree(home / "tree", self._count, total=8_400 * self._count)
 
         async with resident(self._base, fill) as nodes:
-            theirs = rsync(self._base, self._tree, self._mirror, "--fsync")
+            theirs = rsync(self._base, self._tree, self._mirror, "-az", "--fsync")
             self._add("first sync", [nodes.first], [theirs], "<= 1.25x the time, fewer bytes")
             await self._idle(nodes)
             await self._changes(nodes, 1, "1 file", "<= 1,000 bytes")
@@ -67,7 +67,7 @@ class _Tree:
 
     async def _idle(self, nodes: Resident) -> None:
         """A file of the worker is written again as it was: it looks, and asks."""
-        theirs = rsync(self._base, self._tree, self._mirror)
+        theirs = rsync(self._base, self._tree, self._mirror, "-az")
         tree = nodes.workers[0].home / "tree"
         path = next(tree.rglob("*.conf"))
 
@@ -83,7 +83,7 @@ class _Tree:
         ours, theirs = [], []
         for _ in range(self._runs):
             ours.append(await nodes.cost(*self._edit(files)))
-            theirs.append(rsync(self._base, self._tree, self._mirror))
+            theirs.append(rsync(self._base, self._tree, self._mirror, "-az"))
         self._add(f"{share} changed, a line each", ours, theirs, wanted)
 
     async def _push(self, nodes: Resident) -> None:

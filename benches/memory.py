@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from benches.cluster import write_key
 from benches.rows import Row
-from benches.sync import make_tree, write_key
+from benches.sync import make_tree
 from outrider._native import FileRule, FilesTable, Manifest, Tree, diff
 from outrider.demo.processes import NodeProcess
 

@@ -24,14 +24,17 @@ _BYTES = re.compile(r"Total bytes (?:sent|received): ([\d,]+)")
 
 
 def rsync(base: Path, source: Path, target: Path, *options: str) -> Cost:
-    """Bring ``target`` in step with ``source`` by ``rsync -az``, timed from its start to its end."""
+    """Bring ``target`` in step with ``source``, timed from the start of rsync to its end.
+
+    The daemon listens on loopback: one for a single connection on its standard input would skip the network.
+    """
     config = base / "rsyncd.conf"
     config.write_text(_RSYNCD.format(path=source, uid=os.getuid(), gid=os.getgid()))
     before = _children_s()
     daemon = subprocess.Popen(
         ["rsync", "--daemon", "--no-detach", f"--port={_PORT}", "--address=127.0.0.1", f"--config={config}"]
     )
-    command = ["rsync", "-az", "--delete", "--stats", *options, f"rsync://127.0.0.1:{_PORT}/tree/", str(target)]
+    command = ["rsync", "--delete", "--stats", *options, f"rsync://127.0.0.1:{_PORT}/tree/", str(target)]
     try:
         for _ in range(100):
             started = time.perf_counter()

@@ -9,27 +9,19 @@ be run here and is quoted.
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import statistics
-import subprocess
 import sysconfig
 import tempfile
-import time
 from pathlib import Path
 from random import Random
 
+from benches.cluster import write_key
+from benches.peers import rsync
 from benches.rows import Row
 from outrider.demo.processes import NodeProcess
 
 _ORIGINAL_S = 3.06
-_RSYNCD = """\
-use chroot = false
-uid = {uid}
-gid = {gid}
-[tree]
-path = {path}
-"""
 
 
 def run(*, short: bool) -> list[Row]:
@@ -62,15 +54,6 @@ def make_tree(root: Path, count: int, total: int) -> None:
         path.write_bytes(doubled[start : start + size])
 
 
-def write_key(base: Path) -> Path:
-    """A key file for the nodes of a bench."""
-    base.mkdir(exist_ok=True, parents=True)
-    key_file = base / "key"
-    key_file.touch(mode=0o600)
-    key_file.write_text("k" * 31 + "_\n")
-    return key_file
-
-
 async def _first_sync(base: Path, source: Path) -> float:
     key_file = write_key(base)
     master = NodeProcess("master", "master", base, key_file)
@@ -90,24 +73,7 @@ async def _first_sync(base: Path, source: Path) -> float:
 
 
 def _rsync(base: Path, tree: Path, number: int) -> float:
-    """A daemon for one connection on its standard input would skip the network: listen on loopback."""
     target = base / f"rsync{number}"
-    config = base / "rsyncd.conf"
-    config.write_text(_RSYNCD.format(path=tree, uid=os.getuid(), gid=os.getgid()))
-    daemon = subprocess.Popen(
-        ["rsync", "--daemon", "--no-detach", "--port=18730", "--address=127.0.0.1", f"--config={config}"]
-    )
-    try:
-        for _ in range(100):
-            started = time.perf_counter()
-            done = subprocess.run(
-                ["rsync", "-a", "rsync://127.0.0.1:18730/tree/", str(target)], check=False, stderr=subprocess.DEVNULL
-            )
-            if done.returncode == 0:
-                return time.perf_counter() - started
-            time.sleep(0.05)
-        raise RuntimeError("the rsync daemon does not answer")
-    finally:
-        daemon.terminate()
-        daemon.wait()
-        shutil.rmtree(target, ignore_errors=True)
+    seconds = rsync(base, tree, target, "-a").wall_s
+    shutil.rmtree(target)
+    return seconds

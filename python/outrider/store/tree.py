@@ -26,7 +26,7 @@ from outrider.settings import Settings
 from outrider.store.changes import Changes
 from outrider.store.home import Home
 
-__all__ = ["Applied", "BundleFeed", "FileTree", "Packer", "files_table", "inhabited", "open_tree"]
+__all__ = ["Applied", "BundleFeed", "FileTree", "Packer", "account_of", "files_table", "inhabited", "open_tree"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -135,6 +135,15 @@ async def inhabited(home: Home, settings: Settings, threads: Threads) -> AsyncIt
             await tree.settled()
     finally:
         await threads.run(home.close)
+
+
+def account_of(applied: Applied) -> str:
+    """What an apply came to, as a line of a log."""
+    phases = ", ".join(f"{phase} {seconds:.3f}" for phase, seconds in applied.seconds.items())
+    return (
+        f"applied {applied.written} files and {applied.deleted} deletions, {applied.bytes_written} bytes, "
+        f"in {sum(applied.seconds.values()):.3f} s ({phases})"
+    )
 
 
 def files_table(settings: Settings) -> FilesTable:

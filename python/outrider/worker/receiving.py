@@ -13,7 +13,7 @@ from outrider.protocol import faults
 from outrider.protocol.bodies import TaskFault
 from outrider.protocol.commands import CANCEL_TASK, INTEGRITY_CHECK_ERROR
 from outrider.protocol.faults import Fault
-from outrider.store.tree import Applied
+from outrider.store.tree import Applied, account_of
 from outrider.sync.integrity import Verdict
 from outrider.transport.channel import Reply
 
@@ -72,14 +72,7 @@ class ReceiveIntegrityTask:
         await self._integrity.sweep()
 
     def _done(self, applied: Applied) -> None:
-        self._log.info(
-            "applied %d files and %d deletions, %d bytes, in %.3f s (%s)",
-            applied.written,
-            applied.deleted,
-            applied.bytes_written,
-            sum(applied.seconds.values()),
-            ", ".join(f"{phase} {seconds:.3f}" for phase, seconds in applied.seconds.items()),
-        )
+        self._log.info("%s", account_of(applied))
         self._integrity.conclude(
             Verdict.SYNCED, written=applied.written, deleted=applied.deleted, bytes=applied.bytes_written
         )

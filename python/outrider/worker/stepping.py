@@ -15,7 +15,7 @@ from outrider.model import Manifest
 from outrider.protocol import commands as c
 from outrider.protocol import generations as g
 from outrider.protocol.commands import Command
-from outrider.store.tree import Applied
+from outrider.store.tree import Applied, account_of
 from outrider.sync.generations import check_offer, taken
 
 if TYPE_CHECKING:
@@ -167,11 +167,4 @@ class Stepping:
 
     def _applied(self, applied: Applied) -> None:
         self.counts = {"written": applied.written, "deleted": applied.deleted, "bytes": applied.bytes_written}
-        self._log.info(
-            "applied %d files and %d deletions, %d bytes, in %.3f s (%s)",
-            applied.written,
-            applied.deleted,
-            applied.bytes_written,
-            sum(applied.seconds.values()),
-            ", ".join(f"{phase} {seconds:.3f}" for phase, seconds in applied.seconds.items()),
-        )
+        self._log.info("%s", account_of(applied))
