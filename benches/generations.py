@@ -20,6 +20,8 @@ from benches.rows import Row
 from benches.sync import make_tree
 from outrider.demo.processes import NodeProcess
 
+_MOST_MIB = 256.0
+"""What a node may take whatever it syncs."""
 _CHART = Path(__file__).parents[1] / "docs" / "speed.svg"
 
 
@@ -62,7 +64,8 @@ class _Tree:
             await self._changes(nodes, self._count // 10, "10%", "<= 1/2 of the time, <= 200 KB")
             await self._push(nodes)
             for role, node in (("master", nodes.master), ("worker", nodes.workers[0])):
-                print(f"  {self._count:,} files: peak memory of the {role} {peak_mib(node.pid):.0f} MiB")
+                peak = peak_mib(node.pid)
+                self._row(f"peak memory of the {role}", (peak, _MOST_MIB), "", unit="MiB", peer="wanted of bulk")
         return self._rows
 
     async def _idle(self, nodes: Resident) -> None:
