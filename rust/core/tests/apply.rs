@@ -10,6 +10,7 @@ use outrider_core::{
     Applied, Applier, Budget, Digest, Entry, Error, FileRule, FilesTable, Packer, Packing, Plan, RelPath, Result, diff,
 };
 use proptest::prelude::*;
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 const PATH_SEP: &[u8] = b"|//@@//|";
 const FILE_SEP: &[u8] = b"|@@//@@|";
@@ -140,6 +141,13 @@ impl Node {
         let count = |name: &str| fs::read_dir(self.home().join(".outrider").join(name)).unwrap().count();
         count("stage") + count("trash")
     }
+
+    /// Where the last transaction lies: of those on disk the one with the highest number.
+    fn previous(&self) -> PathBuf {
+        let stages = fs::read_dir(self.home().join(".outrider/stage")).unwrap().map(|entry| entry.unwrap().path());
+        let number = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+        stages.max_by_key(number).unwrap()
+    }
 }
 
 #[test]
@@ -187,11 +195,31 @@ fn the_previous_version_stays_until_it_is_swept() {
     assert_eq!(node.kept(), 2);
     assert_eq!(node.applier.sweep().unwrap(), 1);
     assert_eq!(node.kept(), 1);
-    assert_eq!(fs::read_to_string(node.home().join(".outrider/stage/1/0")).unwrap(), "2");
+    assert_eq!(fs::read_to_string(node.previous().join("0")).unwrap(), "2");
     node.applier.keep_previous = 0;
     node.apply(&container(&versions[0], &plan(&versions[0], &versions[2]))).unwrap();
     assert_eq!(node.kept(), 0);
     assert_eq!(node.applier.recover().unwrap(), None);
+}
+
+#[test]
+fn no_two_transactions_lie_in_one_place_of_the_disk() {
+    let versions = ["1", "2"].map(|content| tree(&[("etc/rules/a", content)]));
+    let mut node = Node::new(&versions[0]);
+    node.applier.keep_previous = 1;
+    node.apply(&container(&versions[1], &plan(&versions[1], &versions[0]))).unwrap();
+    let first = node.previous();
+    node.applier.keep_previous = 0;
+    node.applier.sweep().unwrap();
+    assert_eq!(node.kept(), 0);
+    node.applier.keep_previous = 1;
+    node.apply(&container(&versions[0], &plan(&versions[0], &versions[1]))).unwrap();
+    assert_ne!(node.previous(), first, "ext4 goes by the name of a stage");
+
+    let flags = |path: &Path| ioctl_getflags(fs::File::open(path).unwrap()).unwrap_or(IFlags::empty());
+    let probe = tempfile::tempdir().unwrap();
+    let able = ioctl_setflags(fs::File::open(&probe).unwrap(), flags(probe.path()) | IFlags::TOPDIR).is_ok();
+    assert_eq!(flags(&node.home().join(".outrider/stage")).contains(IFlags::TOPDIR), able);
 }
 
 #[test]
@@ -203,7 +231,7 @@ fn a_container_that_asks_for_nothing_is_no_version() {
     assert_eq!((applied.written, applied.deleted), (0, 0));
     node.applier.sweep().unwrap();
     assert_eq!(node.kept(), 1);
-    assert_eq!(fs::read_to_string(node.home().join(".outrider/stage/0/0")).unwrap(), "1");
+    assert_eq!(fs::read_to_string(node.previous().join("0")).unwrap(), "1");
 }
 
 #[test]
@@ -289,7 +317,7 @@ fn members_that_the_plan_does_not_list_are_thrown_away() {
     let node = Node::new(&Tree::new());
     node.apply(&container(&more, &plan(&listed, &Tree::new()))).unwrap();
     assert!(!node.home().join("etc/rules/b").exists());
-    assert!(!node.home().join(".outrider/stage/0/1").exists());
+    assert!(!node.previous().join("1").exists());
 }
 
 #[test]
