@@ -51,6 +51,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     counters: Mapping[str, int]
     limits_hit: Mapping[str, int]
     kinds: Mapping[str, Rounds]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Status:
@@ -66,6 +67,7 @@ class Status:
         self._counters: Counter[str] = Counter()
         self._limits: Counter[str] = Counter()
         self._kinds: dict[str, Rounds] = {}
+        self._notes: dict[str, str] = {}
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""
@@ -78,6 +80,12 @@ class Status:
         self._limits[name] += 1
         if self._node is not None:
             self._node.limit_hit(name)
+
+    def note(self, subject: str, text: str | None) -> None:
+        """What a person ought to know of ``subject`` as things are; ``None``: nothing any more."""
+        self._notes.pop(subject, None)
+        if text is not None:
+            self._notes[subject] = text
 
     def connected(self, peer: str, at: float) -> None:
         """The link to ``peer`` is up and greeted."""
@@ -103,5 +111,9 @@ class Status:
     def snapshot(self) -> Snapshot:
         """Everything as it is now; later changes do not reach it."""
         return Snapshot(
-            link=self._link, counters=dict(self._counters), limits_hit=dict(self._limits), kinds=dict(self._kinds)
+            link=self._link,
+            counters=dict(self._counters),
+            limits_hit=dict(self._limits),
+            kinds=dict(self._kinds),
+            notes=dict(self._notes),
         )

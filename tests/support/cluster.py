@@ -45,7 +45,7 @@ class Cluster:
     # nodes
 
     def settings(self, name: str, changes: Mapping[str, Any] | None = None) -> Settings:
-        """Settings of a node on the home ``name``, which is made if need be."""
+        """Settings of a node on the home ``name``, which is made if need be; ``None`` takes one away."""
         home = self.home(name)
         (home / "tree").mkdir(parents=True, exist_ok=True)
         plain = {
@@ -56,7 +56,8 @@ class Cluster:
             "link.require": self.link,
             "tree.files": [{"folder": "tree/", "remove_subdirs_if_empty": True}],
         }
-        return Settings.from_mapping({**plain, **(changes or {})})
+        given = {**plain, **(changes or {})}
+        return Settings.from_mapping({key: value for key, value in given.items() if value is not None})
 
     def home(self, name: str) -> Path:
         return self.folder / name

@@ -44,6 +44,7 @@ class Node:
         intervals: dict[str, Any] | None = None,
         agents: dict[str, Any] | None = None,
         generations: dict[str, Any] | None = None,
+        key_file: Path | None = None,
         **limits: Any,
     ) -> None:
         self.role, self.home, self.port, self.host = role, home, port, host
@@ -51,6 +52,7 @@ class Node:
         self._intervals = {**_INTERVALS[role], **(intervals or {})}
         self._agents = agents or {}
         self._generations = generations or {}
+        self._key = {"key": KEY} if key_file is None else {"key_file": str(key_file)}
         self.within: list[str] = []
         """A command that ends by becoming the one behind it, e.g. ``unshare --mount``."""
         self.environment: dict[str, str] = {}
@@ -123,7 +125,7 @@ class Node:
     def _toml(self, limits: dict[str, Any]) -> str:
         sections: dict[str, dict[str, Any]] = {
             "node": {"name": self.home.name},
-            "link": {"key": KEY, "port": self.port, "nodes": [self.host], "bind_addr": self.host},
+            "link": {**self._key, "port": self.port, "nodes": [self.host], "bind_addr": self.host},
             "agents": self._agents,
             "generations": self._generations,
             "limits": limits,

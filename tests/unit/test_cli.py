@@ -100,7 +100,7 @@ def test_config_check_for_a_role_names_what_the_role_lacks() -> None:
 
 
 def test_warnings_go_to_standard_error() -> None:
-    result = run("config", "check", "--set", "link.key=" + "0" * 32)
+    result = run("config", "check", OUTRIDER_LINK__KEY="0" * 32)
     assert result.exit_code == 0
     assert result.stderr.startswith("outrider: warning: link.key: the key holds hex digits only")
 
@@ -136,7 +136,9 @@ def test_home_and_set_name_the_same_key(tmp_path: Path) -> None:
         (("master", "--name", "a b"), {}, "node.name = 'a b'"),
         (("master",), {"OUTRIDER_NODE__NAM": "x"}, "did you mean node.name?"),
         (("config", "show", "--set", "node.name"), {}, "is not KEY=VALUE"),
-        (("config", "check", "--set", "link.key=short"), {}, "it has 5 characters"),
+        (("config", "check"), {"OUTRIDER_LINK__KEY": "short"}, "it has 5 characters"),
+        (("config", "check", "--set", f"link.key={KEY}"), {}, "use link.key_file, a credential of systemd, or the"),
+        (("config", "check", "--set", f"link.previous_keys={KEY}"), {}, "OUTRIDER_LINK__PREVIOUS_KEYS"),
         (("config", "check", "--set", "link.key_file=/nowhere"), {}, "cannot be read: No such file"),
         (("worker", "--log-level", "LOUD"), {}, "'LOUD' is not one of"),
         (("demo", "--files", "-1"), {}, "-1 is not in the range"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from outrider.errors import SettingsError
 from outrider.settings import ClusterKey, Settings
+from outrider.settings.key import key_id, make_key
 
 KEY = "Zk3_" * 8
 OLD = "0ld_" * 8
@@ -108,3 +111,63 @@ def test_key_and_key_file_together_are_refused(tmp_path: Path) -> None:
 def test_equal_keys_are_equal() -> None:
     assert ClusterKey(KEY) == ClusterKey(KEY)
     assert len({ClusterKey(KEY), ClusterKey(KEY), ClusterKey(OLD)}) == 2
+
+
+def test_a_credential_of_systemd_is_read_as_a_key_file_is_where_no_key_is_set(tmp_path: Path) -> None:
+    for name in ("outrider.key", "another"):
+        (tmp_path / name).write_text(f"{KEY if name == 'another' else OLD}\n", "ascii")
+        (tmp_path / name).chmod(0o400)
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    settings = Settings.load(None, environ)
+    assert settings.link.keys == [OLD.encode()]
+    assert {line.key: line.origin for line in settings.describe()}["link.key"] == "link.key_credential"
+    named = Settings.load(None, environ, {"link.key_credential": "another"})
+    assert named.link.keys == [KEY.encode()]
+    assert Settings.load(None, environ, {"link.key": KEY}).link.keys == [KEY.encode()]
+    assert Settings.load(None, {}).link.keys == []
+
+
+def test_a_credential_that_was_named_and_is_not_there_is_told_with_the_line_that_brings_it(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"LoadCredential=nowhere:/etc/outrider/key"):
+        Settings.load(None, {"CREDENTIALS_DIRECTORY": str(tmp_path)}, {"link.key_credential": "nowhere"})
+    with pytest.raises(SettingsError, match=r"link\.key_credential = '\.\./key'"):
+        Settings.load(None, {}, {"link.key_credential": "../key", "link.key": KEY})
+
+
+@pytest.mark.parametrize("mode", [0o602, 0o606, 0o666])
+def test_a_key_file_that_others_may_change_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "key"
+    path.write_text(KEY, "ascii")
+    path.chmod(mode)
+    with pytest.raises(SettingsError, match=f"every user may change it.*chmod 600 {path}"):
+        Settings.from_mapping({"link.key_file": str(path)})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_a_key_file_of_another_user_or_group_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(KEY, "ascii")
+    os.chown(path, 12345, 54321)
+    path.chmod(0o640)
+    group, owner = Settings.from_mapping({"link.key_file": str(path)}).warnings
+    assert "the group 54321 may read" in group
+    assert f"belongs to 12345, who may change it: chown root {path}" in owner
+    path.chmod(0o660)
+    with pytest.raises(SettingsError, match="the group 54321 may change it"):
+        Settings.from_mapping({"link.key_file": str(path)})
+
+
+def test_a_file_that_its_own_group_may_read_is_as_the_field_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(f"{KEY}\n{KEY}\n", "ascii")
+    path.chmod(0o640)
+    settings = Settings.from_mapping({"link.key_file": str(path)})
+    assert settings.warnings == ()
+    assert settings.link.keys == [KEY.encode()]
+
+
+def test_an_id_tells_keys_apart_and_a_key_that_is_made_is_one() -> None:
+    made = [make_key(Random(seed)) for seed in range(100)]
+    assert len({key_id(key) for key in made}) == 100
+    assert all(key.weakness is None for key in made)
+    assert key_id(ClusterKey(KEY)) == key_id(ClusterKey(KEY)) != key_id(ClusterKey(OLD))

@@ -15,6 +15,7 @@ from outrider.cli.config import config, keygen
 from outrider.cli.demo import demo
 from outrider.cli.generations import approve, generations, rollback
 from outrider.cli.groups import groups
+from outrider.cli.key import key
 from outrider.cli.nodes import master, worker
 from outrider.cli.options import PlainErrors
 from outrider.cli.peers import peer
@@ -29,7 +30,7 @@ def main() -> None:
     """Keep every worker of a cluster in step with its master."""
 
 
-NODE = (worker, master, list_nodes, health, status, call, generations, rollback, approve)
+NODE = (worker, master, list_nodes, health, status, call, generations, rollback, approve, key)
 HOME = (scan, diff, agents, groups, peer)
 for command in (*NODE, *HOME, demo, keygen, config, plugins):
     main.add_command(command)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
-import string
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Literal
 
 import click
@@ -14,16 +13,13 @@ from outrider.cli.options import WrongSettings, home_option, load_settings, sett
 from outrider.errors import SettingsError
 from outrider.plugins import load_plugins
 from outrider.settings import Settings
-from outrider.settings.key import KEY_CHARACTERS
-
-# All word characters: 63^32 keys are 191 bits, where 32 hex digits are 128.
-ALPHABET = string.ascii_letters + string.digits + "_"
+from outrider.settings.key import make_key
 
 
 @click.command()
 def keygen() -> None:
     """Write a new cluster key: 32 random word characters, 191 bits."""
-    click.echo("".join(secrets.choice(ALPHABET) for _ in range(KEY_CHARACTERS)))
+    click.echo(bytes(make_key(SystemRandom())).decode())
 
 
 @click.group()

@@ -11,6 +11,8 @@ import msgspec
 
 from outrider.errors import OutriderError, SettingsError
 from outrider.settings import Settings
+from outrider.settings.catalogue import CATALOGUE
+from outrider.settings.sources import variable_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,7 +79,13 @@ def load_settings(config: Path | None, home: str | None, pairs: tuple[str, ...],
         key, equals, value = pair.partition("=")
         if not equals:
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE; e.g. --set node.name=worker1", param_hint="--set")
-        overrides[key.strip()] = value
+        key = key.strip()
+        if key in CATALOGUE and CATALOGUE[key].secret:
+            raise WrongSettings(
+                f"{key}: every user of this machine can read a command line, and the shell keeps it; "
+                f"use link.key_file, a credential of systemd, or the variable {variable_of(key)}"
+            )
+        overrides[key] = value
     named = {"node.home": home} | {key.replace("__", "."): value for key, value in flags.items()}
     overrides |= {key: value for key, value in named.items() if value is not None}
     settings = Settings.load(config, overrides=overrides)

@@ -67,6 +67,7 @@ def _shown(who: dict[str, Any], how: Snapshot) -> Group:
     parts: list[Any] = [Text(printable(" ".join(str(who.get(name, "")) for name in names)))]
     if who.get("type") == "worker":
         parts.append(Text(printable(_link(how))))
+    parts += [Text(printable(f"{subject}: {note}")) for subject, note in sorted(how.notes.items())]
     rows = [_row(name, kind) for name, kind in sorted(how.kinds.items())]
     parts.append(table_of(("ROUNDS", "GOOD", "FAILED", "LAST", "TOOK", "WHAT"), rows))
     counted = [*how.counters.items(), *((f"limit hit: {name}", number) for name, number in how.limits_hit.items())]

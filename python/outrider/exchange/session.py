@@ -29,7 +29,7 @@ from outrider.protocol.commands import (
 )
 from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.faults import Fault
-from outrider.protocol.seal import Seal
+from outrider.protocol.seal import Seals
 from outrider.protocol.transfer import Strings
 from outrider.settings import Settings
 from outrider.store.home import Home
@@ -49,7 +49,7 @@ class Ground:
     settings: Settings
     ports: Ports
     home: Home
-    seal: Seal
+    seal: Seals
     extension: Extension | None = None
 
 
@@ -72,7 +72,7 @@ class Session:
         self._serves: dict[bytes, Serve] = {}
         limits = settings.limits
         connection = Connection(
-            ground.seal,
+            ground.seal.link(),
             ports.random,
             serves=self._commands,
             limits=LinkLimits(

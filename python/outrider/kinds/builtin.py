@@ -54,5 +54,7 @@ GENERATIONS: Final = Kind(
     instead_of="integrity",
 )
 """The fast path: files between two nodes of ours."""
+KEYS: Final = Kind(name="keys", commands=(c.KEY_STANDS, c.KEY_NEWS), feature="keys")
+"""The rotation of the cluster key, between two nodes of ours."""
 
-BUILTIN: Final = (INTEGRITY, AGENT_INFO, AGENT_GROUPS, AGENT_REGISTRATION, REQUESTS, CENSUS, GENERATIONS)
+BUILTIN: Final = (INTEGRITY, AGENT_INFO, AGENT_GROUPS, AGENT_REGISTRATION, REQUESTS, CENSUS, GENERATIONS, KEYS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from outrider.kinds.builtin import AGENT_GROUPS, AGENT_INFO, CENSUS, GENERATIONS, INTEGRITY, REQUESTS
+from outrider.exchange.keys import Keys
+from outrider.kinds.builtin import AGENT_GROUPS, AGENT_INFO, CENSUS, GENERATIONS, INTEGRITY, KEYS, REQUESTS
 from outrider.kinds.interface import Kind, stateless
 from outrider.master.agent_groups import AgentGroups
 from outrider.master.agent_info import WorkerAgentInfo
@@ -13,13 +14,17 @@ from outrider.master.census import Census, States
 from outrider.master.generations import Generations
 from outrider.master.integrity import WorkerIntegrity
 from outrider.master.requests import MasterRequests
+from outrider.master.rotation import KeyRotation
 from outrider.master.source import Source
 from outrider.master.standings import Standings
 from outrider.relay.handlers import Handlers
 
 
-def builtin(source: Source, workers: States, calls: Handlers) -> tuple[Kind, ...]:
-    """``source`` is what workers are compared with, ``workers`` how each is, ``calls`` what requests may call."""
+def builtin(source: Source, workers: States, calls: Handlers, keys: Keys) -> tuple[Kind, ...]:
+    """``source`` is what workers are compared with, ``workers`` how each is, ``calls`` what requests may call.
+
+    ``keys`` is what the links are sealed with.
+    """
     standings = Standings(source)
     return (
         replace(INTEGRITY, master=stateless(partial(WorkerIntegrity, source=source))),
@@ -27,5 +32,6 @@ def builtin(source: Source, workers: States, calls: Handlers) -> tuple[Kind, ...
         replace(AGENT_GROUPS, master=partial(AgentGroups, standings=standings, calls=calls)),
         replace(REQUESTS, master=partial(MasterRequests, calls=calls)),
         replace(GENERATIONS, master=partial(Generations, source=source, standings=standings, calls=calls)),
+        replace(KEYS, master=partial(KeyRotation, keys=keys, calls=calls)),
         replace(CENSUS, master=partial(Census, workers=workers)),
     )

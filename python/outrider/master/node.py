@@ -8,6 +8,7 @@ from math import inf
 
 from outrider.errors import Refusal, SettingsError, StoreError
 from outrider.exchange.extension import extension_of
+from outrider.exchange.keys import Keys
 from outrider.exchange.sending import Sender
 from outrider.exchange.session import Ground
 from outrider.kinds.checking import checked
@@ -25,7 +26,7 @@ from outrider.model import Manifest, NodeInfo, endpoint
 from outrider.plugins import load_plugins
 from outrider.ports import Listener, Ports
 from outrider.protocol import faults
-from outrider.protocol.seal import AGE_SETTING, KeyRing
+from outrider.protocol.seal import AGE_SETTING, WINDOW_SETTING
 from outrider.relay.control import WorkerState
 from outrider.relay.local import LocalServer, Services
 from outrider.relay.routes import Routes
@@ -39,8 +40,12 @@ from outrider.supervise import Supervisor, until
 from outrider.transport.channel import Channel
 from outrider.world import real_ports
 
-_CLOCKS_AGAIN_S = 60
-"""A token of the wrong age is told this seldom, as old messages can be repeated by anybody."""
+_SEALS_AGAIN_S = 60
+"""A seal of the wrong age, or of an old key, is told this seldom, as old messages can be repeated by anybody."""
+_REMEDIES = {
+    AGE_SETTING: "",
+    WINDOW_SETTING: "; if it is a worker of this cluster, give it this master's key file (docs/keys.md)",
+}
 
 
 class Master:
@@ -68,6 +73,7 @@ class Master:
         self.addresses: list[tuple[str, int]] = []
         self.roster: Roster[MasterHandler] = Roster(self.get_node(), settings.node.cluster)
         self._ports = ports or real_ports()
+        self._keys = Keys(settings, self._ports.threads)
         self._own_agents = agents
         self._plugins = load_plugins(checked(kinds))
         self._plugins.check(settings)
@@ -78,7 +84,7 @@ class Master:
         self._supervisor = Supervisor(self._ports, self._log)
         self._stopping = asyncio.Event()
         self._handlers: dict[MasterHandler, None] = {}  # in the order in which they came
-        self._clocks_told = -inf  # when the log last heard of clocks that differ
+        self._seals_told = dict.fromkeys(_REMEDIES, -inf)  # when the log last heard of seals that are too old
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -130,7 +136,7 @@ class Master:
         source = Source(tree, self.settings, self._ports, self.status)
         await source.look()
         self._plugins.tell(self._log)
-        kinds = (*builtin(source, self._states, self._plugins.calls), *self._plugins.kinds)
+        kinds = (*builtin(source, self._states, self._plugins.calls, self._keys), *self._plugins.kinds)
         halves = Halves(kinds, "master", self._ground(tree))
         listener: Listener | None = None
         try:
@@ -166,9 +172,8 @@ class Master:
 
     async def _listen(self, halves: Halves) -> Listener:
         link = self.settings.link
-        ring = KeyRing(link.keys, link.token_age_s)
         extension = await extension_of(self.settings, self._ports, self._home.path, halves.features())
-        ground = Ground(self.settings, self._ports, self._home, ring, extension)
+        ground = Ground(self.settings, self._ports, self._home, self._keys.ring, extension)
 
         def accept() -> Channel:
             handler = MasterHandler(
@@ -223,18 +228,18 @@ class Master:
 
     def _left(self, handler: MasterHandler) -> None:
         """A connection is gone: free what it held, in the background."""
-        if handler.session.channel.limit == AGE_SETTING:
-            self._tell_of_clocks(handler)
+        if handler.session.channel.limit in _REMEDIES:
+            self._tell_of_seal(handler, handler.session.channel.limit)
         if not self._stopping.is_set():
             self._supervisor.start("clean up", self._clean_up(handler))
 
-    def _tell_of_clocks(self, handler: MasterHandler) -> None:
+    def _tell_of_seal(self, handler: MasterHandler, setting: str) -> None:
         """Whoever holds the key may hear why it is refused, but one who repeats old messages cannot fill the log."""
         now = self._ports.monotonic()
-        if now - self._clocks_told >= _CLOCKS_AGAIN_S:
-            self._clocks_told = now
+        if now - self._seals_told[setting] >= _SEALS_AGAIN_S:
+            self._seals_told[setting] = now
             channel = handler.session.channel
-            self._log.warning("%s is refused: %s (%s)", channel.address, channel.reason, AGE_SETTING)
+            self._log.warning("%s is refused: %s (%s)%s", channel.address, channel.reason, setting, _REMEDIES[setting])
 
     async def _clean_up(self, handler: MasterHandler) -> None:
         await handler.close("its stream is gone")

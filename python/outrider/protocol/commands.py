@@ -110,6 +110,8 @@ GEN_SIGS: Final = Command(b"gen_sigs", To.MASTER, "chunk signatures of its large
 GEN_READ: Final = Command(b"gen_read", To.MASTER, "the next part of a bundle")
 GEN_DONE: Final = Command(b"gen_done", To.MASTER, "a worker stands at a generation now, or says why not")
 GEN_NEW: Final = Command(b"gen_new", To.WORKER, "there is a new generation")
+KEY_STANDS: Final = Command(b"key_stands", To.MASTER, "which cluster keys a worker holds; what to do with them")
+KEY_NEWS: Final = Command(b"key_news", To.WORKER, "there is something to do with the cluster key: ask")
 
 TABLE: Final = by_name(value for value in list(globals().values()) if isinstance(value, Command))
 """What the protocol has names for; a kind of synchronisation that a package brings adds others."""

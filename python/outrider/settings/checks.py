@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from outrider.settings.files import faults, folder_fault
-from outrider.settings.key import ClusterKey
 from outrider.settings.sections import Intervals, Limits, Link, Local, Node, Tree
 
 # Ports up to this one belong to the system (specification 5.13).
@@ -43,6 +42,11 @@ def check_link(link: Link) -> Iterator[str]:
     """The port's range and the addresses."""
     if 0 < link.port <= LAST_SYSTEM_PORT:
         yield f"link.port = {link.port}: the port must lie above {LAST_SYSTEM_PORT}; e.g. link.port = 1516"
+    if not NAME.fullmatch(link.key_credential):
+        yield (
+            f"link.key_credential = {link.key_credential[:SHOWN]!r}: it is the name of a file in the folder that "
+            'systemd makes, e.g. link.key_credential = "outrider.key"'
+        )
     for address in link.nodes:
         if address in PLACEHOLDERS or not re.fullmatch(r"[^\s/\[\]]{1,253}", address):
             yield f'link.nodes: {address!r} is no address of a master; e.g. link.nodes = ["192.0.2.10"]'
@@ -152,26 +156,6 @@ def owner_ids(owner: str) -> tuple[int, int] | None:
     except KeyError:
         raise ValueError(f"this machine knows no group {group!r}") from None
     return uid, gid
-
-
-def read_key_file(path: Path) -> list[ClusterKey]:
-    """The keys of a key file, one a line, the current first; :class:`ValueError` with the reason."""
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise ValueError(f"it cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise ValueError("it is not text: write the key on its first line") from None
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not lines:
-        raise ValueError("it is empty: write the key on its first line")
-    keys = []
-    for number, line in lines:
-        try:
-            keys.append(ClusterKey(line))
-        except ValueError as error:
-            raise ValueError(f"line {number}: {error}") from None
-    return keys
 
 
 def others_may_read(path: Path) -> bool:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import string
+from hashlib import sha256
+from random import Random
 
 KEY_CHARACTERS = 32
 HIDDEN = "<hidden>"
+# All word characters: 63^32 keys are 191 bits, where 32 hex digits are 128.
+ALPHABET = string.ascii_letters + string.digits + "_"
 
 
 class ClusterKey:
@@ -46,3 +51,13 @@ class ClusterKey:
                 "where 32 of all word characters carry 191; `outrider keygen` makes such a key"
             )
         return None
+
+
+def make_key(random: Random) -> ClusterKey:
+    """A new key of 191 bits, if ``random`` is the system's."""
+    return ClusterKey("".join(random.choice(ALPHABET) for _ in range(KEY_CHARACTERS)))
+
+
+def key_id(key: ClusterKey) -> str:
+    """Eight hex digits by which people and nodes tell keys apart; they say nothing else of a key."""
+    return sha256(b"outrider cluster key " + bytes(key)).hexdigest()[:8]

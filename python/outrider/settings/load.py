@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from outrider.errors import SettingsError
 from outrider.printable import printable
-from outrider.settings import checks, sources
+from outrider.settings import checks, key_file, sources
 from outrider.settings.build import make_section, read_values
 from outrider.settings.catalogue import CATALOGUE, SECTIONS
 from outrider.settings.files import FileRow
@@ -85,22 +85,22 @@ class Settings(Struct, frozen=True, kw_only=True):
             )
         variables, unread = sources.from_environment(environ)
         flags = sources.from_mapping(overrides or {}, "flag", text=True)
-        return cls._make({**given, **variables, **flags}, [*warnings, *unread])
+        return cls._make({**given, **variables, **flags}, [*warnings, *unread], environ)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Settings of a mapping alone, nested as in the file or with dotted names."""
-        return cls._make(sources.from_mapping(mapping, "mapping"), [])
+        return cls._make(sources.from_mapping(mapping, "mapping"), [], {})
 
     @classmethod
-    def _make(cls, given: dict[str, Given], warnings: Iterable[str]) -> Self:
+    def _make(cls, given: dict[str, Given], warnings: Iterable[str], environ: Mapping[str, str]) -> Self:
         profile = given["node.profile"].value if "node.profile" in given else "default"
         defaults = PROFILES.get(profile, {}) if isinstance(profile, str) else {}
         given = {name: Given(value, f"profile {profile}") for name, value in defaults.items()} | given
         values, errors = read_values({name: one for name, one in given.items() if not of_kinds(name)})
         kinds, wrong = read_kinds({name: one for name, one in given.items() if of_kinds(name)})
         origins = {name: one.origin for name, one in given.items()}
-        warnings = [*warnings, *_gather_keys(values, origins, errors)]
+        warnings = [*warnings, *_gather_keys(values, origins, errors, environ)]
         sections: dict[str, Any] = {name: make_section(name, section, values) for name, section in SECTIONS.items()}
         settings = cls(**sections, kinds=kinds, origins=origins)
         errors += [*wrong, *settings._errors()]
@@ -148,9 +148,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         return lines
 
 
-def _gather_keys(values: dict[str, Any], origins: dict[str, str], errors: list[str]) -> list[str]:
-    """Read ``link.key_file`` into ``link.key`` and ``link.previous_keys``; returns warnings."""
-    path = values.get("link.key_file")
+def _gather_keys(
+    values: dict[str, Any], origins: dict[str, str], errors: list[str], environ: Mapping[str, str]
+) -> list[str]:
+    """Read the key file, or the credential, into ``link.key`` and ``link.previous_keys``; returns warnings."""
+    path, origin = values.get("link.key_file"), "link.key_file"
+    if path is None and "link.key" not in origins:
+        path, origin = _credential(values, origins, errors, environ), "link.key_credential"
     if path is None:
         if "link.previous_keys" in values and not {"link.key", "link.key_file"} & origins.keys():
             errors.append("link.previous_keys: there is no link.key that replaced them; `outrider keygen` makes one")
@@ -159,14 +163,27 @@ def _gather_keys(values: dict[str, Any], origins: dict[str, str], errors: list[s
         errors.append(f"link.key_file = {str(path)!r}: link.key is set as well; keep one of them")
         return []
     try:
-        first, *older = checks.read_key_file(path)
+        first, *older = key_file.read_key_file(path)
     except ValueError as error:
-        errors.append(f"link.key_file = {str(path)!r}: {error}")
+        errors.append(f"{origin} = {str(path)!r}: {error}")
         return []
     values["link.key"] = first
-    origins["link.key"] = "link.key_file"
+    origins["link.key"] = origin
     values["link.previous_keys"] = (*older, *values.get("link.previous_keys", ()))
-    return [f"link.key_file: every user may read {path}: chmod 600 {path}"] if checks.others_may_read(path) else []
+    return [f"{origin}: {exposure}" for exposure in key_file.exposures(path)]
+
+
+def _credential(
+    values: Mapping[str, Any], origins: Mapping[str, str], errors: list[str], environ: Mapping[str, str]
+) -> Path | None:
+    name = values.get("link.key_credential", CATALOGUE["link.key_credential"].default)
+    path = key_file.credential(name, environ)
+    if path is None and "link.key_credential" in origins:
+        errors.append(
+            f"link.key_credential = {name!r}: systemd handed this process no credential of this name; write e.g. "
+            f"LoadCredential={name}:/etc/outrider/key into its unit, or set link.key_file"
+        )
+    return path
 
 
 def _plain(value: Any) -> Any:

@@ -70,6 +70,18 @@ class Link(Section, frozen=True, kw_only=True):
     key_file: Annotated[
         Path | None, _says("file with the key on its first line, previous keys on further ones", "/etc/outrider/key")
     ] = None
+    key_credential: Annotated[
+        str, _says("credential of systemd that holds the key where neither is set, as a key file does", "outrider.key")
+    ] = "outrider.key"
+    key_window: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=365 * DAY_S,
+            description="time for which a key that was rotated out still opens, seconds",
+            examples=[86_400],
+        ),
+    ] = DAY_S
     previous_keys: Annotated[
         tuple[ClusterKey, ...], _says("older keys that still open what a peer sealed", "keys that were replaced")
     ] = ()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from outrider.kinds.builtin import AGENT_GROUPS, AGENT_INFO, AGENT_REGISTRATION, GENERATIONS, INTEGRITY, REQUESTS
+from outrider.exchange.keys import Keys
+from outrider.kinds.builtin import AGENT_GROUPS, AGENT_INFO, AGENT_REGISTRATION, GENERATIONS, INTEGRITY, KEYS, REQUESTS
 from outrider.kinds.interface import Kind, stateless
 from outrider.relay.handlers import Handlers
 from outrider.worker.agent_groups import AgentGroups
@@ -14,10 +15,11 @@ from outrider.worker.generations import Generations
 from outrider.worker.integrity import Integrity
 from outrider.worker.registered import RegisteredAgents
 from outrider.worker.requests import WorkerRequests
+from outrider.worker.rotation import KeyLearning
 
 
-def builtin(calls: Handlers) -> tuple[Kind, ...]:
-    """``calls`` is what requests may call."""
+def builtin(calls: Handlers, keys: Keys) -> tuple[Kind, ...]:
+    """``calls`` is what requests may call, ``keys`` what the links are sealed with."""
     return (
         replace(INTEGRITY, worker=stateless(Integrity)),
         replace(AGENT_INFO, worker=AgentInfo),
@@ -25,4 +27,5 @@ def builtin(calls: Handlers) -> tuple[Kind, ...]:
         replace(AGENT_REGISTRATION, worker=RegisteredAgents),
         replace(REQUESTS, worker=partial(WorkerRequests, calls=calls)),
         replace(GENERATIONS, worker=partial(Generations, calls=calls)),
+        replace(KEYS, worker=partial(KeyLearning, keys=keys, calls=calls)),
     )

@@ -15,6 +15,7 @@ from outrider.errors import (
     TransportError,
 )
 from outrider.exchange.extension import extension_of
+from outrider.exchange.keys import Keys
 from outrider.exchange.sending import Sender
 from outrider.exchange.session import Ground
 from outrider.kinds.checking import checked
@@ -27,7 +28,7 @@ from outrider.plugins import load_plugins
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.commands import Command
-from outrider.protocol.seal import AGE_SETTING, KeyRing
+from outrider.protocol.seal import AGE_SETTING
 from outrider.relay.local import LocalServer, Services
 from outrider.relay.routes import Routes
 from outrider.settings import Settings
@@ -45,7 +46,10 @@ from outrider.world import real_ports
 _STABLE_S = 60
 """A connection that held this long makes the next reconnect quick again."""
 _PERMANENT_PAUSE_S = 300
-_SILENT = f"; does the cluster key differ from the master's? Or, with {AGE_SETTING}, the clock?"
+_SILENT = (
+    "; does the cluster key differ from the master's? If it was rotated while this node was away, bring "
+    f"the master's key file here (docs/keys.md). Or, with {AGE_SETTING}, the clock?"
+)
 """What makes a master close without a word (1.3)."""
 _REMEDIES = {
     faults.MASTERS_NAME: "this node has the master's name: set another node.name",
@@ -78,6 +82,7 @@ class Worker:
         self.settings = settings
         self.status = Status()
         self._ports = ports or real_ports()
+        self._keys = Keys(settings, self._ports.threads)
         self._own_agents = agents
         self._plugins = load_plugins(checked(kinds))
         self._plugins.check(settings)
@@ -134,7 +139,8 @@ class Worker:
             self._log.warning("an apply that was cut short has been %s", mended)
         self._plugins.tell(self._log)
         supervisor = Supervisor(self._ports, self._log)
-        halves = Halves((*builtin(self._plugins.calls), *self._plugins.kinds), "worker", self._ground(tree, supervisor))
+        kinds = (*builtin(self._plugins.calls, self._keys), *self._plugins.kinds)
+        halves = Halves(kinds, "worker", self._ground(tree, supervisor))
         try:
             await halves.start()
             self._requests = halves.of("requests", WorkerRequests)
@@ -189,13 +195,14 @@ class Worker:
         return self._handler.session.sender
 
     async def _stay_connected(self, halves: Halves) -> None:
-        ring = KeyRing(self.settings.link.keys, self.settings.link.token_age_s)
         extension = await extension_of(self.settings, self._ports, self._home.path, halves.features())
-        ground = Ground(self.settings, self._ports, self._home, ring, extension)
+        ground = Ground(self.settings, self._ports, self._home, self._keys.ring, extension)
         cap = self.settings.intervals.worker.connection_retry
         backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)
         while True:
             started = self._ports.monotonic()
+            if await self._keys.read_again():
+                self._log.info("the key file has changed: this node seals with the key %s", self._keys.ids[0])
             handler = WorkerHandler(ground, halves, self.status)
             permanent = await self._connection(handler)
             if self._ports.monotonic() - started >= _STABLE_S:
@@ -235,7 +242,10 @@ class Worker:
         try:
             await handler.hello()
         except TransportError as error:
-            hint = "" if channel.bytes_in else _SILENT
+            hint = ""
+            if not channel.bytes_in:
+                hint = _SILENT
+                self._keys.ring.try_next()
             raise TransportError(f"no answer to hello: {error}{hint}") from error
         await handler.extend()
 

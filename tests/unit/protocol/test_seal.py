@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outrider.errors import ProtocolError
-from outrider.protocol.seal import KeyRing, NoSeal
+from outrider.protocol.seal import KeyRing, NoSeal, Retired, signing_half
 
 KEY = b"a" * 32
 NOW = 1_700_000_000
@@ -82,3 +82,41 @@ def test_a_small_skew_is_no_reason() -> None:
 
 def test_no_seal_changes_nothing() -> None:
     assert NoSeal().open(NoSeal().seal(b"plain", NOW), NOW) == b"plain"
+
+
+def test_a_link_answers_in_the_key_in_which_it_was_spoken_to_as_long_as_that_is_in_the_ring() -> None:
+    old, new = b"o" * 32, b"n" * 32
+    ring = KeyRing([new, old])
+    link, other = ring.link(), ring.link()
+    assert link.open(KeyRing([old]).seal(b"hello", NOW), NOW) == b"hello"
+    assert KeyRing([old]).open(link.seal(b"an answer", NOW), NOW) == b"an answer"
+    assert KeyRing([new]).open(other.seal(b"of another link", NOW), NOW) == b"of another link"
+    ring.replace([new, old, b"t" * 32])
+    assert KeyRing([old]).open(link.seal(b"still", NOW), NOW) == b"still"
+    ring.replace([new])
+    assert KeyRing([new]).open(link.seal(b"it is gone", NOW), NOW) == b"it is gone"
+    with pytest.raises(ProtocolError, match="cluster keys differ"):
+        link.open(KeyRing([old]).seal(b"hello", NOW), NOW)
+
+
+def test_a_link_begins_with_the_next_key_when_the_peer_does_not_seem_to_know_the_first() -> None:
+    old, new = b"o" * 32, b"n" * 32
+    ring = KeyRing([old, new])
+    ring.try_next()
+    assert KeyRing([new]).open(ring.link().seal(b"x", NOW), NOW) == b"x"
+    ring.try_next()
+    assert KeyRing([old]).open(ring.link().seal(b"x", NOW), NOW) == b"x"
+
+
+def test_threat_13_a_key_that_was_rotated_out_opens_nothing_and_is_told_from_a_stranger_s() -> None:
+    old, new = b"o" * 16 + b"O" * 16, b"n" * 32
+    ring = KeyRing([new])
+    ring.replace([new], [Retired(signing_half(old), "on a Thursday")])
+    token = KeyRing([old]).seal(b"hello", NOW)
+    with pytest.raises(ProtocolError, match="rotated out on a Thursday") as caught:
+        ring.open(token, NOW)
+    assert caught.value.limit == "link.key_window"
+    assert signing_half(old) == b"o" * 16, "the half that encrypts is not kept"
+    for rubbish in (token[:-2], b"", b"\xff" * 80, KeyRing([b"s" * 32]).seal(b"hello", NOW)):
+        with pytest.raises(ProtocolError, match="cluster keys differ"):
+            ring.open(rubbish, NOW)
