@@ -330,6 +330,9 @@ class Tree:
         threads: int = 0,
         max_file_bytes: int | None = None,
         max_total_bytes: int | None = None,
+        max_files: int | None = None,
+        max_ratio: int | None = None,
+        max_metadata_bytes: int | None = None,
     ) -> Tree: ...
     def scan(self, *, rehash: bool = False) -> Scan:
         """Look at every file; read only those whose stat differs from the index, all if ``rehash``."""
@@ -455,7 +458,9 @@ class Generations:
 def pack_manifest(manifest: Manifest, home: str) -> Packer:
     """A worker's container: its metadata only (5.4); ``home`` as for :meth:`Manifest.to_wire`."""
 
-def read_manifest(container: str, *, max_bytes: int | None = None) -> tuple[Manifest, list[tuple[str, str]]]:
+def read_manifest(
+    container: str, *, max_bytes: int | None = None, max_files: int | None = None, max_ratio: int | None = None
+) -> tuple[Manifest, list[tuple[str, str]]]:
     """The metadata of a worker's container file, for a comparison; other members are ignored.
 
     With it come the names that no plan may hold, each with the rule that it breaks: they are left out.

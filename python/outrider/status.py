@@ -117,3 +117,7 @@ class Status:
             kinds=dict(self._kinds),
             notes=dict(self._notes),
         )
+
+
+def unheard(limit: str) -> None:
+    """Take note of a limit that was hit where nobody counts them."""

@@ -70,7 +70,7 @@ def test_two_nodes_extend_their_link_and_then_keep_in_step_as_ever(tmp_path: Pat
         master_of = worker._handler.session.extended
         assert master_of is not None
         assert (master_of.node, master_of.protocol) == ("master-node", 1)
-        assert master_of.features == {TLS, "generations"}
+        assert master_of.features == {TLS, "generations", "keys"}
         (handler,) = master.roster.members()
         assert handler.session.extended is not None
         assert handler.session.extended.node == "worker1"

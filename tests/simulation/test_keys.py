@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.cluster import KEY, TREE, Cluster, simulate
+from tests.support.loop import EPOCH
 
 NEW = "a_newer_key_" + "x" * 20
 AGE = {"link.token_age_s": 60}
@@ -39,7 +40,7 @@ def test_a_key_is_replaced_one_node_after_another_and_the_old_one_opens_nothing_
     simulate(tmp_path, story)
 
 
-@pytest.mark.parametrize("ahead_s", [-3600, 3600])
+@pytest.mark.parametrize("ahead_s", [-3600, 3600, -EPOCH, 31 * 365 * 86_400])
 def test_threat_11_a_clock_that_is_wrong_is_named_and_locks_nobody_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, ahead_s: float
 ) -> None:

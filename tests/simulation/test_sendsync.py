@@ -68,6 +68,27 @@ def test_by_itself_no_daemon_may_be_asked(tmp_path: Path) -> None:
     with_daemons(tmp_path, story, {})
 
 
+def test_the_task_manager_and_other_commands_of_wazuh_db_are_asked_where_the_settings_say_so(tmp_path: Path) -> None:
+    async def story(_: Cluster, worker: Worker, daemons: dict[str, WazuhDbDaemon]) -> None:
+        assert await said(worker, "task-manager") == (True, "ok hi")
+        assert await said(worker, "wazuh-db", "global get-all-agents last_id 0") == (
+            True,
+            "ok global get-all-agents last_id 0",
+        )
+        ok, told = await said(worker, "wazuh-db", "global select-groups")
+        assert not ok
+        assert "sendsync.wazuh_db_commands" in told
+        assert await said(worker, "authd") == (False, UNREACHED.format("authd"))
+        assert [len(daemons[name].requests) for name in SOCKETS] == [0, 1, 0, 1]
+
+    changes = {
+        "sendsync.task_manager": "task",
+        "sendsync.wazuh_db": "wdb",
+        "sendsync.wazuh_db_commands": ["global get-all-agents"],
+    }
+    with_daemons(tmp_path, story, changes)
+
+
 @pytest.mark.parametrize(
     ("command", "allowed"),
     [

@@ -33,7 +33,7 @@ def code(answer: Answer) -> int:
 
 
 class Slow:
-    """Adds the calls ``test.sleep`` and ``test.large`` to every node; knows who ran the first, and who gave it up."""
+    """Adds ``test.sleep``, ``test.large`` and ``test.plain`` to every node; knows who ran the first, who gave it up."""
 
     def __init__(self) -> None:
         self.running: list[str] = []
@@ -55,6 +55,10 @@ class Slow:
         @table.call("test.large")
         async def large(*, size: int) -> str:
             return "x" * size
+
+        @table.call("test.plain")
+        def plain(context: Context) -> str:
+            return context.node.name
 
         return table
 

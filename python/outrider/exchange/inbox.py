@@ -20,6 +20,7 @@ from outrider.ports import Threads
 from outrider.protocol import faults
 from outrider.protocol.bodies import SharedPath, TransferPath, split_once, split_view
 from outrider.protocol.commands import ERR, OK_NEW_FILE
+from outrider.status import unheard
 from outrider.store.incoming import IncomingFile
 from outrider.store.shared import SharedFolder
 from outrider.transport.channel import Reply
@@ -34,7 +35,7 @@ _BAD_SUM = b"File wasn't correctly received. Checksums aren't equal."
 
 
 class Inbox:
-    """See the module. ``hold`` and ``release`` stop and resume reading from the peer."""
+    """See the module. ``hold`` and ``release`` stop and resume reading from the peer; ``hit`` is told of a limit."""
 
     def __init__(
         self,
@@ -48,7 +49,9 @@ class Inbox:
         hold: Callable[[], None],
         release: Callable[[], None],
         shared: SharedFolder | None = None,
+        hit: Callable[[str], None] = unheard,
     ) -> None:
+        self._hit = hit
         self._threads = threads
         self._most = most
         self._file_bytes = file_bytes
@@ -59,6 +62,7 @@ class Inbox:
         self._release = release
         self._shared = shared
         self._inflight = 0
+        self._held = False
         self._requests = 0
         self._open: dict[bytes, _Lane] = {}
         self._ending: set[_Lane] = set()  # of one name there may be several: a peer need not wait for our answers
@@ -93,6 +97,8 @@ class Inbox:
             try:
                 await lane.do(lane.file.write, data)
             except StoreError as error:
+                if lane.file.size > self._file_bytes:
+                    self._hit("limits.file_bytes")
                 _log.error("%s", error)
                 raise Refusal(faults.INTERNAL, str(error)) from error
         return Reply(b"File updated")
@@ -166,6 +172,9 @@ class Inbox:
         self._inflight += size
         self._requests += 1
         if self._inflight > self._inflight_bytes or self._requests > _MOST_REQUESTS:
+            if not self._held:
+                self._hit("limits.inflight_write_bytes")
+            self._held = True
             self._hold()
         try:
             yield
@@ -173,6 +182,7 @@ class Inbox:
             self._inflight -= size
             self._requests -= 1
             if self._inflight <= self._inflight_bytes // 2 and self._requests <= _MOST_REQUESTS // 2:
+                self._held = False
                 self._release()
 
     def _open_lane(self, payload: bytes, path: _Name, folder: Path) -> _Lane:
@@ -180,6 +190,7 @@ class Inbox:
         lane = self._open.get(payload)
         if lane is None:
             if len(self._open) >= self._most:
+                self._hit("limits.open_files")
                 raise Refusal(faults.INTERNAL, f"{self._most} files are open already (limits.open_files)")
             # A name of its own on disk: a peer may send a file under the name of one that is still in use here.
             file = IncomingFile(folder / f"{next(self._numbers)}-{path.name}", self._file_bytes)

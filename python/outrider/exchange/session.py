@@ -32,6 +32,7 @@ from outrider.protocol.faults import Fault
 from outrider.protocol.seal import Seals
 from outrider.protocol.transfer import Strings
 from outrider.settings import Settings
+from outrider.status import Status
 from outrider.store.home import Home
 from outrider.store.shared import SharedFolder
 from outrider.supervise import Supervisor, within
@@ -54,7 +55,10 @@ class Ground:
 
 
 class Session:
-    """See the module. With :meth:`also_serve` a role adds its commands, and those of its kinds, to those of 2.1."""
+    """See the module. With :meth:`also_serve` a role adds its commands, and those of its kinds, to those of 2.1.
+
+    ``status`` counts the limits that the peer runs into.
+    """
 
     def __init__(
         self,
@@ -62,8 +66,10 @@ class Session:
         owner: Owner,
         *,
         handshake_deadline: float | None = None,
+        status: Status | None = None,
     ) -> None:
         settings, ports = ground.settings, ground.ports
+        hit = (status or Status()).limit_hit
         self.worker = ""
         self.extended: Extended | None = None  # the peer, once the link is inside TLS
         self._home = ground.home
@@ -81,7 +87,7 @@ class Session:
             handshake_deadline=handshake_deadline,
         )
         self.channel = Channel(connection, owner, ports)
-        self.tasks = Tasks(ports.random, limits.tasks)
+        self.tasks = Tasks(ports.random, limits.tasks, hit)
         timeout_s = settings.intervals.communication.timeout_cluster_request
         self.sender = Sender(self.channel, self.tasks, ports, timeout_s, window=settings.link.window)
         self.strings = Strings(
@@ -89,6 +95,7 @@ class Session:
             most=limits.open_strings,
             string_bytes=limits.string_bytes,
             all_bytes=limits.strings_total,
+            hit=hit,
         )
         self._removals: set[asyncio.Future[None]] = set()
         self._timeout_s = timeout_s
@@ -102,6 +109,7 @@ class Session:
             hold=lambda: self.channel.hold("disk"),
             release=lambda: self.channel.release("disk"),
             shared=SharedFolder.of(settings),
+            hit=hit,
         )
 
         self.also_serve(self._common())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -10,6 +11,7 @@ from outrider.errors import PeerError, Refusal
 from outrider.protocol import faults
 from outrider.protocol.bodies import task_id
 from outrider.protocol.faults import Fault
+from outrider.status import unheard
 
 
 class Outgoing:
@@ -20,9 +22,13 @@ class Outgoing:
 
 
 class Tasks:
-    """The transfers of one connection: those we wait for, those we send. ``most`` wait at one time."""
+    """The transfers of one connection: those we wait for, those we send. ``most`` wait at one time.
 
-    def __init__(self, random: Random, most: int) -> None:
+    ``hit`` is told of the setting that one too many runs into.
+    """
+
+    def __init__(self, random: Random, most: int, hit: Callable[[str], None] = unheard) -> None:
+        self._hit = hit
         self._random = random
         self._most = most
         self._waiting: dict[bytes, asyncio.Future[Path]] = {}
@@ -31,6 +37,7 @@ class Tasks:
     def open(self, given: bytes = b"") -> tuple[bytes, asyncio.Future[Path]]:
         """Announce a transfer to us: its id (``given``, if the peer chose one) and where its file will be told."""
         if len(self._waiting) >= self._most:
+            self._hit("limits.tasks")
             raise Refusal(faults.INTERNAL, f"{self._most} tasks are open already, which is the limit (limits.tasks)")
         name = given or task_id(self._random.getrandbits(128))
         if name in self._waiting:

@@ -50,7 +50,7 @@ class MasterHandler:
         self._left = left
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         deadline = now + settings.limits.handshake_deadline_s
-        self.session = Session(ground, self, handshake_deadline=deadline)
+        self.session = Session(ground, self, handshake_deadline=deadline, status=self._status)
         self.supervisor = Supervisor(ports, self._log)
         self.talks = halves.talks(self.session, self._status, self.supervisor)
         self.session.also_serve({c.HELLO: self._hello, c.KEEP_ALIVE: self._keep_alive})

@@ -118,7 +118,7 @@ class Master:
         """Open the home, scan the tree, listen, until :meth:`stop`."""
         try:
             async with (
-                inhabited(self._home, self.settings, self._ports.threads) as tree,
+                inhabited(self._home, self.settings, self._ports.threads, self.status.limit_hit) as tree,
                 agents_of(self.settings, self._ports, self._plugins.stores, self._own_agents) as self._agents,
             ):
                 await until(self._stopping, self._live(tree))
@@ -239,7 +239,7 @@ class Master:
         if now - self._seals_told[setting] >= _SEALS_AGAIN_S:
             self._seals_told[setting] = now
             channel = handler.session.channel
-            self._log.warning("%s is refused: %s (%s)%s", channel.address, channel.reason, setting, _REMEDIES[setting])
+            self._log.warning("%s is refused: %s%s", channel.address, channel.reason, _REMEDIES[setting])
 
     async def _clean_up(self, handler: MasterHandler) -> None:
         await handler.close("its stream is gone")

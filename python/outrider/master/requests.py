@@ -17,7 +17,7 @@ from outrider.protocol.commands import Command
 from outrider.protocol.faults import Failure
 from outrider.protocol.merging import merge
 from outrider.protocol.results import decode_result, encode_result
-from outrider.relay.calls import failure_of, read_request
+from outrider.relay.calls import failure_of
 from outrider.relay.context import OF_LOCAL
 from outrider.relay.desk import Desk, failed, failure, refused
 from outrider.relay.forward import API, FORWARDED, SENDSYNC, Awaited, Owed
@@ -94,7 +94,7 @@ class MasterRequests(Half[WorkerRequests]):
     async def answer(self, caller: str, payload: bytes) -> Answer:
         """The answer to ``dapi``, of this node or of those that the request is for."""
         try:
-            request = read_request(payload, self._desk.settings)
+            request = self._desk.read(caller, payload)
         except Refusal as refusal:
             return refused(refusal)
         if runs_here(request, at_master=True):
@@ -173,7 +173,7 @@ class MasterRequests(Half[WorkerRequests]):
 
     async def _forward(self, caller: str, node: str, payload: bytes) -> Answer:
         try:
-            request = read_request(payload, self._desk.settings)
+            request = self._desk.read(caller, payload)
         except Refusal as refusal:
             return refused(refusal)
 

@@ -16,7 +16,12 @@ from msgspec import Meta, Struct, field
 from outrider.protocol.results import parse, special
 
 MOST_DEPTH: Final = 100
-"""How deep a request may be nested; those of the original stay below ten."""
+"""How deep a request may be nested where nobody says otherwise; those of the original stay below ten."""
+
+
+class TooDeep(ValueError):  # noqa: N818  (a reason, told as one)
+    """A request whose values stand too deep within one another."""
+
 
 BASIC_SERVICES: Final = ("wazuh-modulesd", "wazuh-analysisd", "wazuh-execd", "wazuh-db", "wazuh-remoted")
 
@@ -70,11 +75,11 @@ _SELDOM: Final = ("debug", "remove_denied_nodes")
 _WRITTEN: Final = tuple(name for name in Request.__struct_fields__ if name not in {"call", *_SELDOM})
 
 
-def decode_request(payload: bytes) -> Request:
+def decode_request(payload: bytes, most_depth: int = MOST_DEPTH) -> Request:
     """Read a request; :class:`ValueError`, whose text the caller may be told, for anything that is none."""
     body = parse(payload)
-    if payload.count(b"{") + payload.count(b"[") > MOST_DEPTH and _is_deeper(body, MOST_DEPTH):
-        raise ValueError(f"the request is nested deeper than {MOST_DEPTH} levels")
+    if payload.count(b"{") + payload.count(b"[") > most_depth and _is_deeper(body, most_depth):
+        raise TooDeep(f"the request is nested deeper than {most_depth} levels")
     if isinstance(body, dict) and "f" in body:
         body["f"] = _call_name(body["f"])
     request = msgspec.convert(body, Request)

@@ -296,4 +296,4 @@ class Connection:
 
     def _broken(self, reason: str, limit: str | None = None) -> Closed:
         self.close()
-        return Closed(reason, limit)
+        return Closed(f"{reason} ({limit})" if limit else reason, limit)

@@ -7,12 +7,14 @@ lost part.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
 from random import Random
 
 from outrider.errors import Refusal
 from outrider.protocol import faults
+from outrider.status import unheard
 
 PART_BYTES = 256 * 1024
 """Size of the parts in which we send files and strings: small enough to interleave, large enough to be cheap."""
@@ -31,10 +33,22 @@ class _Arriving:
 
 
 class Strings:
-    """The strings of one connection, by id. ``most`` open at once, ``string_bytes`` each, ``all_bytes`` together."""
+    """The strings of one connection, by id. ``most`` open at once, ``string_bytes`` each, ``all_bytes`` together.
 
-    def __init__(self, random: Random, *, most: int, string_bytes: int, all_bytes: int) -> None:
+    ``hit`` is told of the setting that a refused string ran into.
+    """
+
+    def __init__(
+        self,
+        random: Random,
+        *,
+        most: int,
+        string_bytes: int,
+        all_bytes: int,
+        hit: Callable[[str], None] = unheard,
+    ) -> None:
         self._random = random
+        self._hit = hit
         self._most = most
         self._string_bytes = string_bytes
         self._all_bytes = all_bytes
@@ -53,9 +67,10 @@ class Strings:
         """Open a string of a declared size, return its id. :class:`Refusal` over a limit."""
         total = int(total_text)
         if not 0 <= total <= self._string_bytes:
-            raise Refusal(faults.INTERNAL, f"a string of {total} bytes is over the limit of {self._string_bytes}")
+            what = f"a string of {total} bytes is over the limit of {self._string_bytes}"
+            raise self._over("limits.string_bytes", what)
         if len(self._open) >= self._most:
-            raise Refusal(faults.INTERNAL, f"{self._most} strings are open already, which is the limit")
+            raise self._over("limits.open_strings", f"{self._most} strings are open already, which is the limit")
         name = self._fresh_id()
         self._open[name] = _Arriving(total)
         return name
@@ -67,7 +82,8 @@ class Strings:
             raise Refusal(faults.INTERNAL, repr(name))
         room = string.total - string.size
         if self.held + min(room, len(data)) > self._all_bytes:
-            raise Refusal(faults.INTERNAL, f"the open strings hold {self._all_bytes} bytes, which is the limit")
+            what = f"the open strings hold {self._all_bytes} bytes, which is the limit"
+            raise self._over("limits.strings_total", what)
         string.parts.write(data[:room])
 
     def drop_unused(self, total_text: bytes) -> bytes | None:
@@ -85,6 +101,10 @@ class Strings:
         if string is None or string.size < string.total:
             return None
         return string.parts.getvalue()
+
+    def _over(self, setting: str, what: str) -> Refusal:
+        self._hit(setting)
+        return Refusal(faults.INTERNAL, f"{what} ({setting})")
 
     def _fresh_id(self) -> bytes:
         while True:

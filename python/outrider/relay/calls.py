@@ -16,26 +16,31 @@ from typing import Any
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer, RequestTimeoutError
 from outrider.logs import Tag, task_logger
 from outrider.protocol import faults
-from outrider.protocol.api import Request, decode_request
+from outrider.protocol.api import Request, TooDeep, decode_request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import encode_result
 from outrider.relay.context import Context
 from outrider.relay.handlers import Handler, Handlers
 from outrider.relay.queue import TooManyRequests
 from outrider.settings import Settings
+from outrider.status import Status
 
 API_REQUEST_S = 10.0
 """A request may take this long whatever its ``api_timeout`` says (5.9)."""
 
 
-def read_request(payload: bytes, settings: Settings) -> Request:
+def read_request(payload: bytes, settings: Settings, status: Status) -> Request:
     """The request in a payload; :class:`Refusal`, whose detail is the text of a ``dapi_err``, if it is none."""
     most = settings.limits.request_bytes
     if len(payload) > most:
+        status.limit_hit("limits.request_bytes")
         text = f"a request of {len(payload)} bytes is too large: the limit is {most} (limits.request_bytes)"
         raise Refusal(faults.INTERNAL, text)
     try:
-        return decode_request(payload)
+        return decode_request(payload, settings.limits.json_depth)
+    except TooDeep as error:
+        status.limit_hit("limits.json_depth")
+        raise Refusal(faults.INTERNAL, f"{error} (limits.json_depth)") from error
     except ValueError as error:
         raise Refusal(faults.INTERNAL, str(error)) from error
 
@@ -46,6 +51,14 @@ def seconds_for(request: Request, settings: Settings) -> float:
         return settings.limits.request_longest_s
     longest = settings.intervals.communication.timeout_dapi_request
     return longest if request.api_timeout is None else min(longest, max(API_REQUEST_S, request.api_timeout))
+
+
+def longest_of(request: Request, settings: Settings) -> str | None:
+    """The setting that bounds the time of a request; ``None`` where its caller wants no more than it allows."""
+    if request.wait_for_complete:
+        return "limits.request_longest_s"
+    longest = settings.intervals.communication.timeout_dapi_request
+    return "intervals.communication.timeout_dapi_request" if seconds_for(request, settings) == longest else None
 
 
 def failure_of(error: Exception) -> Failure:
@@ -110,6 +123,8 @@ class Calls:
     async def _in_thread(self, handler: Handler, arguments: Mapping[str, Any]) -> bytes:
         """Call a plain function; a caller that gives up does not wait, and the thread counts until it is free."""
         of_name = self._threads_of.setdefault(handler.name, asyncio.Semaphore(self._threads_each))
+        if of_name.locked() or self._threads.locked():
+            self._context.status.limit_hit("limits.calls_in_threads")
         await of_name.acquire()
         try:
             await self._threads.acquire()

@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from outrider.errors import OutriderError, Refusal
+from outrider.errors import OutriderError, Refusal, RequestTimeoutError
 from outrider.logs import Tag, task_logger
 from outrider.model import NodeInfo
 from outrider.ports import Ports
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import encode_result
-from outrider.relay.calls import Calls, failure_of, read_request, seconds_for
-from outrider.relay.context import AgentLister, Context
+from outrider.relay.calls import Calls, failure_of, longest_of, read_request, seconds_for
+from outrider.relay.context import OF_LOCAL, AgentLister, Context
+from outrider.relay.grants import Grants
 from outrider.relay.handlers import Handlers
 from outrider.relay.queue import RequestQueue, TooManyRequests
 from outrider.relay.routes import Answer
+from outrider.relay.targets import runs_here
 from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
@@ -45,6 +47,9 @@ class Desk:
     ) -> None:
         self._log = task_logger(Tag.API, node.name)
         self.settings = settings
+        self._grants = Grants(settings, node.type, status)
+        self._status = status
+        self._at_master = node.type == "master"
         self.agents = agents if isinstance(agents, AgentLister) else None
         self._calls = Calls(
             calls,
@@ -64,10 +69,19 @@ class Desk:
     async def here(self, caller: str, payload: bytes) -> Answer:
         """The answer of this node to a request, whatever its type."""
         try:
-            request = read_request(payload, self.settings)
+            request = self.read(caller, payload)
         except Refusal as refusal:
             return refused(refusal)
         return await self.run(caller, request, len(payload), self.call)
+
+    def read(self, caller: str, payload: bytes) -> Request:
+        """The request in a payload, if it is one and ``caller`` may make it; :class:`Refusal` with the reason."""
+        request = read_request(payload, self.settings, self._status)
+        local = caller.startswith(OF_LOCAL)
+        self._grants.check(
+            caller, request.call, elsewhere=not local and not runs_here(request, at_master=self._at_master)
+        )
+        return request
 
     async def run(self, caller: str, request: Request, size: int, work: Work, *, elsewhere: bool = False) -> Answer:
         """Have ``work`` answer ``request`` when its turn has come; ``elsewhere`` if that is another node's work."""
@@ -76,14 +90,23 @@ class Desk:
         try:
             return await queue.run(caller, partial(work, request, caller, seconds), seconds=seconds, size=size)
         except OutriderError as error:
-            return failed(error)
+            return failed(self._named(request, error))
         except Exception as error:  # noqa: BLE001  (our own mistake: its caller has an answer all the same)
             self._log.exception("the request %s of %s failed", request.call, caller)
             return failed(error)
 
+    def _named(self, request: Request, error: OutriderError) -> OutriderError:
+        """An error, with the setting where one ended the request: its caller's own wish is none."""
+        setting = longest_of(request, self.settings)
+        if not isinstance(error, RequestTimeoutError) or setting is None:
+            return error
+        self._status.limit_hit(setting)
+        return RequestTimeoutError(f"{error} ({setting})")
+
     async def call(self, request: Request, caller: str, _: float) -> Answer:
         """The answer of this node, now."""
         try:
+            self._grants.check(caller, request.call)
             return Answer(await self._calls.answer(request, caller))
         except Refusal as refusal:
             return refused(refusal)

@@ -92,6 +92,9 @@ class RequestQueue(Generic[T]):
         record.waiting[ticket] = None
         self._stand_in_line(caller, record)
         self._start()
+        if ticket in record.waiting:
+            full = len(record.running) >= self._limits.requests_running_per_peer
+            self._status.limit_hit(f"limits.requests_running{'_per_peer' if full else ''}")
         return ticket
 
     async def run(self, caller: str, work: Callable[[], Awaitable[T]], *, seconds: float, size: int = 0) -> T:

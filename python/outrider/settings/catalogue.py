@@ -12,6 +12,7 @@ from outrider.settings.key import ClusterKey
 from outrider.settings.sections import (
     Agents,
     Generations,
+    Grants,
     Intervals,
     Limits,
     Link,
@@ -34,6 +35,7 @@ SECTIONS: dict[str, type[Section]] = {
     "agents": Agents,
     "local": Local,
     "sendsync": Sendsync,
+    "grants": Grants,
     "limits": Limits,
     "log": Log,
 }

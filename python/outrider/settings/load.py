@@ -22,6 +22,7 @@ from outrider.settings.profiles import PROFILES
 from outrider.settings.sections import (
     Agents,
     Generations,
+    Grants,
     Intervals,
     Limits,
     Link,
@@ -60,6 +61,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     agents: Agents
     local: Local
     sendsync: Sendsync
+    grants: Grants
     limits: Limits
     log: Log
     kinds: Options = {}

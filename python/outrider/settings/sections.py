@@ -265,6 +265,21 @@ class Local(Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class Grants(Section, frozen=True, kw_only=True):
+    """Who may ask this node for which calls; patterns of names, e.g. ``outrider.*``."""
+
+    programs: Annotated[
+        tuple[str, ...], _says("calls that programs of this machine may ask this node for", ["outrider.*"])
+    ] = ("*",)
+    workers_at_master: Annotated[
+        tuple[str, ...], _says("calls that workers may ask this master for", ["wazuh.agent:*"])
+    ] = ("*",)
+    workers_at_workers: Annotated[
+        tuple[str, ...], _says("calls that workers may ask other workers for, through this master", [])
+    ] = ("*",)
+    master: Annotated[tuple[str, ...], _says("calls that its master may ask this worker for", ["wazuh.*"])] = ("*",)
+
+
 class Limits(Section, frozen=True, kw_only=True):
     """How much a peer may cost this node; every limit that is hit is counted by its name."""
 
@@ -294,6 +309,16 @@ class Limits(Section, frozen=True, kw_only=True):
     ] = 8 * MIB
     unpacked_file_bytes: Annotated[int, _bytes("largest file out of a container", example=4 * GIB)] = 4 * GIB
     unpacked_total_bytes: Annotated[int, _bytes("all files out of a container", example=16 * GIB)] = 16 * GIB
+    unpacked_ratio: Annotated[
+        int, _count("unpacked bytes for each packed one, from 64 MiB on", least=10, most=1_000_000, example=250)
+    ] = 250
+    unpacked_files: Annotated[int, _count("files in a container or a bundle", most=100_000_000, example=2_097_152)] = (
+        2_097_152
+    )
+    metadata_bytes: Annotated[
+        int, _bytes("list of files in a container or a bundle, unpacked", most=16 * GIB, example=512 * MIB)
+    ] = 512 * MIB
+    json_depth: Annotated[int, _count("levels of an API request within one another", most=500, example=100)] = 100
     request_bytes: Annotated[int, _bytes("largest API request", most=64 * MIB, example=MIB)] = MIB
     result_bytes: Annotated[int, _bytes("largest answer to an API request", most=4 * GIB, example=64 * MIB)] = 64 * MIB
     requests_running: Annotated[int, _count("API requests that run at one time", most=65_536, example=256)] = 256

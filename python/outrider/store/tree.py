@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,8 +22,10 @@ from outrider._native import (
     pack_manifest,
 )
 from outrider._native import read_manifest as read_manifest_file
+from outrider.errors import PeerError
 from outrider.ports import Threads
 from outrider.settings import Settings
+from outrider.status import unheard
 from outrider.store.changes import Changes
 from outrider.store.home import Home
 
@@ -35,10 +38,13 @@ T = TypeVar("T")
 class FileTree:
     """A home's files table at work. All methods run in threads that let Python go on.
 
-    ``changes`` tells when someone else has changed the tree, as long as its ``run`` does.
+    ``changes`` tells when someone else has changed the tree, as long as its ``run`` does. ``hit`` is told of the
+    setting that something which a peer sent runs into.
     """
 
-    def __init__(self, settings: Settings, threads: Threads) -> None:
+    def __init__(self, settings: Settings, threads: Threads, hit: Callable[[str], None] = unheard) -> None:
+        self._hit = hit
+        self._limits = settings.limits
         self.table = files_table(settings)
         self.changes = Changes(settings, self.table, threads)
         self._threads = threads
@@ -75,12 +81,21 @@ class FileTree:
 
     async def read_manifest(self, container: Path) -> tuple[Manifest, list[tuple[str, str]]]:
         """What a worker says it holds, and what of it cannot be compared: name and reason."""
-        return await self._threads.run(read_manifest_file, str(container))
+        limits = self._limits
+        with self._counted():
+            return await self._threads.run(
+                read_manifest_file,
+                str(container),
+                max_bytes=limits.metadata_bytes,
+                max_files=limits.unpacked_files,
+                max_ratio=limits.unpacked_ratio,
+            )
 
     async def apply(self, container: Path) -> Applied:
         """Make the tree what the container says, or change nothing and raise."""
         try:
-            return await self._run(self._tree.apply, str(container))
+            with self._counted():
+                return await self._run(self._tree.apply, str(container))
         finally:
             await self.changes.forget()
 
@@ -92,7 +107,8 @@ class FileTree:
         :class:`HeldBackError` if it deletes more than ``most_deleted`` files.
         """
         try:
-            return await self._run(self._tree.apply_bundle, feed, base, root, most_deleted=most_deleted)
+            with self._counted():
+                return await self._run(self._tree.apply_bundle, feed, base, root, most_deleted=most_deleted)
         finally:
             await self.changes.forget()
 
@@ -116,6 +132,16 @@ class FileTree:
         """Remove old versions; slow and harmless, so it comes after everything that waits."""
         return await self._run(self._tree.sweep)
 
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """A limit that stops this is counted: the core names it at the end of its text."""
+        try:
+            yield
+        except PeerError as error:
+            if limit := re.search(r" is over the limit of .*\((limits\.[a-z_]+)\)$", str(error)):
+                self._hit(limit[1])
+            raise
+
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         running = asyncio.ensure_future(self._threads.run(work, *args, **kwargs))
         self._running.add(running)
@@ -124,11 +150,13 @@ class FileTree:
 
 
 @asynccontextmanager
-async def inhabited(home: Home, settings: Settings, threads: Threads) -> AsyncIterator[FileTree]:
+async def inhabited(
+    home: Home, settings: Settings, threads: Threads, hit: Callable[[str], None] = unheard
+) -> AsyncIterator[FileTree]:
     """Hold ``home`` for one node, with the tree in it; it is given back when no work on the tree goes on."""
     await threads.run(home.open)
     try:
-        tree = FileTree(settings, threads)
+        tree = FileTree(settings, threads, hit)
         try:
             yield tree
         finally:
@@ -177,6 +205,9 @@ def open_tree(settings: Settings) -> Tree:
         threads=settings.tree.threads or _threads(settings),
         max_file_bytes=settings.limits.unpacked_file_bytes,
         max_total_bytes=settings.limits.unpacked_total_bytes,
+        max_files=settings.limits.unpacked_files,
+        max_ratio=settings.limits.unpacked_ratio,
+        max_metadata_bytes=settings.limits.metadata_bytes,
     )
 
 

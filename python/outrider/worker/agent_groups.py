@@ -71,6 +71,7 @@ class AgentGroups(Talk):
 
     def _start(self, task: _Receive) -> Reply:
         if self._waiting >= self._most:
+            self.status.limit_hit("limits.tasks")
             raise Refusal(faults.INTERNAL, f"{self._most} messages of groups wait already (limits.tasks)")
         self._waiting += 1
         self._supervisor.start(task.tag, self._in_turn(task))

@@ -32,7 +32,7 @@ class WorkerHandler:
         node = self._settings.node.name
         self._log = task_logger(Tag.CLUSTER, node)
         self._keep_alive_log = task_logger(Tag.KEEP_ALIVE, node)
-        self.session = Session(ground, self)
+        self.session = Session(ground, self, status=status)
         self.supervisor = Supervisor(ground.ports, self._log)
         self.talks = halves.talks(self.session, status, self.supervisor)
         self.session.also_serve({c.ECHO_MASTER: lambda payload: Reply(payload, c.OK_ECHO_MASTER)})

@@ -122,7 +122,7 @@ class Worker:
         threads = self._ports.threads
         try:
             async with (
-                inhabited(self._home, self.settings, threads) as tree,
+                inhabited(self._home, self.settings, threads, self.status.limit_hit) as tree,
                 agents_of(self.settings, self._ports, self._plugins.stores, self._own_agents) as self._agents,
             ):
                 await until(self._stopping, self._live(tree))

@@ -13,7 +13,7 @@ from outrider.protocol import faults
 from outrider.protocol.api import Request
 from outrider.protocol.commands import Command
 from outrider.protocol.faults import Failure
-from outrider.relay.calls import failure_of, read_request
+from outrider.relay.calls import failure_of
 from outrider.relay.context import OF_LOCAL
 from outrider.relay.desk import Desk, failure, refused
 from outrider.relay.forward import API, SENDSYNC, Awaited, Owed
@@ -63,7 +63,7 @@ class WorkerRequests(Half[MasterLink]):
 
     def __init__(self, ground: NodeGround, calls: Handlers) -> None:
         super().__init__()
-        self._settings = settings = ground.settings
+        settings = ground.settings
         self._seconds = settings.intervals.communication.timeout_dapi_request
         self._desk = Desk(
             ground.node,
@@ -98,7 +98,7 @@ class WorkerRequests(Half[MasterLink]):
     def ask(self, client: str, request: bytes) -> Awaitable[Answer]:
         """``dapi``: the master answers, or this node where the request says so; 3023 without a master."""
         try:
-            read = read_request(request, self._settings)
+            read = self._desk.read(OF_LOCAL + client, request)
         except Refusal as refusal:
             return _now(refused(refusal))
         if runs_here(read, at_master=False):

@@ -72,12 +72,18 @@ pub fn pack_manifest(manifest: &Manifest, home: &str) -> Packer {
 type Claim = (Manifest, Vec<(String, &'static str)>);
 
 #[pyfunction]
-#[pyo3(signature = (container, *, max_bytes=None))]
-pub fn read_manifest(py: Python<'_>, container: &str, max_bytes: Option<u64>) -> PyResult<Claim> {
+#[pyo3(signature = (container, *, max_bytes=None, max_files=None, max_ratio=None))]
+pub fn read_manifest(
+    py: Python<'_>,
+    container: &str,
+    max_bytes: Option<u64>,
+    max_files: Option<u64>,
+    max_ratio: Option<u64>,
+) -> PyResult<Claim> {
     let mut budget = core::Budget::default();
-    if let Some(bytes) = max_bytes {
-        budget.metadata_bytes = bytes;
-    }
+    budget.metadata_bytes = max_bytes.unwrap_or(budget.metadata_bytes);
+    budget.members = max_files.unwrap_or(budget.members);
+    budget.ratio = max_ratio.unwrap_or(budget.ratio);
     let read = || {
         let file = File::open(container).map_err(core::Error::io("open", container))?;
         core::read_manifest(file, budget)

@@ -106,7 +106,8 @@ impl Tree {
 impl Tree {
     #[new]
     #[pyo3(signature = (home, table, *, owner=None, keep_previous=1, threads=0, max_file_bytes=None,
-                        max_total_bytes=None))]
+                        max_total_bytes=None, max_files=None, max_ratio=None, max_metadata_bytes=None))]
+    #[expect(clippy::too_many_arguments, reason = "each is a setting with a name of its own")]
     fn new(
         home: PathBuf,
         table: &FilesTable,
@@ -115,10 +116,16 @@ impl Tree {
         threads: usize,
         max_file_bytes: Option<u64>,
         max_total_bytes: Option<u64>,
+        max_files: Option<u64>,
+        max_ratio: Option<u64>,
+        max_metadata_bytes: Option<u64>,
     ) -> Self {
         let mut budget = core::Budget::default();
         budget.file_bytes = max_file_bytes.unwrap_or(budget.file_bytes);
         budget.total_bytes = max_total_bytes.unwrap_or(budget.total_bytes);
+        budget.members = max_files.unwrap_or(budget.members);
+        budget.ratio = max_ratio.unwrap_or(budget.ratio);
+        budget.metadata_bytes = max_metadata_bytes.unwrap_or(budget.metadata_bytes);
         let table = Arc::clone(&table.0);
         Self { applier: core::Applier { home, table, owner, keep_previous, budget }, threads }
     }

@@ -48,12 +48,14 @@ pub enum Error {
         path: String,
     },
     /// A limit that the settings set.
-    #[error("{what} is over the limit of {limit}")]
+    #[error("{what} is over the limit of {limit}{}", named(setting))]
     Limit {
         /// What is too large, e.g. "the unpacked size of etc/rules/a.xml".
         what: String,
         /// The limit, in the unit of `what`.
         limit: u64,
+        /// The name under which a person sets the limit; empty if nobody can.
+        setting: &'static str,
     },
     /// The tree on disk stands in the way of the plan.
     #[error("{path}: {why}; nothing was changed")]
@@ -89,4 +91,9 @@ impl Error {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// How a setting is told behind a limit.
+fn named(setting: &str) -> String {
+    if setting.is_empty() { String::new() } else { format!(" ({setting})") }
 }

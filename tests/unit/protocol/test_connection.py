@@ -137,7 +137,9 @@ def test_threat_03_the_handshake_has_a_deadline_from_the_start() -> None:
     assert connection.next_deadline() == 20
     connection.receive(pack_frame(1, b"echo", b""), at(19))
     assert connection.tick(at(19.9)) == []
-    assert connection.tick(at(20)) == [Closed("no hello within the handshake deadline", "limits.handshake_deadline_s")]
+    assert connection.tick(at(20)) == [
+        Closed("no hello within the handshake deadline (limits.handshake_deadline_s)", "limits.handshake_deadline_s")
+    ]
     assert connection.state is State.CLOSED
     known = link(handshake_deadline=20)
     assert known.next_deadline() is None

@@ -271,13 +271,13 @@ def test_threat_18_a_request_that_names_nothing_is_refused(name: str) -> None:
 )
 def test_threat_19_what_is_no_request_has_an_error_with_a_text_for_its_caller(payload: bytes, text: str) -> None:
     with pytest.raises(Refusal) as refusal:
-        read_request(payload, settings_of())
+        read_request(payload, settings_of(), Status())
     assert str(refusal.value.detail).startswith(text)
 
 
 def test_a_request_is_read() -> None:
     request = Request(call="acme.x", f_kwargs={"a": 1})
-    assert read_request(request.encode(), settings_of()) == request
+    assert read_request(request.encode(), settings_of(), Status()) == request
 
 
 @pytest.mark.parametrize(

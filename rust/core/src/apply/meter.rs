@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use crate::bundle::unframe::FrameReader;
-use crate::container::{RATIO, RATIO_FREE};
+use crate::container::{FILE_SETTING, RATIO_FREE, RATIO_SETTING, TOTAL_SETTING};
 use crate::{Budget, Error, Result};
 
 /// Counts what comes out against what came in.
@@ -26,11 +26,13 @@ impl Meter {
     pub(super) fn declare(&mut self, path: &str, size: u64) -> Result<()> {
         let Budget { file_bytes, total_bytes, .. } = self.budget;
         if size > file_bytes {
-            return Err(Error::Limit { what: format!("the size of {path}"), limit: file_bytes });
+            let what = format!("the size of {path}");
+            return Err(Error::Limit { what, limit: file_bytes, setting: FILE_SETTING });
         }
         self.total = self.total.saturating_add(size);
         if self.total > total_bytes {
-            return Err(Error::Limit { what: "the unpacked size of the bundle".to_owned(), limit: total_bytes });
+            let what = "the unpacked size of the bundle".to_owned();
+            return Err(Error::Limit { what, limit: total_bytes, setting: TOTAL_SETTING });
         }
         Ok(())
     }
@@ -42,9 +44,10 @@ impl Meter {
 
     fn unpack(&mut self, size: usize, consumed: u64) -> Result<()> {
         self.unpacked += size as u64;
-        let limit = (self.old + RATIO_FREE).saturating_add(consumed.saturating_mul(RATIO));
+        let limit = (self.old + RATIO_FREE).saturating_add(consumed.saturating_mul(self.budget.ratio));
         if self.unpacked > limit {
-            return Err(Error::Limit { what: "what a bundle of its size unpacks to".to_owned(), limit });
+            let what = "what a bundle of its size unpacks to".to_owned();
+            return Err(Error::Limit { what, limit, setting: RATIO_SETTING });
         }
         Ok(())
     }

@@ -120,7 +120,8 @@ impl Header {
         let rules = read_rules(from)?;
         let count = varint::read(from).map_err(unreadable)?;
         if count > most {
-            return Err(Error::Limit { what: "the number of files in the bundle".to_owned(), limit: most });
+            let what = "the number of files in the bundle".to_owned();
+            return Err(Error::Limit { what, limit: most, setting: crate::container::FILES_SETTING });
         }
         let mut lines: Vec<Line> = Vec::new();
         let mut text = Vec::new();

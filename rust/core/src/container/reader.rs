@@ -29,18 +29,27 @@ pub struct Budget {
     pub total_bytes: u64,
     /// Unpacked bytes of the metadata.
     pub metadata_bytes: u64,
+    /// Unpacked bytes for each packed one, looked at from 64 MiB on: a small file may be all blanks.
+    pub ratio: u64,
 }
 
+/// A number of bytes, and the setting that it comes from.
+pub(crate) type Bound = (u64, &'static str);
+
+pub(crate) const FILES_SETTING: &str = "limits.unpacked_files";
+pub(crate) const FILE_SETTING: &str = "limits.unpacked_file_bytes";
+pub(crate) const TOTAL_SETTING: &str = "limits.unpacked_total_bytes";
+pub(crate) const RATIO_SETTING: &str = "limits.unpacked_ratio";
+const METADATA_SETTING: &str = "limits.metadata_bytes";
+
 impl Default for Budget {
-    /// 4.9.2 packs files of at most 1 GiB; 10^6 entries of metadata are 270 MB.
+    /// 4.9.2 packs files of at most 1 GiB; 10^6 entries of metadata are 270 MB. Deflate reaches a ratio of 1,032 on
+    /// zeros, text rarely 50; what is worth more than 250 costs its sender nothing and us a disk.
     fn default() -> Self {
-        Self { members: 1 << 21, file_bytes: 1 << 30, total_bytes: 1 << 33, metadata_bytes: 1 << 29 }
+        Self { members: 1 << 21, file_bytes: 1 << 30, total_bytes: 1 << 33, metadata_bytes: 1 << 29, ratio: 250 }
     }
 }
 
-/// Unpacked bytes that a container may hold for each of its own. Deflate reaches 1,032 on zeros,
-/// text rarely 50; what is worth more than 250 costs its sender nothing and us a disk.
-pub(crate) const RATIO: u64 = 250;
 /// Below this much no ratio is looked at: a small file may be all blanks.
 pub(crate) const RATIO_FREE: u64 = 64 << 20;
 
@@ -84,7 +93,7 @@ impl<R: Read> Reader<R> {
         }
         self.members += 1;
         if self.members > self.budget.members {
-            return Err(over("the number of files in the container".to_owned(), self.budget.members));
+            return Err(over("the number of files in the container", (self.budget.members, FILES_SETTING)));
         }
         let ahead = &self.window[self.start..self.end];
         let head = &ahead[..ahead.len().min(NAME + PATH_SEP.len())];
@@ -108,25 +117,25 @@ impl<R: Read> Reader<R> {
         // Any failure may also mean that the mark was content: the slow way has the last word.
         let Ok(size) = self.fast.zlib_decompress(stream, room) else { return Ok(None) };
         self.skip(stream.len());
-        self.account(size, size as u64, self.budget.file_bytes)?;
+        self.account(size, size as u64, self.file_bytes())?;
         self.end_member()?;
         Ok(Some(size))
     }
 
     /// The member's content as a stream; [`Content::finish`] must be called behind it.
-    pub(crate) fn content(&mut self, limit: u64) -> Content<'_, R> {
+    pub(crate) fn content(&mut self, limit: Bound) -> Content<'_, R> {
         self.inflate.reset(true);
         Content { reader: self, limit, size: 0, ended: false }
     }
 
     /// The limit of one file.
-    pub(crate) fn file_bytes(&self) -> u64 {
-        self.budget.file_bytes
+    pub(crate) fn file_bytes(&self) -> Bound {
+        (self.budget.file_bytes, FILE_SETTING)
     }
 
     /// The limit of the metadata.
-    pub(crate) fn metadata_bytes(&self) -> u64 {
-        self.budget.metadata_bytes
+    pub(crate) fn metadata_bytes(&self) -> Bound {
+        (self.budget.metadata_bytes, METADATA_SETTING)
     }
 
     /// Reads until `least` bytes lie in the window, or the source ends.
@@ -154,18 +163,20 @@ impl<R: Read> Reader<R> {
     }
 
     /// Counts unpacked bytes; `size` is the member's so far.
-    fn account(&mut self, more: usize, size: u64, limit: u64) -> Result<()> {
+    fn account(&mut self, more: usize, size: u64, limit: Bound) -> Result<()> {
         self.unpacked += more as u64;
-        if size > limit {
-            return Err(over("the unpacked size of a file in the container".to_owned(), limit));
+        let Budget { total_bytes, ratio, .. } = self.budget;
+        if size > limit.0 {
+            return Err(over("the unpacked size of a file in the container", limit));
         }
-        if self.unpacked > self.budget.total_bytes {
-            return Err(over("the unpacked size of the container".to_owned(), self.budget.total_bytes));
+        if self.unpacked > total_bytes {
+            return Err(over("the unpacked size of the container", (total_bytes, TOTAL_SETTING)));
         }
         // What is in the window is part of the container, whether consumed or not.
         let known = self.consumed + (self.end - self.start) as u64;
-        if self.unpacked > RATIO_FREE.max(known.saturating_mul(RATIO)) {
-            return Err(over("the unpacked size of the container, as a multiple of the packed one,".to_owned(), RATIO));
+        if self.unpacked > RATIO_FREE.max(known.saturating_mul(ratio)) {
+            let what = "the unpacked size of the container, as a multiple of the packed one,";
+            return Err(over(what, (ratio, RATIO_SETTING)));
         }
         Ok(())
     }
@@ -193,7 +204,7 @@ impl<R: Read> Reader<R> {
 /// The content of one member.
 pub(crate) struct Content<'a, R> {
     reader: &'a mut Reader<R>,
-    limit: u64,
+    limit: Bound,
     size: u64,
     ended: bool,
 }
@@ -273,8 +284,8 @@ fn bad(why: &str) -> Error {
     Error::BadData { what: WHAT, why: why.to_owned() }
 }
 
-fn over(what: String, limit: u64) -> Error {
-    Error::Limit { what, limit }
+fn over(what: &str, (limit, setting): Bound) -> Error {
+    Error::Limit { what: what.to_owned(), limit, setting }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ impl<R: Read> Input<R> {
     /// Takes so many bytes of memory out of the budget.
     pub(super) fn charge(&mut self, bytes: usize) -> Result<()> {
         let left = self.left.checked_sub(bytes as u64);
-        let over = || Error::Limit { what: "the unpacked manifest".to_owned(), limit: self.budget };
+        let over = || Error::Limit { what: "the unpacked manifest".to_owned(), limit: self.budget, setting: "" };
         self.left = left.ok_or_else(over)?;
         Ok(())
     }

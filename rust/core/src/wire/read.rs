@@ -378,7 +378,7 @@ mod tests {
         struct Broken;
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::Error::other(Error::Limit { what: "x".to_owned(), limit: 7 }))
+                Err(io::Error::other(Error::Limit { what: "x".to_owned(), limit: 7, setting: "" }))
             }
         }
         assert!(matches!(Manifest::read_wire(Broken), Err(Error::Limit { limit: 7, .. })));

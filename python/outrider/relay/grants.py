@@ -1,0 +1,45 @@
+"""Who may ask this node for what: ``[grants]`` of the settings, looked at once where a request comes in (threat 14).
+
+A grant is a pattern of names of calls, e.g. ``outrider.*``. By itself everybody may ask for everything that is in the
+table of calls, as with the original; what changes something is for programs of the machine alone, whatever is granted.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from outrider.errors import Refusal
+from outrider.protocol import faults
+from outrider.relay.context import OF_LOCAL
+from outrider.settings import Settings
+from outrider.status import Status
+
+Granted = Literal["programs", "master", "workers_at_master", "workers_at_workers"]
+
+
+class Grants:
+    """See the module."""
+
+    def __init__(self, settings: Settings, node_type: str, status: Status) -> None:
+        self._grants = settings.grants
+        self._type = node_type
+        self._status = status
+
+    def check(self, caller: str, call: str, *, elsewhere: bool = False) -> None:
+        """:class:`Refusal`, counted, if ``caller`` may not ask for ``call``; ``elsewhere``: of other nodes."""
+        granted = self._of(caller, elsewhere=elsewhere)
+        patterns: tuple[str, ...] = getattr(self._grants, granted)
+        if any(fnmatchcase(call, pattern) for pattern in patterns):
+            return
+        self._status.count(f"not_granted.grants.{granted}")
+        raise Refusal(
+            faults.DENIED, f"the call {call} is not granted: grants.{granted} of this {self._type} has no such name"
+        )
+
+    def _of(self, caller: str, *, elsewhere: bool) -> Granted:
+        if caller.startswith(OF_LOCAL):
+            return "programs"
+        if self._type == "worker":
+            return "master"
+        return "workers_at_workers" if elsewhere else "workers_at_master"

@@ -1,0 +1,302 @@
+"""Every limit of the settings is hit once by a peer: it is counted under its key, and what is said names the key.
+
+The table is complete: a limit that has no row here fails a test. Limits that only make somebody wait say nothing; they
+are counted all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from tests.support.channels import Side
+from tests.support.cluster import MASTER, Cluster, simulate
+from tests.support.peers import played_worker, send_file
+from tests.support.ports import simulated_ports
+from tests.support.requests import ask, slow_calls
+
+from outrider._native import diff
+from outrider.errors import OutriderError, PeerError
+from outrider.master import Master
+from outrider.protocol import commands as c
+from outrider.protocol.frame import HEADER, pack_frame
+from outrider.protocol.seal import NoSeal
+from outrider.settings import Limits, Settings
+from outrider.store.tree import FileTree
+
+KIB, MIB = 1024, 1024 * 1024
+LARGEST = 6_990_624
+"""The least that a frame of a known peer may be allowed: what an old peer sends."""
+
+
+class Stage(NamedTuple):
+    """A master with the limit, and the cluster around it."""
+
+    cluster: Cluster
+    master: Master
+
+
+Scene = Callable[[Stage], Awaitable[object]]
+
+
+async def refused(*asking: Awaitable[object]) -> str:
+    """What the requests that were refused are told; one at least must be."""
+    told = [str(one) for one in await asyncio.gather(*asking, return_exceptions=True) if isinstance(one, OutriderError)]
+    assert told, "nothing was refused"
+    return "\n".join(told)
+
+
+# before hello
+
+
+async def silent(stage: Stage) -> None:
+    await played_worker(stage.cluster, hello=False)
+    await asyncio.sleep(2)
+
+
+async def large_before_hello(stage: Stage) -> str:
+    side = await played_worker(stage.cluster, hello=False)
+    return await refused(side.channel.request(c.HELLO, b"x" * 4000, 20))
+
+
+async def two_connections(stage: Stage) -> None:
+    for name in ("worker1", "worker2"):
+        await played_worker(stage.cluster, name, hello=False)
+    await asyncio.sleep(1)
+
+
+async def two_of_one_address(stage: Stage) -> None:
+    for _ in range(2):
+        await played_worker(stage.cluster, "worker1", hello=False)
+    await asyncio.sleep(1)
+
+
+# frames
+
+
+def raw(side: Side, data: bytes) -> None:
+    stream = side.channel._transport
+    assert stream is not None
+    stream.write(data)
+
+
+async def large_frame(stage: Stage) -> None:
+    side = await played_worker(stage.cluster)
+    raw(side, HEADER.pack(7, LARGEST + 1, b"echo -------"))
+    await side.channel.closed()
+
+
+async def large_message(stage: Stage) -> None:
+    side = await played_worker(stage.cluster)
+    raw(side, pack_frame(7, b"echo", b"x" * 4_000_000, b"d") * 2)
+    await side.channel.closed()
+
+
+async def open_messages(stage: Stage) -> None:
+    side = await played_worker(stage.cluster)
+    raw(side, pack_frame(7, b"echo", b"x", b"d") + pack_frame(8, b"echo", b"x", b"d"))
+    await side.channel.closed()
+
+
+# transfers
+
+
+async def two_files(stage: Stage) -> str:
+    side = await played_worker(stage.cluster)
+    await send_file(side, "worker1", b"1", whole=False)
+    return await refused(send_file(side, "worker1", b"22", whole=False))
+
+
+async def large_file(stage: Stage) -> str:
+    side = await played_worker(stage.cluster)
+    return await refused(send_file(side, "worker1", b"x" * 2000))
+
+
+async def more_than_the_disk_takes(stage: Stage) -> None:
+    side = await played_worker(stage.cluster)
+    stage.cluster.slow_threads(stage.master, 5)
+    await send_file(side, "worker1", b"x" * 100_000)
+
+
+async def two_strings(stage: Stage) -> str:
+    side = await played_worker(stage.cluster)
+    return await refused(*(side.channel.request(c.NEW_STR, b"10", 20) for _ in range(2)))
+
+
+async def large_string(stage: Stage) -> str:
+    side = await played_worker(stage.cluster)
+    return await refused(side.channel.request(c.NEW_STR, b"5000", 20))
+
+
+async def many_bytes_of_strings(stage: Stage) -> str:
+    side = await played_worker(stage.cluster)
+    names = [await side.channel.request(c.NEW_STR, b"1000", 20) for _ in range(2)]
+    return await refused(*(side.channel.request(c.STR_UPD, name + b" " + b"x" * 1000, 20) for name in names))
+
+
+async def two_tasks(stage: Stage) -> str:
+    side = await played_worker(stage.cluster)
+    return await refused(*(side.channel.request(c.INTEGRITY_CHECK, b"", 20) for _ in range(2)))
+
+
+# requests
+
+
+async def asked(stage: Stage, *requests: bytes, client: str = "a program") -> str:
+    """Ask the master all of these at once; what it answers."""
+    answers = await asyncio.gather(*(stage.master.routes.ask(client, request) for request in requests))
+    return "\n".join(answer.body.decode() for answer in answers)
+
+
+def sleep(seconds: float = 5, **fields: Any) -> bytes:
+    return ask("test.sleep", {"seconds": seconds}, request_type="local_any", **fields)
+
+
+async def several_callers(stage: Stage) -> None:
+    await asyncio.gather(*(asked(stage, sleep(), client=f"program {number}") for number in range(2)))
+
+
+async def deep(stage: Stage) -> str:
+    return await asked(stage, ask("outrider.ping", {"text": [[[[]]]]}))
+
+
+async def a_blocking_call(stage: Stage) -> None:
+    stage.cluster.slow_threads(stage.master, 1)
+    await asked(stage, *[ask("test.plain", request_type="local_any")] * 2)
+
+
+# the local socket
+
+
+async def program(stage: Stage) -> Side:
+    ports = simulated_ports(stage.cluster.fabric, MASTER)
+    side = Side(ports, {}, NoSeal(), None)
+    settings = stage.master.settings
+    await ports.network.dial_local(settings.node.home.resolve() / settings.local.socket, lambda: side.channel)
+    side.channel.connection.known()
+    return side
+
+
+async def two_programs(stage: Stage) -> None:
+    for _ in range(2):
+        await program(stage)
+    await asyncio.sleep(1)
+
+
+async def a_large_frame_of_a_program(stage: Stage) -> None:
+    side = await program(stage)
+    raw(side, HEADER.pack(7, 2 * MIB, b"echo -------"))
+    await side.channel.closed()
+
+
+# what is unpacked
+
+
+async def unpacked(stage: Stage, files: dict[str, bytes]) -> str:
+    """A container of a master with these files, taken by a node with the limit."""
+    cluster = stage.cluster
+    for name, content in files.items():
+        (cluster.home("source") / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (cluster.home("source") / "tree" / name).write_bytes(content)
+    threads = stage.master._ports.threads
+    source = FileTree(cluster.settings("source"), threads)
+    limits = {f"limits.{name}": getattr(stage.master.settings.limits, name) for name in Limits.__struct_fields__}
+    target = FileTree(cluster.settings("target", limits), threads, stage.master.status.limit_hit)
+    (cluster.home("target") / ".outrider").mkdir(exist_ok=True)
+    plan = diff((await source.scan()).manifest, (await target.scan()).manifest, source.table)
+    packer = await source.pack(plan, 1 << 30)
+    container = cluster.folder / "container"
+    container.write_bytes(b"".join(iter(lambda: packer.read(1 << 20), b"")))
+    with pytest.raises(PeerError) as caught:
+        await target.apply(container)
+    assert cluster.tree("target") == {}
+    return str(caught.value)
+
+
+TWO = {"a": b"x" * 1000, "b": os.urandom(1000)}
+
+TABLE: dict[str, tuple[dict[str, Any], Scene]] = {
+    "handshake_deadline_s": ({"handshake_deadline_s": 1}, silent),
+    "unknown_frame_bytes": ({"unknown_frame_bytes": KIB}, large_before_hello),
+    "frame_bytes": ({"frame_bytes": LARGEST}, large_frame),
+    "message_bytes": ({"message_bytes": LARGEST}, large_message),
+    "open_messages": ({"open_messages": 1}, open_messages),
+    "open_files": ({"open_files": 1}, two_files),
+    "file_bytes": ({"file_bytes": KIB}, large_file),
+    "open_strings": ({"open_strings": 1}, two_strings),
+    "string_bytes": ({"string_bytes": KIB}, large_string),
+    "strings_total": ({"string_bytes": KIB, "strings_total": KIB}, many_bytes_of_strings),
+    "tasks": ({"tasks": 1}, two_tasks),
+    "connections": ({"connections": 1, "connections_per_address": 1}, two_connections),
+    "connections_per_address": ({"connections_per_address": 1}, two_of_one_address),
+    "inflight_write_bytes": ({"inflight_write_bytes": 64 * KIB}, more_than_the_disk_takes),
+    "unpacked_file_bytes": ({"unpacked_file_bytes": KIB}, lambda stage: unpacked(stage, {"a": b"x" * 2000})),
+    "unpacked_total_bytes": (
+        {"unpacked_file_bytes": KIB, "unpacked_total_bytes": KIB},
+        lambda stage: unpacked(stage, TWO),
+    ),
+    "unpacked_ratio": ({}, lambda stage: unpacked(stage, {"zeros": bytes(66 * MIB)})),
+    "unpacked_files": ({"unpacked_files": 1}, lambda stage: unpacked(stage, TWO)),
+    "metadata_bytes": (
+        {"metadata_bytes": KIB},
+        lambda stage: unpacked(stage, {f"{number}": b"" for number in range(20)}),
+    ),
+    "json_depth": ({"json_depth": 3}, deep),
+    "request_bytes": ({"request_bytes": KIB}, lambda stage: asked(stage, ask("outrider.ping", {"text": "x" * 2000}))),
+    "result_bytes": (
+        {"result_bytes": KIB},
+        lambda stage: asked(stage, ask("test.large", {"size": 2000}, request_type="local_any")),
+    ),
+    "requests_running": ({"requests_running": 1, "requests_running_per_peer": 1}, several_callers),
+    "requests_running_per_peer": ({"requests_running_per_peer": 1}, lambda stage: asked(stage, sleep(), sleep())),
+    "requests_waiting_per_peer": (
+        {"requests_running_per_peer": 1, "requests_waiting_per_peer": 1},
+        lambda stage: asked(stage, sleep(), sleep(), sleep()),
+    ),
+    "requests_bytes_per_peer": (
+        {"request_bytes": KIB, "requests_bytes_per_peer": KIB},
+        lambda stage: asked(stage, *[sleep()] * 4),
+    ),
+    "request_longest_s": (
+        {"request_longest_s": 1},
+        lambda stage: asked(stage, sleep(wait_for_complete=True)),
+    ),
+    "local_clients": ({"local_clients": 1}, two_programs),
+    "local_frame_bytes": ({"local_frame_bytes": MIB}, a_large_frame_of_a_program),
+    "calls_in_threads": ({"calls_in_threads": 1}, a_blocking_call),
+}
+WAITS = ("inflight_write_bytes", "requests_running", "requests_running_per_peer", "calls_in_threads")
+"""What only makes somebody wait: nothing is refused."""
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_threat_20_each_limit_is_hit_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    given, scene = TABLE[name]
+    said: list[object] = []
+
+    async def story(cluster: Cluster) -> None:
+        master = await cluster.master({f"limits.{key}": value for key, value in given.items()})
+        said.append(await scene(Stage(cluster, master)))
+        hit = master.status.snapshot().limits_hit
+        assert hit.get(f"limits.{name}", 0) >= 1, hit
+
+    with caplog.at_level(logging.DEBUG, "outrider"), slow_calls():
+        simulate(tmp_path, story, link="base")
+    if name not in WAITS:
+        assert f"limits.{name}" in f"{said} {caplog.text}"
+
+
+def test_the_table_has_a_row_for_every_limit() -> None:
+    assert set(TABLE) == set(Limits.__struct_fields__)
+
+
+def test_by_itself_each_limit_leaves_room_for_what_an_old_peer_sends() -> None:
+    limits = Settings.from_mapping({}).limits
+    assert limits.frame_bytes >= LARGEST
