@@ -275,9 +275,7 @@ WAITS = ("inflight_write_bytes", "requests_running", "requests_running_per_peer"
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_threat_20_each_limit_is_hit_counted_and_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
-) -> None:
+def test_each_limit_is_hit_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
     given, scene = TABLE[name]
     said: list[object] = []
 

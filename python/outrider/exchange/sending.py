@@ -205,7 +205,7 @@ class _Window:
         answer = self._channel.request(command, payload, self._timeout_s)
         self._under_way.add(answer)
         answer.add_done_callback(partial(self._learn, self._now()))
-        await self._channel.drain()
+        await self._channel.drain(self._timeout_s)
         await self._fewer_than(self._size)
 
     def _learn(self, started: float, answer: asyncio.Future[bytes]) -> None:

@@ -147,9 +147,17 @@ class Channel(asyncio.BufferedProtocol):
         """Why the channel closed, in one line; empty while it is open."""
         return self._reason
 
-    async def drain(self) -> None:
-        """Wait until the stream takes more; bulk senders call this before each part."""
-        await self._writable.wait()
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until the stream takes more; bulk senders call this before each part.
+
+        :class:`RequestTimeoutError` if the peer takes nothing for so long, whatever else it says meanwhile.
+        """
+        if not self._writable.is_set():
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._writable.wait()
+            except TimeoutError:
+                raise RequestTimeoutError(f"the peer took nothing of what was sent for {timeout_s:g} s") from None
 
     def hold(self, why: str) -> None:
         """Stop reading until every reason for it is gone (:meth:`release`)."""

@@ -228,7 +228,7 @@ def test_a_sender_waits_while_the_stream_is_full_and_a_reader_that_holds_fills_i
         near = both.near.channel
         asking = [asyncio.ensure_future(near.request(FILE_UPD, b"x" * MIB, 20)) for _ in range(2)]
         await asyncio.sleep(0)
-        draining = asyncio.ensure_future(near.drain())
+        draining = asyncio.ensure_future(near.drain(20))
         await asyncio.sleep(5)
         assert not draining.done()
         assert both.far.requests == []
@@ -264,7 +264,7 @@ def test_a_peer_that_asks_and_never_reads_is_read_no_more() -> None:
 
         async def flood() -> None:
             for _ in range(60):
-                await near.drain()
+                await near.drain(600)
                 asking.append(asyncio.ensure_future(near.request(ECHO, b"x" * MIB, 600)))
                 await asyncio.sleep(0)
 
@@ -280,13 +280,30 @@ def test_a_peer_that_asks_and_never_reads_is_read_no_more() -> None:
     run(story())
 
 
+def test_draining_ends_in_time_although_the_peer_speaks_and_only_does_not_read() -> None:
+    async def story() -> None:
+        both = await pair(near={ECHO: Reply})
+        both.far.channel.hold("rude")
+        asking = asyncio.ensure_future(both.near.channel.request(ECHO, b"x" * MIB, 60))
+        await asyncio.sleep(0)
+        started = asyncio.get_running_loop().time()
+        both.far.channel.tell(ECHO, b"I am alive", 60)
+        with pytest.raises(RequestTimeoutError, match="took nothing of what was sent for 20 s"):
+            await both.near.channel.drain(20)
+        assert asyncio.get_running_loop().time() - started == pytest.approx(20)
+        assert [command for command, _ in both.near.requests] == ["echo"]
+        asking.cancel()
+
+    run(story())
+
+
 def test_draining_ends_when_the_stream_is_lost() -> None:
     async def story() -> None:
         both = await pair()
         both.far.channel.hold("disk")
         asking = asyncio.ensure_future(both.near.channel.request(ECHO, b"x" * MIB, 20))
         await asyncio.sleep(0)
-        draining = asyncio.ensure_future(both.near.channel.drain())
+        draining = asyncio.ensure_future(both.near.channel.drain(20))
         await asyncio.sleep(1)
         both.fabric.cut("far")
         await draining
