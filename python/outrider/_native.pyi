@@ -334,8 +334,13 @@ class Tree:
         max_ratio: int | None = None,
         max_metadata_bytes: int | None = None,
     ) -> Tree: ...
-    def scan(self, *, rehash: bool = False) -> Scan:
-        """Look at every file; read only those whose stat differs from the index, all if ``rehash``."""
+    def scan(self, *, rehash: bool = False, look_only: bool = False) -> Scan:
+        """Look at every file; read only those whose stat differs from the index, all if ``rehash``.
+
+        The index becomes what was found, unless ``look_only``.
+        """
+    def remembered(self) -> Manifest:
+        """What the index says that the tree holds; nothing is looked at. Empty where there is no index."""
     def recover(self) -> str | None:
         """Finish or undo an apply that a crash cut short; call it first.
 
@@ -454,6 +459,12 @@ class Generations:
         """The contents that are kept, each verified when it is read."""
     def sweep(self) -> int:
         """Drop what is beyond the limits; how many generations. Slow now and then, so after everything that waits."""
+
+def latest_generation(home: str) -> tuple[Generation, Manifest] | None:
+    """The latest generation of a master's home, read without changing anything, whether its node runs or not.
+
+    :class:`SyncError` if it is damaged, :class:`StoreError` for the disk.
+    """
 
 def pack_manifest(manifest: Manifest, home: str) -> Packer:
     """A worker's container: its metadata only (5.4); ``home`` as for :meth:`Manifest.to_wire`."""

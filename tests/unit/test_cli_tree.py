@@ -1,4 +1,4 @@
-"""``outrider scan`` and ``outrider diff`` on real folders."""
+"""``outrider scan``, ``diff`` and ``verify`` on real folders."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from outrider._native import FileRule, FilesTable, Generations, Tree
 from outrider.cli import main
 
 FILES = {"etc/rules/a.xml": b"<group/>\n", "etc/rules/sub/b.xml": b"<b/>\n", "etc/client.keys": b"001 a any key\n"}
@@ -145,3 +146,22 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # a terminal whose other end is closed
         return b""
+
+
+def test_verify_says_what_differs_from_the_last_generation(home: Path) -> None:
+    tree = Tree(str(home), FilesTable([FileRule("etc/rules/")]))
+    store = Generations(str(home), count=2, max_bytes=1 << 20, lineage=bytes(16))
+    root = store.add(tree, tree.scan().manifest, 1.0).root
+    table = ("--set", 'tree.files=[{folder = "etc/rules/"}]')
+    same = run("verify", home, *table)
+    assert (same.exit_code, same.stdout) == (0, f"the same 2 files as in generation 1, root {root[:16]}...\n")
+    (home / "etc/rules/a.xml").write_bytes(b"changed")
+    differs = run("verify", home, *table)
+    counts = f"0 added, 1 changed, 0 deleted since generation 1, root {root[:16]}...\n"
+    assert (differs.exit_code, differs.stdout) == (1, f"~ etc/rules/a.xml\n{counts}")
+    assert json.loads(run("verify", home, *table, "--json").stdout)["changed"] == ["etc/rules/a.xml"]
+
+
+def test_verify_of_a_home_without_a_generation_is_one_line(home: Path) -> None:
+    result = run("verify", home)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)

@@ -1,6 +1,6 @@
 """The command line: arguments -> settings -> one piece of work, and its outcome as text, JSON and exit code.
 
-Exit codes: 0 it worked (``diff``: the trees are equal), 1 it failed (``diff``: they differ),
+Exit codes: 0 it worked (``diff``, ``verify``: the trees are equal), 1 it failed (they differ),
 2 the command or the settings are wrong, 3 no node runs that could be asked. Errors are lines on standard error,
 never tracebacks.
 """
@@ -21,7 +21,7 @@ from outrider.cli.options import PlainErrors
 from outrider.cli.peers import peer
 from outrider.cli.plugins import plugins
 from outrider.cli.status import status
-from outrider.cli.tree import diff, scan
+from outrider.cli.tree import diff, scan, verify
 
 
 @click.group(cls=PlainErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,6 +31,6 @@ def main() -> None:
 
 
 NODE = (worker, master, list_nodes, health, status, call, generations, rollback, approve, key)
-HOME = (scan, diff, agents, groups, peer)
+HOME = (scan, diff, verify, agents, groups, peer)
 for command in (*NODE, *HOME, demo, keygen, config, plugins):
     main.add_command(command)

@@ -1,10 +1,10 @@
-"""``outrider scan`` and ``outrider diff``: trees looked at by the files table, without a cluster."""
+"""``outrider scan``, ``diff`` and ``verify``: trees looked at by the files table, without a cluster."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from outrider.cli.options import Failure, load_settings, settings_options, write
 from outrider.printable import printable
 from outrider.settings import Settings
 from outrider.store.tree import files_table, open_tree
+from outrider.store.verifying import Verified
+from outrider.store.verifying import verify as verify_tree
 
 PROBLEMS_SHOWN = 20
 
@@ -71,7 +73,7 @@ def diff(
     for argument in (first, second):
         settings = load_settings(config, argument, pairs)
         found = look(settings)
-        _write_problems(settings, found)
+        _write_problems(settings, found.problems)
         scans.append(found)
     unseen = [path for path, _ in scans[0].problems]
     plan = compare(scans[0].manifest, scans[1].manifest, files_table(settings), unseen=unseen)
@@ -84,13 +86,37 @@ def diff(
     ctx.exit(1 if plan else 0)
 
 
+@click.command()
+@click.argument("home", metavar="[HOME]", required=False)
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="Write the outcome for a program to read.")
+@click.pass_context
+def verify(ctx: click.Context, *, home: str | None, config: Path | None, pairs: tuple[str, ...], as_json: bool) -> None:
+    """Read every file of HOME and say what differs from its last generation. Exit code 0: nothing, 1: something.
+
+    It may run beside the node and changes nothing.
+    """
+    settings = load_settings(config, home, pairs)
+    _check_home(settings)
+    with _waiting(f"reading {settings.node.home}"):
+        verified = verify_tree(settings)
+    if as_json:
+        write_json(verified)
+    else:
+        _write_verified(settings, verified)
+    ctx.exit(0 if verified.same else 1)
+
+
 def look(settings: Settings, *, rehash: bool = False) -> Scan:
     """Scan the home of ``settings``, with progress on a terminal."""
-    home = settings.node.home
-    if not home.is_dir():
-        raise Failure(f"{home} is no folder: name the home of a node, e.g. outrider scan /var/ossec")
-    with _waiting(f"looking at {home}"):
+    _check_home(settings)
+    with _waiting(f"looking at {settings.node.home}"):
         return open_tree(settings).scan(rehash=rehash)
+
+
+def _check_home(settings: Settings) -> None:
+    if not settings.node.home.is_dir():
+        raise Failure(f"{settings.node.home} is no folder: name the home of a node, e.g. outrider scan /var/ossec")
 
 
 @contextmanager
@@ -124,16 +150,31 @@ def _write_summary(settings: Settings, found: Scan, seconds: float) -> None:
     click.echo(f"root {found.manifest.root}")
     if not described["files"]:
         click.echo(f"{settings.node.home} has no file that the files table names; set tree.files to its folders.")
-    _write_problems(settings, found)
+    _write_problems(settings, found.problems)
+
+
+def _write_verified(settings: Settings, verified: Verified) -> None:
+    for sign, paths in (("+", verified.added), ("~", verified.changed), ("-", verified.deleted)):
+        for path in paths:
+            click.echo(printable(f"{sign} {path}"))
+    counts = f"{len(verified.added):,} added, {len(verified.changed):,} changed, {len(verified.deleted):,} deleted"
+    says = f"the same {_files(verified.files)} as in" if verified.same else f"{counts} since"
+    click.echo(f"{says} generation {verified.generation}, root {verified.root[:16]}...")
+    if not verified.exact:
+        click.echo(
+            "What was changed before the node looked last is not listed: of that generation only the root is known "
+            "here. The next round brings this node in step."
+        )
+    _write_problems(settings, verified.left_out)
 
 
 def _files(count: int) -> str:
     return "1 file" if count == 1 else f"{count:,} files"
 
 
-def _write_problems(settings: Settings, found: Scan) -> None:
+def _write_problems(settings: Settings, problems: Sequence[tuple[str, str]]) -> None:
     """Name what was left out; the first few, so that a broken tree does not scroll its summary away."""
-    for path, reason in found.problems[:PROBLEMS_SHOWN]:
+    for path, reason in problems[:PROBLEMS_SHOWN]:
         click.echo(f"outrider: warning: {printable(f'{settings.node.home / path} was left out: {reason}')}", err=True)
-    if (more := len(found.problems) - PROBLEMS_SHOWN) > 0:
+    if (more := len(problems) - PROBLEMS_SHOWN) > 0:
         click.echo(f"outrider: warning: {more:,} more were left out; `outrider scan --json` lists all", err=True)

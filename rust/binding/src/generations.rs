@@ -103,3 +103,9 @@ impl Generations {
         py.detach(|| self.0.sweep()).map_err(raised)
     }
 }
+
+#[pyfunction]
+pub fn latest_generation(py: Python<'_>, home: &str) -> PyResult<Option<(Generation, Manifest)>> {
+    let found = py.detach(|| core::peek(Path::new(home))).map_err(raised)?;
+    Ok(found.map(|(generation, manifest)| (Generation(generation), Manifest(Arc::new(manifest)))))
+}

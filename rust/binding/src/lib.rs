@@ -25,7 +25,7 @@ mod _native {
     #[pymodule_export]
     use crate::container::{Packed, Packer, pack_manifest, read_manifest};
     #[pymodule_export]
-    use crate::generations::{Generation, Generations};
+    use crate::generations::{Generation, Generations, latest_generation};
     #[pymodule_export]
     use crate::manifest::{Entry, Manifest, Plan, ShortManifest, diff};
     #[pymodule_export]

@@ -130,13 +130,20 @@ impl Tree {
         Self { applier: core::Applier { home, table, owner, keep_previous, budget }, threads }
     }
 
-    #[pyo3(signature = (*, rehash=false))]
-    fn scan(&self, py: Python<'_>, rehash: bool) -> PyResult<Scan> {
-        let options = core::ScanOptions { threads: self.threads, rehash };
+    #[pyo3(signature = (*, rehash=false, look_only=false))]
+    fn scan(&self, py: Python<'_>, rehash: bool, look_only: bool) -> PyResult<Scan> {
+        let options = core::ScanOptions { threads: self.threads, rehash, look_only };
         let core::Applier { home, table, .. } = &self.applier;
         let scan = py.detach(|| core::scan(home, table, options)).map_err(raised)?;
         let core::Scan { manifest, problems, hashed, bytes_hashed } = scan;
         Ok(Scan { manifest: Arc::new(manifest), problems, hashed, bytes_hashed })
+    }
+
+    fn remembered(&self, py: Python<'_>) -> PyResult<Manifest> {
+        let core::Applier { home, table, .. } = &self.applier;
+        py.detach(|| core::index::remembered(home, table))
+            .map(|remembered| Manifest(Arc::new(remembered)))
+            .map_err(raised)
     }
 
     fn recover(&self, py: Python<'_>) -> PyResult<Option<String>> {

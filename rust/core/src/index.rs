@@ -21,6 +21,7 @@
 use std::cmp::Ordering;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
@@ -28,7 +29,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use crate::beneath::Home;
 use crate::digest::{Parts, of_parts};
 use crate::table::OWN_FOLDER;
-use crate::{Digest, Error, RelPath, Result};
+use crate::{Digest, Entry, Error, FilesTable, Manifest, RelPath, Result};
 
 const MAGIC: &[u8; 8] = b"OUTRIDX3";
 const DIGEST: usize = 64;
@@ -129,6 +130,24 @@ pub fn update<'a>(home: &Path, changes: impl Iterator<Item = Change<'a>>) -> Res
     let home = Home::open(home)?;
     let index = Index::load(&home);
     replace(&home, merge(index.rows(), changes))
+}
+
+/// What the index says that the tree holds, as its last look or apply left it: nothing is looked at.
+///
+/// # Errors
+/// [`Error::Io`] if the home cannot be opened.
+pub fn remembered(home: &Path, table: &FilesTable) -> Result<Manifest> {
+    let index = Index::load(&Home::open(home)?);
+    let entry = |row: Row<'_>| {
+        let path = match row.folder {
+            "" => RelPath::new(row.name),
+            folder => RelPath::new(&format!("{folder}/{}", row.name)),
+        }
+        .ok()?;
+        let rule = Arc::clone(&table.rule_for(&path)?.folder);
+        Some(Entry { digest: row.digest, mod_time: row.stat.mod_time(), path, rule })
+    };
+    Ok(index.rows().filter_map(entry).collect::<Vec<_>>().into())
 }
 
 /// How the index is sorted: by folder, then by name.

@@ -36,7 +36,7 @@ pub use container::{Budget, Packed, Packer, Packing, read_manifest};
 pub use diff::{diff, keep_unseen};
 pub use digest::{Digest, Hasher, Lanes};
 pub use error::{Error, Result};
-pub use generations::{Generation, GenerationContents, GenerationLimits, Generations};
+pub use generations::{Generation, GenerationContents, GenerationLimits, Generations, peek};
 pub use manifest::{Entry, Manifest};
 pub use manifest_native::{ShortDigest, ShortEntry, ShortManifest};
 pub use plan::Plan;

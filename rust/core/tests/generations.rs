@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use outrider_core::{
     Contents, Digest, Entry, Error, Generation, GenerationContents, GenerationLimits, Generations, Manifest, RelPath,
-    Result,
+    Result, peek,
 };
 use proptest::prelude::*;
 
@@ -467,5 +467,21 @@ proptest! {
             prop_assert_eq!(store.latest().map(|latest| latest.number), Some(number));
         }
         prop_assert_eq!(store.damaged(), 0);
+    }
+}
+
+#[test]
+fn the_latest_is_read_beside_whoever_has_the_store_open() {
+    let home = tempfile::tempdir().unwrap();
+    assert_eq!(peek(home.path()).unwrap(), None);
+    let store = open(home.path(), GenerationLimits { count: 2, bytes: 1 << 20 });
+    assert_eq!(peek(home.path()).unwrap(), None);
+    let mut tree = Files::of(&[("etc/a", b"0"), ("etc/b", b"0"), ("etc/c", b"0"), ("etc/d", b"0")]);
+    for number in 1..5 {
+        tree.files.insert("etc/a".to_owned(), vec![number]);
+        add(&store, &tree);
+        store.sweep().unwrap();
+        let (generation, manifest) = peek(home.path()).unwrap().unwrap();
+        assert_eq!((Some(generation), manifest), (store.latest(), (*tree.manifest()).clone()));
     }
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use outrider_core::index::{Change, SETTLE, Stat, order, update};
+use outrider_core::index::{Change, SETTLE, Stat, order, remembered, update};
 use outrider_core::{Digest, FileRule, FilesTable, RelPath, Scan, ScanOptions, scan};
 use tempfile::TempDir;
 
-fn look(home: &Path) -> Scan {
+fn table() -> FilesTable {
     let rule = FileRule {
         folder: "a/".into(),
         names: None,
@@ -16,8 +16,11 @@ fn look(home: &Path) -> Scan {
         remove_subdirs_if_empty: false,
         extra_valid: false,
     };
-    let table = FilesTable { rules: vec![rule], ..FilesTable::default() };
-    scan(home, &table, ScanOptions::default()).unwrap()
+    FilesTable { rules: vec![rule], ..FilesTable::default() }
+}
+
+fn look(home: &Path) -> Scan {
+    scan(home, &table(), ScanOptions::default()).unwrap()
 }
 
 /// Tells the index of written and removed files.
@@ -98,4 +101,19 @@ fn a_look_is_late_enough_a_tick_after_the_last_change() {
     let whole = 1_700_000_000_000_000_000;
     assert!(!stat(whole).settled(at(whole + 1_500_000_000)), "a file system that counts seconds ticks slowly");
     assert!(stat(whole).settled(at(whole + 2_500_000_000)));
+}
+
+#[test]
+fn what_the_last_look_saw_is_remembered_whatever_the_tree_holds_now() {
+    let home = tree(&["a/kept", "a/b/changed", "a/gone"]);
+    assert!(remembered(home.path(), &table()).unwrap().entries().is_empty());
+    std::thread::sleep(SETTLE);
+    let before = look(home.path()).manifest;
+    fs::write(home.path().join("a/b/changed"), "now").unwrap();
+    fs::remove_file(home.path().join("a/gone")).unwrap();
+    let index = fs::read(home.path().join(".outrider/index")).unwrap();
+    let options = ScanOptions { rehash: true, look_only: true, ..ScanOptions::default() };
+    let now = scan(home.path(), &table(), options).unwrap();
+    assert_eq!((now.hashed, fs::read(home.path().join(".outrider/index")).unwrap()), (2, index));
+    assert_eq!(remembered(home.path(), &table()).unwrap(), before);
 }

@@ -37,7 +37,7 @@ fn write(home: &Path, path: &str, content: &[u8]) {
 }
 
 fn look(home: &TempDir, table: &FilesTable) -> Scan {
-    scan(home.path(), table, ScanOptions { threads: 2, rehash: false }).unwrap()
+    scan(home.path(), table, ScanOptions { threads: 2, ..ScanOptions::default() }).unwrap()
 }
 
 fn paths(scan: &Scan) -> Vec<&str> {
@@ -112,7 +112,7 @@ fn every_size_and_shape_of_tree_gets_the_digests_of_its_contents() {
         write(home.path(), path, bytes);
     }
     for threads in [1, 2, 7] {
-        let scan = scan(home.path(), &table(&["a/"]), ScanOptions { threads, rehash: true }).unwrap();
+        let scan = scan(home.path(), &table(&["a/"]), ScanOptions { threads, rehash: true, look_only: false }).unwrap();
         assert_eq!(scan.manifest.entries().len(), files.len());
         for (path, bytes) in &files {
             assert_eq!(scan.manifest.get(path).map(|entry| entry.digest), Some(Digest::of(bytes)), "{path}");
@@ -170,7 +170,7 @@ fn threat_35_equal_size_and_mtime_do_not_hide_a_change_and_a_rehash_reads_everyt
     fs::write(&path, "3").unwrap();
     File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
     assert_eq!(look(&home, &table).manifest.get("a/x").unwrap().digest, Digest::of(b"3"));
-    assert_eq!(scan(home.path(), &table, ScanOptions { threads: 0, rehash: true }).unwrap().hashed, 2);
+    assert_eq!(scan(home.path(), &table, ScanOptions { rehash: true, ..ScanOptions::default() }).unwrap().hashed, 2);
 }
 
 #[test]

@@ -59,6 +59,15 @@ impl Folder {
         }
     }
 
+    /// Opens the folder to read in it beside whoever holds it; `None` if there is none.
+    pub(super) fn look(home: &Path) -> Result<Option<Self>> {
+        let (path, home) = (home.join(OWN_FOLDER).join(NAME), Home::open(home)?);
+        match home.folder(&format!("{OWN_FOLDER}/{NAME}")) {
+            Err(Errno::NOENT) => Ok(None),
+            opened => opened.map(|handle| Some(Self { handle, path: path.clone() })).map_err(failed("open", path)),
+        }
+    }
+
     /// Another store may open the folder from now on.
     pub(super) fn unlock(&self) -> Result<()> {
         flock(&self.handle, FlockOperation::Unlock).map_err(failed("unlock", &self.path))
@@ -72,6 +81,11 @@ impl Folder {
     /// Numbers and kinds of the files, in order; what an earlier run left half-written is removed.
     pub(super) fn files(&self) -> Result<Vec<(u64, Kind)>> {
         self.remove(NEW)?;
+        self.listed()
+    }
+
+    /// Numbers and kinds of the files, in order.
+    pub(super) fn listed(&self) -> Result<Vec<(u64, Kind)>> {
         let names = names(&self.handle).map_err(failed("list", &self.path))?;
         let mut files: Vec<(u64, Kind)> = names.iter().filter_map(|name| parsed(name)).collect();
         files.sort_unstable_by_key(|(number, kind)| (*number, *kind == Kind::Generation));
@@ -174,7 +188,7 @@ pub(super) fn closed() -> Error {
     refused("the store is closed; open it again")
 }
 
-fn refused(why: &str) -> Error {
+pub(super) fn refused(why: &str) -> Error {
     Error::Conflict { path: format!("{OWN_FOLDER}/{NAME}"), why: why.to_owned() }
 }
 

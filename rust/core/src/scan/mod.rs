@@ -38,6 +38,8 @@ pub struct ScanOptions {
     pub threads: usize,
     /// Read every file, whatever the index says.
     pub rehash: bool,
+    /// Leave the index as it is.
+    pub look_only: bool,
 }
 
 /// The outcome of one look at a tree.
@@ -104,7 +106,7 @@ fn not_regular(kind: FileType) -> String {
     format!("it is {kind}; only regular files travel")
 }
 
-/// Looks at every file that the table names below `home`, and brings the index up to date.
+/// Looks at every file that the table names below `home`, and brings the index up to date unless it is to be left alone.
 ///
 /// # Errors
 /// [`crate::Error::Io`] if the home cannot be opened; everything below it is only reported.
@@ -125,7 +127,9 @@ pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions) -> Result<Sca
     let known = index.len();
     drop(index);
     let mut runs = outcome.join(looked);
-    keep(&home, known, &mut runs, &mut outcome);
+    if !options.look_only {
+        keep(&home, known, &mut runs, &mut outcome);
+    }
     let mut entries = runs::entries(runs, table);
     if twins {
         twins::drop_twins(&mut entries, &mut outcome.problems);
