@@ -59,14 +59,14 @@ class Node:
         """What its process finds there besides this one's."""
         self._process: subprocess.Popen[bytes] | None = None
         (home / "tree").mkdir(parents=True, exist_ok=True)
-        self._config = home.parent / f"{home.name}.toml"
-        self._config.write_text(self._toml(limits), "utf-8")
-        self._config.chmod(0o600)
+        self.config = home.parent / f"{home.name}.toml"
+        self.config.write_text(self._toml(limits), "utf-8")
+        self.config.chmod(0o600)
 
     def start(self) -> Node:
         """Start the process; a master listens, or has given up, when this returns."""
         seen = len(self.lines())
-        node = [sys.executable, "-m", "outrider", self.role, "--config", str(self._config), "--home", str(self.home)]
+        node = [sys.executable, "-m", "outrider", self.role, "--config", str(self.config), "--home", str(self.home)]
         command = [*self.within, *node]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(

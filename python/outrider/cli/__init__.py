@@ -13,6 +13,7 @@ from outrider.cli.agents import agents
 from outrider.cli.cluster import call, health, list_nodes
 from outrider.cli.config import config, keygen
 from outrider.cli.demo import demo
+from outrider.cli.doctor import doctor
 from outrider.cli.generations import approve, generations, rollback
 from outrider.cli.groups import groups
 from outrider.cli.key import key
@@ -31,6 +32,6 @@ def main() -> None:
 
 
 NODE = (worker, master, list_nodes, health, status, call, generations, rollback, approve, key)
-HOME = (scan, diff, verify, agents, groups, peer)
+HOME = (scan, diff, verify, doctor, agents, groups, peer)
 for command in (*NODE, *HOME, demo, keygen, config, plugins):
     main.add_command(command)

@@ -31,6 +31,7 @@ WINDOW_SETTING: Final = "link.key_window"
 _CLOCK_SKEW_S = 60
 _SIGNS = slice(0, 16)
 _SIGNATURE_BYTES = 32
+_STAMP = slice(1, 9)
 
 
 class Seal(Protocol):
@@ -85,6 +86,11 @@ class Retired(NamedTuple):
         except (NotBase64, ValueError, InvalidSignature):
             return False
         return True
+
+
+def stamp_of(token: bytes) -> int:
+    """When a token was made, in Unix seconds by the clock of its maker; to be believed of one that was opened."""
+    return int.from_bytes(urlsafe_b64decode(token)[_STAMP], "big")
 
 
 def signing_half(key: bytes) -> bytes:

@@ -1,0 +1,33 @@
+"""Whether an SQLite file of ours is whole, looked at beside whoever uses it; nothing is changed."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from outrider.store.sqlite.assigning import group_hash
+
+_WAIT_S = 10
+_SHOWN = 5
+
+
+def faults(path: Path) -> Iterator[str]:
+    """What SQLite finds wrong with the file, and where agents' hashes are not those of their groups (6.4)."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_WAIT_S)) as db:
+            found = [row[0] for row in db.execute(f"PRAGMA integrity_check({_SHOWN})")]
+            if found != ["ok"]:
+                yield from found
+            elif db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'assignment'").fetchone()[0]:
+                yield from _wrong_hashes(db)
+    except sqlite3.Error as error:
+        yield str(error)
+
+
+def _wrong_hashes(db: sqlite3.Connection) -> Iterator[str]:
+    rows = db.execute("SELECT groups, hash, count(*), min(id) FROM assignment GROUP BY groups, hash")
+    for groups, digest, agents, first in rows:
+        if group_hash(groups) != digest:
+            yield f"{agents} agents (the first is {first:03}) have a hash that is not that of their groups {groups!r}"
