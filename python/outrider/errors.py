@@ -15,26 +15,72 @@
     ├── SyncError            a round failed as a whole: nothing changed, rolled back, tried again
     │   └── HeldBackError    a step is not taken before a person or the next generation changes something
     └── StoreError           this machine's disk or database refused
+        ├── DamagedError     a file that a person must look at
         ├── StoreBusyError   it cannot be reached, is locked or full: the same may work later
         └── RecordsRefused   it will never take these records; the others of the batch may stand
             └── UnknownAgents    because it does not know their agents: no fault of who sent them (5.7)
 
-Every text names the cause and, where a person can act, the remedy.
+Every text names the cause and, where a person can act, the remedy. Each error also says how it is to be tried again
+(:class:`Nature`), and may name what has to happen first (:class:`Awaits`); :mod:`outrider.retry` has the pauses.
 """
 
 from __future__ import annotations
+
+import errno
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple, Self
+
+
+class Nature(StrEnum):
+    """What mends an error: time, a person, or the other end's better manners."""
+
+    TEMPORARY = "temporary"
+    PERMANENT = "permanent"
+    PEER = "the peer's fault"
+
+
+class Awaits(NamedTuple):
+    """What tells that the cause of an error is gone: an absolute path, and what is to happen there.
+
+    ``file``: it appears, changes, or may be written; ``socket``: a program answers there; ``database``: nobody
+    holds it locked; ``space``: its file system has more room.
+    """
+
+    what: Literal["file", "socket", "database", "space"]
+    path: str
+
+    def __str__(self) -> str:
+        """For a person."""
+        return f"{self.what} {self.path}"
 
 
 class OutriderError(Exception):
     """The root of all errors that this package raises on purpose."""
 
+    nature: Nature = Nature.TEMPORARY
+    awaits: Awaits | None = None
+
+    def like(self, cause: OutriderError) -> Self:
+        """Have this error, which tells of ``cause``, be tried again as that one is."""
+        self.nature, self.awaits = cause.nature, cause.awaits
+        return self
+
+    def until(self, awaits: Awaits | None) -> Self:
+        """Have this error be tried again when ``awaits`` says that its cause is gone."""
+        self.awaits = awaits
+        return self
+
 
 class SettingsError(OutriderError):
     """Our own settings are invalid; the only error that stops a node."""
 
+    nature = Nature.PERMANENT
+
 
 class PeerError(OutriderError):
     """What the other end sent is wrong; it is refused and nothing of it is kept."""
+
+    nature = Nature.PEER
 
 
 class Refusal(PeerError):  # noqa: N818  (it is an answer, told as one)
@@ -47,6 +93,16 @@ class Refusal(PeerError):  # noqa: N818  (it is an answer, told as one)
         self.detail = detail
 
 
+_REFUSALS: Final = {
+    1000: Nature.TEMPORARY,  # the peer's own trouble
+    3028: Nature.TEMPORARY,  # the name is taken, until its old connection is known to be dead
+    3029: Nature.PERMANENT,  # it is the master's
+    3030: Nature.PERMANENT,  # another cluster
+    3031: Nature.PERMANENT,  # another version
+}
+"""By the codes of specification 7.2."""
+
+
 class RefusedByPeer(PeerError):  # noqa: N818  (it is an answer, told as one)
     """The peer answered a request of ours with ``err``.
 
@@ -57,12 +113,15 @@ class RefusedByPeer(PeerError):  # noqa: N818  (it is an answer, told as one)
     def __init__(self, code: int, detail: str | None = None) -> None:
         """Keep the code and the peer's own words."""
         super().__init__(f"the peer answered with error {code}" + (f": {detail}" if detail else ""))
+        self.nature = _REFUSALS.get(code, Nature.PEER)
         self.code = code
         self.detail = detail
 
 
 class NotExtendedError(PeerError):
     """The peer speaks the base protocol only, where the settings, or what it did before, demand the extended one."""
+
+    nature = Nature.PERMANENT
 
 
 class ProtocolError(PeerError):
@@ -93,9 +152,34 @@ class SyncError(OutriderError):
 class HeldBackError(SyncError):
     """A step is not taken as things are: it deletes too much, is older than what stands here, or failed its check."""
 
+    nature = Nature.PERMANENT
+
+
+_A_PERSON: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+
 
 class StoreError(OutriderError):
-    """The disk or the database of this machine refused."""
+    """The disk or the database of this machine refused.
+
+    What the system said (``number``, an errno) of which file (``path``) decides how it is tried again.
+    """
+
+    def __init__(self, text: str, number: int | None = None, path: str = "") -> None:
+        """Keep what follows from the number."""
+        super().__init__(text)
+        if number in _A_PERSON:
+            self.nature = Nature.PERMANENT
+        if path.startswith("/") and number in _A_PERSON | {errno.ENOENT}:
+            self.awaits = Awaits("file", path)
+        elif path.startswith("/") and number in _NO_ROOM:
+            self.awaits = Awaits("space", path)
+
+
+class DamagedError(StoreError):
+    """A file of this machine is not what was written there; a person chooses what becomes of it."""
+
+    nature = Nature.PERMANENT
 
 
 class StoreBusyError(StoreError):

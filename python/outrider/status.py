@@ -44,6 +44,21 @@ class LinkState(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Retrying(Struct, frozen=True, kw_only=True):
+    """Something that failed and is tried again; times are Unix seconds.
+
+    ``nature`` is one of :class:`outrider.errors.Nature`; ``failures`` in a row, the first at ``since``; ``awaits``
+    is what ends the pause before ``next_try``, if something does. ``next_try`` is ``None`` if a peer decides when.
+    """
+
+    nature: str
+    failures: int
+    since: float
+    reason: str
+    next_try: float | None
+    awaits: str = ""
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """Everything at one moment."""
 
@@ -52,6 +67,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     limits_hit: Mapping[str, int]
     kinds: Mapping[str, Rounds]
     notes: Mapping[str, str] = field(default_factory=dict)
+    retries: Mapping[str, Retrying] = field(default_factory=dict)
 
 
 class Status:
@@ -61,6 +77,7 @@ class Status:
     """
 
     def __init__(self, node: Status | None = None) -> None:
+        self.peer = ""  # whose link this is, once it has said so
         self._node = node
         self._link = LinkState()
         self._connects = 0
@@ -68,6 +85,7 @@ class Status:
         self._limits: Counter[str] = Counter()
         self._kinds: dict[str, Rounds] = {}
         self._notes: dict[str, str] = {}
+        self._retries: dict[str, Retrying] = {}
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""
@@ -86,6 +104,14 @@ class Status:
         self._notes.pop(subject, None)
         if text is not None:
             self._notes[subject] = text
+
+    def retrying(self, name: str, how: Retrying | None) -> None:
+        """``name`` failed and is tried again; ``None``: it works, or nobody tries any more."""
+        self._retries.pop(name, None)
+        if how is not None:
+            self._retries[name] = how
+        if self._node is not None:
+            self._node.retrying(f"{self.peer}: {name}", how)
 
     def connected(self, peer: str, at: float) -> None:
         """The link to ``peer`` is up and greeted."""
@@ -116,6 +142,7 @@ class Status:
             limits_hit=dict(self._limits),
             kinds=dict(self._kinds),
             notes=dict(self._notes),
+            retries=dict(self._retries),
         )
 
 

@@ -1,8 +1,7 @@
 """Runs a role's tasks: names them, tries again what failed, cancels them all together.
 
-A task that fails is tried again after a pause that grows and is spread by chance, so that a thousand
-nodes do not come back at the same moment: with one of our own errors as expected, with any other
-as a defect, told in full. Only invalid settings end a task.
+A task that fails is tried again, as :mod:`outrider.trying` does it: with one of our own errors as expected, with any
+other as a defect, told in full. Only invalid settings end a task.
 """
 
 from __future__ import annotations
@@ -10,40 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from random import Random
 from typing import Any
 
-from outrider.errors import OutriderError, SettingsError
+from outrider.errors import SettingsError
 from outrider.logs import TaskLogger
 from outrider.ports import Ports
-
-
-class Backoff:
-    """Pauses between tries: ``random(0, min(cap_s, base_s * 2^n))`` for the n-th try in a row."""
-
-    def __init__(self, random: Random, *, base_s: float, cap_s: float) -> None:
-        self._random = random
-        self._base_s = base_s
-        self._cap_s = cap_s
-        self._tries = 0
-
-    def next_pause(self) -> float:
-        """Seconds to wait before the next try."""
-        longest = min(self._cap_s, self._base_s * 2.0 ** min(self._tries, 64))
-        self._tries += 1
-        return self._random.uniform(0, longest)
-
-    def reset(self) -> None:
-        """It worked: start again with short pauses."""
-        self._tries = 0
+from outrider.status import Status
+from outrider.trying import Tries
 
 
 class Supervisor:
-    """The tasks of one node or one connection."""
+    """The tasks of one node or one connection; ``status`` shows those that are tried again."""
 
-    def __init__(self, ports: Ports, log: TaskLogger, *, retry_cap_s: float = 60) -> None:
+    def __init__(self, ports: Ports, log: TaskLogger, status: Status, *, retry_cap_s: float = 60) -> None:
         self._ports = ports
         self._log = log
+        self._status = status
         self._retry_cap_s = retry_cap_s
         self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order in which they were started
 
@@ -68,19 +49,17 @@ class Supervisor:
                 self._tasks.pop(task, None)
 
     async def _repeat(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        backoff = Backoff(self._ports.random, base_s=0.5, cap_s=self._retry_cap_s)
-        while True:
-            try:
-                return await work()
-            except SettingsError:
-                raise
-            except OutriderError as error:
-                pause = backoff.next_pause()
-                self._log.warning("%s failed, again in %.1f s: %s", name, pause, error)
-            except Exception:  # noqa: BLE001  (a package's task, or a host's store, may raise anything)
-                pause = backoff.next_pause()
-                self._log.exception("%s failed, again in %.1f s", name, pause)
-            await self._ports.sleep(pause)
+        tries = Tries(name, self._ports, self._log, self._status, base_s=0.5, cap_s=self._retry_cap_s)
+        with tries:
+            while True:
+                try:
+                    with tries.holding():
+                        return await work()
+                except SettingsError:
+                    raise
+                except Exception as error:  # noqa: BLE001  (a package's task, or a host's store, may raise anything)
+                    tries.failed(error)
+                await tries.pause()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)

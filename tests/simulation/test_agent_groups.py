@@ -87,12 +87,15 @@ def test_threat_43_a_mismatch_that_a_full_sync_does_not_cure_is_told_once_and_as
 ) -> None:
     async def story(cluster: Cluster) -> None:
         ours, theirs = MemoryAgents(GROUPS), MemoryAgents({9001: ("mine",), 9002: ("mine",), 9003: ()})
-        await nodes(cluster, ours, theirs)
+        await cluster.master(OFTEN, agents=ours)
+        worker = cluster.worker("worker1", agents=theirs)
         await cluster.until(lambda: len(cluster.trace.of("syn_w_g_c")) == 5, within_s=5000)
+        assert "only this node has: 2" in worker.status.snapshot().notes["agent groups"]
         assert gaps(cluster.trace.of("syn_w_g_c")) == [60, 120, 240, 480]
         await theirs.set_groups([GroupAssignment(9001, ()), GroupAssignment(9002, ())])
         assert theirs.hash() == ours.hash()
         await asyncio.sleep(11)
+        assert "agent groups" not in worker.status.snapshot().notes
         await assign(theirs, {9001: ("mine",)})
         await cluster.until(lambda: len(cluster.trace.of("syn_w_g_c")) == 6, within_s=50)
 

@@ -108,10 +108,11 @@ def test_threat_43_files_that_something_else_changes_back_are_told_and_synced_ev
     async def story(cluster: Cluster) -> None:
         cluster.write("master", TREE)
         await cluster.master()
-        cluster.worker("worker1")
+        worker = cluster.worker("worker1")
         for _ in range(1200):
             cluster.write("worker1", {"tree/a.conf": b"mine\n"})
             await asyncio.sleep(1)
+        assert "rounds wrote the same files again" in worker.status.snapshot().notes["integrity"]
         pauses = gaps(cluster, "syn_m_c")[1:]
         assert pauses == sorted(pauses)
         assert pauses[0] < 25

@@ -20,12 +20,13 @@ def node_ground(ports: Ports, *, settings: Settings | None = None, agents: Agent
     """The ground of ``node01`` with these settings and this store; its tree is its home's."""
     settings = settings or Settings.from_mapping({})
     node = NodeInfo(name=settings.node.name, type=settings.node.type, version="4.9.2", address="")
+    status = Status()
     return NodeGround(
         node=node,
         settings=settings,
         ports=ports,
-        status=Status(),
-        supervisor=Supervisor(ports, task_logger(Tag.CLUSTER, node.name)),
+        status=status,
+        supervisor=Supervisor(ports, task_logger(Tag.CLUSTER, node.name), status),
         agents=agents,
         tree=FileTree(settings, ports.threads),
         nodes=lambda: [node],

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -16,6 +17,7 @@ from outrider.model import NodeInfo
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import AffectedItemsWazuhResult, WazuhResult
+from outrider.status import Retrying, Status
 
 
 def run(*arguments: str, home: Path | str = "/") -> Result:
@@ -154,3 +156,36 @@ def test_status_asks_the_node_itself_and_shows_its_link_rounds_and_counters(monk
         result = run("status", "--watch", "--interval", "2", *form)
         assert (result.exit_code, looks) == (0, [2, 2, 2])
     assert result.stdout.count('"frames": 7') == 3
+
+
+def test_the_status_shows_what_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = Status()
+    status.retrying(
+        "Agent-info sync",
+        Retrying(
+            nature="temporary",
+            failures=37,
+            since=1_700_000_000,
+            reason="cannot reach wazuh-db\x1b[2J",
+            next_try=1_700_000_060,
+            awaits="socket /srv/wdb",
+        ),
+    )
+    answers = {"outrider.node": {"name": "w1", "type": "worker"}, "outrider.status": status.snapshot()}
+    monkeypatch.setattr(LocalClient, "request", lambda _, asked: msgspec.to_builtins(answers[asked.call]))
+    lines = run("status").stdout.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("RETRIES"))
+    assert [word.strip() for word in lines[first + 1].split("  ") if word] == [
+        "Agent-info sync",
+        "37",
+        "2023-11-14 22:13:20",
+        "2023-11-14 22:14:20",
+        "temporary",
+        "socket /srv/wdb",
+        "cannot reach wazuh-db\\x1b[2J",
+    ]
+    told = json.loads(run("status", "--json").stdout)["status"]["retries"]["Agent-info sync"]
+    assert (told["failures"], told["awaits"]) == (37, "socket /srv/wdb")
+    status.retrying("Agent-info sync", None)
+    answers["outrider.status"] = status.snapshot()
+    assert "RETRIES" not in run("status").stdout

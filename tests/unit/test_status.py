@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from outrider.status import LinkState, Outcome, Status
+from outrider.status import LinkState, Outcome, Retrying, Status
 
 
 def test_counters_and_limits_add_up() -> None:
@@ -73,3 +73,15 @@ def test_what_a_link_records_its_node_records_as_well() -> None:
     assert node.snapshot().kinds["integrity"].succeeded == 1
     assert other.snapshot().counters == {"frames": 1}
     assert not other.snapshot().kinds
+
+
+def test_what_a_link_tries_again_shows_at_its_node_under_the_peer_s_name() -> None:
+    node = Status()
+    link = Status(node=node)
+    link.peer = "worker1"
+    how = Retrying(nature="temporary", failures=1, since=1, reason="no", next_try=None)
+    link.retrying("Integrity check", how)
+    assert node.snapshot().retries == {"worker1: Integrity check": how}
+    link.retrying("Integrity check", None)
+    assert not node.snapshot().retries
+    assert not link.snapshot().retries

@@ -10,39 +10,19 @@ from typing import NoReturn
 import pytest
 from tests.support.loop import run
 from tests.support.network import Fabric
-from tests.support.ports import Highest, simulated_ports
+from tests.support.ports import simulated_ports
 
 from outrider.errors import SettingsError, TransportError
 from outrider.logs import Tag, task_logger
 from outrider.ports import Ports
-from outrider.supervise import Backoff, Supervisor, until, within
+from outrider.status import Status
+from outrider.supervise import Supervisor, until, within
 
 LOG = task_logger(Tag.CLUSTER, "node01")
 
 
 def ports() -> Ports:
     return simulated_ports(Fabric(Random(1)), "node01")
-
-
-def test_pauses_double_up_to_the_cap_and_start_again_after_a_reset() -> None:
-    backoff = Backoff(Highest(), base_s=0.5, cap_s=10)
-    assert [backoff.next_pause() for _ in range(7)] == [0.5, 1, 2, 4, 8, 10, 10]
-    backoff.reset()
-    assert backoff.next_pause() == 0.5
-
-
-def test_a_million_tries_do_not_overflow() -> None:
-    backoff = Backoff(Highest(), base_s=0.5, cap_s=10)
-    backoff._tries = 10**6
-    assert backoff.next_pause() == 10
-
-
-def test_pauses_are_spread_from_zero_to_the_longest() -> None:
-    random = Random(7)
-    pauses = [Backoff(random, base_s=8, cap_s=10).next_pause() for _ in range(1000)]
-    assert 0 <= min(pauses) < 0.1
-    assert 7.9 < max(pauses) <= 8
-    assert 3.5 < sum(pauses) / 1000 < 4.5
 
 
 def test_what_fails_is_tried_again_until_it_returns() -> None:
@@ -54,7 +34,7 @@ def test_what_fails_is_tried_again_until_it_returns() -> None:
             if len(tries) < 4:
                 raise TransportError("not yet")
 
-        supervisor = Supervisor(ports(), LOG)
+        supervisor = Supervisor(ports(), LOG, Status())
         supervisor.repeat("work", work)
         await asyncio.sleep(100)
         assert len(tries) == 4
@@ -73,7 +53,7 @@ def test_threat_49_a_defect_is_told_in_full_and_tried_again(caplog: pytest.LogCa
             if tries < 3:
                 raise RuntimeError("a defect")
 
-        supervisor = Supervisor(ports(), LOG)
+        supervisor = Supervisor(ports(), LOG, Status())
         supervisor.repeat("the work", work)
         await asyncio.sleep(1000)
         assert tries == 3
@@ -94,7 +74,7 @@ def test_invalid_settings_end_a_task_and_are_logged(caplog: pytest.LogCaptureFix
             tries += 1
             raise error
 
-        supervisor = Supervisor(ports(), LOG)
+        supervisor = Supervisor(ports(), LOG, Status())
         supervisor.repeat("the work", work)
         await asyncio.sleep(1000)
         assert tries == 1
@@ -107,7 +87,7 @@ def test_invalid_settings_end_a_task_and_are_logged(caplog: pytest.LogCaptureFix
 def test_stopping_waits_until_every_task_has_cleaned_up_even_those_started_meanwhile() -> None:
     async def story() -> None:
         cleaned: list[str] = []
-        supervisor = Supervisor(ports(), LOG)
+        supervisor = Supervisor(ports(), LOG, Status())
 
         async def work(name: str) -> None:
             try:

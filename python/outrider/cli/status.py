@@ -19,7 +19,7 @@ from outrider.cli.options import write_json
 from outrider.client import LocalClient
 from outrider.printable import printable
 from outrider.protocol.api import Request
-from outrider.status import Rounds, Snapshot
+from outrider.status import Retrying, Rounds, Snapshot
 
 _NEVER = "-"
 
@@ -70,6 +70,9 @@ def _shown(who: dict[str, Any], how: Snapshot) -> Group:
     parts += [Text(printable(f"{subject}: {note}")) for subject, note in sorted(how.notes.items())]
     rows = [_row(name, kind) for name, kind in sorted(how.kinds.items())]
     parts.append(table_of(("ROUNDS", "GOOD", "FAILED", "LAST", "TOOK", "WHAT"), rows))
+    if how.retries:
+        tried = [_tried(name, retry) for name, retry in sorted(how.retries.items())]
+        parts.append(table_of(("RETRIES", "FAILED", "SINCE", "NEXT", "KIND", "WAITS FOR", "LAST REASON"), tried))
     counted = [*how.counters.items(), *((f"limit hit: {name}", number) for name, number in how.limits_hit.items())]
     if counted:
         parts.append(table_of(("COUNTER", "NUMBER"), [(name, str(number)) for name, number in sorted(counted)]))
@@ -90,6 +93,11 @@ def _row(name: str, rounds: Rounds) -> tuple[str, ...]:
         return name, *counts, _NEVER, _NEVER, _NEVER
     what = ", ".join([*(f"{number} {word}" for word, number in last.counts.items()), *filter(None, [last.detail])])
     return name, *counts, _moment(last.started), f"{last.seconds:.3f} s", what or _NEVER
+
+
+def _tried(name: str, how: Retrying) -> tuple[str, ...]:
+    waits = how.awaits or _NEVER
+    return name, str(how.failures), _moment(how.since), _moment(how.next_try), how.nature, waits, how.reason
 
 
 def _moment(seconds: float | None) -> str:

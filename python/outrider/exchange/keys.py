@@ -82,5 +82,7 @@ def _write(file: Path, keys: Sequence[ClusterKey]) -> None:
         write_whole(target, b"".join(bytes(key) + b"\n" for key in keys), mode)
     except OSError as error:
         raise StoreError(
-            f"cannot write the key file {file}: {error.strerror}; this node's user must be able to"
+            f"cannot write the key file {file}: {error.strerror}; this node's user must be able to",
+            error.errno,
+            str(target),
         ) from error

@@ -26,6 +26,7 @@ from outrider.protocol.groups_message import GroupsHash, GroupsWriter
 from outrider.relay.context import Context
 from outrider.relay.handlers import Handlers
 from outrider.store.agents import GroupsQuery, TellsOfGroups
+from outrider.trying import Tries
 
 _CHANGES = GroupsQuery(condition="sync_status", set_synced=True, with_hash=True)
 _EVERYTHING = GroupsQuery(condition="all")
@@ -45,6 +46,7 @@ class AgentGroups(Half["WorkerGroups"]):
         self._burst = ground.settings.watch
         self._agents = ground.agents
         self._ports = ground.ports
+        self._status = ground.status
         self._delay_s = times.agent_group_start_delay
         self._interval_s = times.sync_agent_groups
         self._log = task_logger(Tag.AGENT_GROUPS_SEND, ground.node.name)
@@ -68,12 +70,21 @@ class AgentGroups(Half["WorkerGroups"]):
     async def run(self) -> None:
         """Send what has changed, and the hash, to all workers: soon after a change, and at the interval in any case."""
         await self._ports.sleep(self._delay_s)
-        due = self._ports.monotonic()
-        while True:
-            started = self._ports.monotonic()
-            if await self._round(only_changes=started < due) or started >= due:
-                due = self._ports.monotonic() + self._interval_s
-            await self._pause(_REST * (self._ports.monotonic() - started), due)
+        ports, interval = self._ports, self._interval_s
+        due = ports.monotonic()
+        with Tries(Tag.AGENT_GROUPS_SEND, ports, self._log, self._status, base_s=1, cap_s=interval) as tries:
+            while True:
+                started = ports.monotonic()
+                try:
+                    sent = await self._round(only_changes=started < due)
+                except Exception as error:  # noqa: BLE001  (a host's store may raise anything)
+                    tries.failed(error)
+                    await tries.pause()
+                    continue
+                tries.worked()
+                if sent or started >= due:
+                    due = ports.monotonic() + interval
+                await self._pause(_REST * (ports.monotonic() - started), due)
 
     async def send_now(self, context: Context) -> None:
         """``outrider.send_groups``: assignments were changed where no store tells of it: by another program."""
@@ -103,16 +114,17 @@ class AgentGroups(Half["WorkerGroups"]):
                 self._free.release()
 
     async def _round(self, *, only_changes: bool) -> bool:
-        """Whether a message goes out."""
+        """Whether a message goes out; raises what the store does, once what it gave before is on its way."""
         if not self.talks:
             return False
         async with self._reading:
-            message = await self._changes()
-            if message is None or (only_changes and not message.assignments):
-                return False
-            for worker in self.talks.values():
+            message, failure = await self._changes()
+            goes_out = bool(message.assignments) or not (only_changes or failure)
+            for worker in self.talks.values() if goes_out else ():
                 worker.put(message)
-        return True
+        if failure is not None:
+            raise failure
+        return goes_out
 
     async def _pause(self, rest_s: float, due: float) -> None:
         """Until a burst of changes is over, after ``rest_s`` at the earliest, or until the next message is due."""
@@ -125,15 +137,14 @@ class AgentGroups(Half["WorkerGroups"]):
             self._changed.clear()
             await self._ports.sleep(self._burst.settle_s)
 
-    async def _changes(self) -> Outgoing | None:
+    async def _changes(self) -> tuple[Outgoing, Exception | None]:
         """What has changed. If the store fails midway, what it gave is sent without a hash: it counts as sent."""
         writer = GroupsWriter()
         try:
             digest = await self._read(_CHANGES, writer)
-        except Exception as error:  # noqa: BLE001  (a host's store may raise anything; the next round comes)
-            self._log.warning("the changed groups could not be read: %s", error or type(error).__name__)
-            return await self._outgoing(c.GROUPS, writer, UNSET) if writer.assignments else None
-        return await self._outgoing(c.GROUPS, writer, digest)
+        except Exception as error:  # noqa: BLE001  (a host's store may raise anything)
+            return await self._outgoing(c.GROUPS, writer, UNSET), error
+        return await self._outgoing(c.GROUPS, writer, digest), None
 
     async def _everything(self) -> None:
         """Read all groups for all who have asked by the end of it."""
@@ -141,7 +152,7 @@ class AgentGroups(Half["WorkerGroups"]):
         try:
             await self._agents.recalculate_hashes()
             await self._read(_EVERYTHING, writer)
-        except Exception as error:  # noqa: BLE001  (as above)
+        except Exception as error:  # noqa: BLE001  (a host's store may raise anything)
             writer = GroupsWriter()
             reason = error or type(error).__name__
             self._full_log.warning("the groups could not be read; whoever still needs them asks again: %s", reason)

@@ -23,7 +23,7 @@ from outrider.store.bundles import BundlePacker, Bundles, Step
 from outrider.store.generations import Generation, open_generations
 from outrider.store.shelf import Bundle, Shelf
 from outrider.store.tree import BundleFeed
-from outrider.supervise import Backoff
+from outrider.trying import Tries
 
 _MOST_FILES: Final = 2_000_000
 """Of a worker's report."""
@@ -86,19 +86,28 @@ class Generations(Half[WorkerGenerations]):
 
     async def run(self) -> None:
         """Until cancelled. A tree that changes while it is copied is looked at again, ever more rarely."""
-        backoff = Backoff(self.ground.ports.random, base_s=0.1, cap_s=10)
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                if await self._make():
-                    await self._tell_all()
-                backoff.reset()
-            except SyncError as error:
-                self._log.debug("%s; looking again", error)
-                await self.ground.ports.sleep(backoff.next_pause())
-                await self._source.look()
-                self._changed.set()
+        ports, status = self.ground.ports, self.ground.status
+        with Tries("a new generation", ports, self._log, status, base_s=0.1, cap_s=10, quiet=SyncError) as tries:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                try:
+                    if await self._make():
+                        await self._tell_all()
+                    tries.worked()
+                except OutriderError as error:
+                    tries.failed(error)
+                    await tries.pause()
+                    await self._look_again(tries)
+
+    async def _look_again(self, tries: Tries) -> None:
+        """What the tree holds may be another by now."""
+        self._changed.set()
+        try:
+            await self._source.look()
+        except OutriderError as error:
+            tries.failed(error)
+            await tries.pause()
 
     async def _make(self) -> bool:
         """Whether there is a new generation."""

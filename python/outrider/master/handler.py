@@ -51,7 +51,7 @@ class MasterHandler:
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         deadline = now + settings.limits.handshake_deadline_s
         self.session = Session(ground, self, handshake_deadline=deadline, status=self._status)
-        self.supervisor = Supervisor(ports, self._log)
+        self.supervisor = Supervisor(ports, self._log, self._status)
         self.talks = halves.talks(self.session, self._status, self.supervisor)
         self.session.also_serve({c.HELLO: self._hello, c.KEEP_ALIVE: self._keep_alive})
         self.session.also_serve(self.talks.serves())
@@ -144,7 +144,7 @@ class MasterHandler:
     def _join(self, info: NodeInfo) -> None:
         """Without a pause in it: of two greetings at once one is the first."""
         self._roster.join(self, info)
-        self.session.worker = info.name
+        self.session.worker = self._status.peer = info.name
         self.session.channel.connection.known()
         self.talks.joined(info.name)
         for name, work in self.talks.tasks():

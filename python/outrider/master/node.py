@@ -81,7 +81,7 @@ class Master:
         self._requests: MasterRequests | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
-        self._supervisor = Supervisor(self._ports, self._log)
+        self._supervisor = Supervisor(self._ports, self._log, self.status)
         self._stopping = asyncio.Event()
         self._handlers: dict[MasterHandler, None] = {}  # in the order in which they came
         self._seals_told = dict.fromkeys(_REMEDIES, -inf)  # when the log last heard of seals that are too old

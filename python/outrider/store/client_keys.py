@@ -45,7 +45,8 @@ def read_client_keys(path: Path) -> ClientKeys:
         with path.open("rb") as lines:
             return parse(lines)
     except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror}; check what it is, its owner and its mode") from error
+        reason = f"cannot read {path}: {error.strerror}; check what it is, its owner and its mode"
+        raise StoreError(reason, error.errno, str(path)) from error
 
 
 def parse(lines: Iterable[bytes]) -> ClientKeys:

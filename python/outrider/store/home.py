@@ -83,4 +83,5 @@ def _store_error(action: str, path: Path) -> Iterator[None]:
     except OSError as error:
         # The system names what it stumbled over, which may lie above or below.
         at = error.filename or path
-        raise StoreError(f"cannot {action} {at}: {error.strerror}; check what it is, its owner and its mode") from error
+        reason = f"cannot {action} {at}: {error.strerror}; check what it is, its owner and its mode"
+        raise StoreError(reason, error.errno, str(at)) from error

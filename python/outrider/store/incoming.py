@@ -31,7 +31,9 @@ class IncomingFile:
             self.path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True, parents=True)
             self._file = os.open(self.path, flags, 0o640)
         except OSError as error:
-            raise StoreError(f"cannot receive {self.path.name}: {error.strerror}") from error
+            raise StoreError(
+                f"cannot receive {self.path.name}: {error.strerror}", error.errno, str(self.path)
+            ) from error
 
     def write(self, data: bytes | memoryview) -> None:
         """Append ``data``; over the limit or on a full disk the file is given up, and more is the peer's error."""
@@ -47,7 +49,7 @@ class IncomingFile:
                 rest = rest[os.write(self._file, rest) :]
         except OSError as error:
             self.discard()
-            raise StoreError(f"cannot write {self.path.name}: {error.strerror}") from error
+            raise StoreError(f"cannot write {self.path.name}: {error.strerror}", error.errno, str(self.path)) from error
         self._sha256.update(data)
 
     def finish(self, sha256: bytes) -> bool:

@@ -25,7 +25,7 @@ from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 from outrider.errors import StoreBusyError, StoreError
 from outrider.ports import Threads
 from outrider.store.home import remove
-from outrider.store.sqlite.faults import is_damage
+from outrider.store.sqlite.faults import awaits_of, is_damage
 from outrider.sync.agent_info import halves
 
 P = ParamSpec("P")
@@ -306,6 +306,8 @@ def _store_error(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise StoreBusyError(f"cannot use {path}: {error}; is its disk full, or its owner another?") from error
+        raise StoreBusyError(f"cannot use {path}: {error}; is its disk full, or its owner another?").until(
+            awaits_of(path, error)
+        ) from error
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"cannot use {path}: {error}; move it away: all agents are then sent once more") from error

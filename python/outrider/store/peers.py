@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from outrider.errors import StoreError
+from outrider.errors import DamagedError, StoreError
 from outrider.store.whole import write_whole
 
 _FILE = "peers.json"
@@ -59,6 +59,11 @@ class Peers:
     def all(self) -> list[Peer]:
         """Every peer, by type and name; :class:`StoreError` if the file cannot be read."""
         return sorted(self._load().values(), key=lambda peer: (peer.type, peer.name, peer.address))
+
+    @property
+    def file(self) -> Path:
+        """Where they are kept: a person who forgets one changes it."""
+        return self._folder / _FILE
 
     def master(self, address: str) -> Peer | None:
         """The master that was met at ``address``."""
@@ -102,9 +107,9 @@ class Peers:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise StoreError(f"cannot read {file}: {error.strerror}") from error
+            raise StoreError(f"cannot read {file}: {error.strerror}", error.errno, str(file)) from error
         except ValueError as error:  # msgspec's are ValueErrors
-            raise StoreError(f"{file} is damaged ({error}): remove it, and every peer is a new one") from error
+            raise DamagedError(f"{file} is damaged ({error}): remove it, and every peer is a new one") from error
         return self._read[1]
 
     def _write(self, peers: Iterable[Peer]) -> None:
@@ -112,7 +117,8 @@ class Peers:
         try:
             write_whole(self._folder / _FILE, text + b"\n", _MODE)
         except OSError as error:
-            raise StoreError(f"cannot write {self._folder / _FILE}: {error.strerror}") from error
+            file = self._folder / _FILE
+            raise StoreError(f"cannot write {file}: {error.strerror}", error.errno, str(file)) from error
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

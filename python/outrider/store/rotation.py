@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from outrider.errors import StoreError
+from outrider.errors import DamagedError, StoreError
 from outrider.store.whole import write_whole
 
 _FILE: Final = Path(".outrider/rotation.json")
@@ -55,9 +55,9 @@ def read_rotation(home: Path) -> Rotation | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"cannot read {file}: {error.strerror}") from error
+        raise StoreError(f"cannot read {file}: {error.strerror}", error.errno, str(file)) from error
     except ValueError as error:  # msgspec's are ValueErrors
-        raise StoreError(f"{file} is damaged ({error}): remove it, and rotate the key once more") from error
+        raise DamagedError(f"{file} is damaged ({error}): remove it, and rotate the key once more") from error
 
 
 def write_rotation(home: Path, rotation: Rotation) -> None:
@@ -66,4 +66,4 @@ def write_rotation(home: Path, rotation: Rotation) -> None:
     try:
         write_whole(file, msgspec.json.encode(rotation) + b"\n", 0o600)
     except OSError as error:
-        raise StoreError(f"cannot write {file}: {error.strerror}") from error
+        raise StoreError(f"cannot write {file}: {error.strerror}", error.errno, str(file)) from error

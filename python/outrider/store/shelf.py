@@ -99,7 +99,7 @@ class Bundle:
         except OutriderError as error:
             self.error = error
         except OSError as error:
-            self.error = StoreError(f"cannot keep {self._path}: {error.strerror}")
+            self.error = StoreError(f"cannot keep {self._path}: {error.strerror}", error.errno, str(self._path))
         finally:
             self._grown.set()
             await asyncio.shield(asyncio.ensure_future(self._threads.run(self._packing.close)))
@@ -172,7 +172,9 @@ class Shelf:
             for left in self._folder.iterdir():
                 remove(left)
         except OSError as error:
-            raise StoreError(f"cannot prepare {self._folder}: {error.strerror}") from error
+            raise StoreError(
+                f"cannot prepare {self._folder}: {error.strerror}", error.errno, str(self._folder)
+            ) from error
 
 
 def _write(file: int, data: bytes) -> None:

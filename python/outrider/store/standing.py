@@ -46,4 +46,6 @@ class Standing:
         try:
             write_whole(self._path, msgspec.json.encode(known), _MODE)
         except OSError as error:
-            raise StoreError(f"cannot remember the generation in {self._path}: {error.strerror}") from error
+            raise StoreError(
+                f"cannot remember the generation in {self._path}: {error.strerror}", error.errno, str(self._path)
+            ) from error

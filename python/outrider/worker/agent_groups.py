@@ -13,10 +13,10 @@ from typing import ClassVar
 
 from msgspec import UNSET
 
-from outrider.errors import OutriderError, Refusal, StoreError, TransportError
+from outrider.errors import OutriderError, Refusal, StoreBusyError, StoreError, TransportError
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import LinkGround, Talk
-from outrider.logs import Tag, TaskLogger, task_logger
+from outrider.logs import Tag, task_logger
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.agents import Result
@@ -25,6 +25,7 @@ from outrider.status import Outcome
 from outrider.store.agents import GroupsQuery
 from outrider.sync.agent_groups import Agreement, Mismatches, OnlyHere, only_here
 from outrider.transport.channel import Reply
+from outrider.trying import Tries
 from outrider.worker.groups_writing import UnwrittenError, Written, read_message, write_message
 
 
@@ -47,6 +48,8 @@ class AgentGroups(Talk):
         self._most = node.settings.limits.tasks
         self._waiting = 0
         self._supervisor = link.supervisor
+        log = task_logger(Tag.AGENT_GROUPS_RECV, self.node)
+        self._hashing = Tries("the checksum of groups", self.ports, log, self.status, base_s=1, cap_s=self.limit_s)
 
     def serves(self) -> Mapping[c.Command, Serve]:
         """Messages of groups."""
@@ -60,14 +63,30 @@ class AgentGroups(Talk):
         """``syn_g_m_w_c``: a string holds every assignment."""
         return self._start(ReceiveEntireAgentGroupsTask(self, name))
 
-    async def own_hash(self, log: TaskLogger) -> GroupsHash:
+    def cured(self) -> None:
+        """The groups are the master's: nobody need look any more."""
+        self.alarmed = False
+        self.status.note("agent groups", None)
+
+    def lost(self, reason: str) -> None:
+        """Nobody asks for a checksum any more."""
+        del reason
+        self._hashing.forget()
+
+    async def own_hash(self) -> GroupsHash:
         """The hash over all groups of this node; ``UNSET`` if it cannot be had."""
         try:
             async with asyncio.timeout(self.limit_s):
-                return (await self.agents.groups(GroupsQuery(with_hash=True))).hash
-        except (StoreError, TimeoutError) as error:
-            log.warning("no checksum of this node's groups: %s", error or f"not within {self.limit_s:g} s")
-            return UNSET
+                digest = (await self.agents.groups(GroupsQuery(with_hash=True))).hash
+        except StoreError as error:
+            self._hashing.failed(error, asked=True)
+        except TimeoutError:
+            slow = StoreBusyError(f"not within {self.limit_s:g} s (intervals.worker.timeout_agent_groups)")
+            self._hashing.failed(slow, asked=True)
+        else:
+            self._hashing.worked()
+            return digest
+        return UNSET
 
     def _start(self, task: _Receive) -> Reply:
         if self._waiting >= self._most:
@@ -154,11 +173,11 @@ class ReceiveAgentGroupsTask(_Receive):
             return
         groups = self._groups
         groups.masters_hash = written.hash
-        ours = await groups.own_hash(self._log)
+        ours = await groups.own_hash()
         counter = groups.mismatches
         agreement = counter.different() if ours is UNSET else counter.compare(written.hash, ours)
         if agreement is Agreement.EQUAL:
-            groups.alarmed = False
+            groups.cured()
         elif agreement is Agreement.ASK:
             await self._ask()
         self._log.debug("checksum: %s", agreement.value)
@@ -197,12 +216,12 @@ class ReceiveEntireAgentGroupsTask(_Receive):
             await groups.agents.recalculate_hashes()
         except StoreError as error:
             self._log.warning("the groups' hashes could not be computed again: %s", error)
-        ours = await groups.own_hash(self._log)
+        ours = await groups.own_hash()
         if groups.masters_hash is UNSET or ours is UNSET:
             return
         if ours == groups.masters_hash:
             groups.mismatches.healed()
-            groups.alarmed = False
+            groups.cured()
             self._log.info("all groups are those of the master now")
         elif not groups.alarmed:
             groups.alarmed = True
@@ -213,10 +232,11 @@ class ReceiveEntireAgentGroupsTask(_Receive):
         self._groups.status.count("agent_groups_not_cured")
         alone = await self._only_here(theirs) if theirs is not None else None
         why = f"agents with groups that only this node has: {alone}" if alone and alone.agents else "no reason is known"
+        differs = f"all groups came, and the checksum still differs from the master's last one: {why}"
+        self._groups.status.note("agent groups", differs)
         self._log.error(
-            "all groups came, and the checksum still differs from the master's last one: %s; "
-            "all groups are asked for again after %d mismatches, then ever more rarely",
-            why,
+            "%s; all groups are asked for again after %d mismatches, then ever more rarely",
+            differs,
             self._groups.mismatches.needed,
         )
 

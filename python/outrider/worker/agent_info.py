@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, NamedTuple
 
-from outrider.errors import OutriderError
+from outrider.errors import SyncError
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, task_logger
@@ -20,9 +20,9 @@ from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES, decode_result,
 from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_ERROR, AGENT_INFO_PERMISSION, AGENT_INFO_RESULT, Command
 from outrider.status import Outcome
 from outrider.store.outbox import Chunk, Outbox, PutAside, outbox_of
-from outrider.supervise import Backoff
 from outrider.sync.agent_info import Pace, Step, Verdict, cut, judge, judge_failure, records_of
 from outrider.transport.channel import Reply
+from outrider.trying import Tries
 
 MESSAGE_CHUNKS: Final = 64
 """Chunks of one message, some 4 MB: what is held of it in memory, and what is sent again if it fails."""
@@ -82,7 +82,6 @@ class AgentInfoSync(Talk):
         self._interval_s = times.worker.sync_agent_info
         # The master's own limit, and as long again for the answer as for any other.
         self._answer_s = times.master.timeout_agent_info + times.communication.timeout_cluster_request
-        self._backoff = Backoff(ports.random, base_s=1, cap_s=max(60, self._interval_s))
         self._pace = Pace(MESSAGE_CHUNKS)
         self._answer: asyncio.Future[_Answer] | None = None
         self._under_way = 0  # chunks of the message that waits for its answer
@@ -98,20 +97,18 @@ class AgentInfoSync(Talk):
 
     async def run(self) -> None:
         """One round at each interval, until cancelled; after one that failed the next comes by chance."""
-        pause = self._interval_s
-        while True:
-            await self._ports.sleep(pause)
-            try:
-                done = await self._round()
-            except OutriderError as error:
-                self._log.warning("agent information waits: %s", error)
-                done = False
-            except Exception:  # noqa: BLE001  (a host's store may raise anything)
-                self._log.exception("agent information waits: the store of agents failed")
-                done = False
-            if done:
-                self._backoff.reset()
-            pause = self._interval_s if done else self._backoff.next_pause()
+        cap = max(60, self._interval_s)
+        await self._ports.sleep(self._interval_s)
+        with Tries(Tag.AGENT_INFO_SYNC, self._ports, self._log, self._status, base_s=1, cap_s=cap) as tries:
+            while True:
+                try:
+                    await self._round()
+                except Exception as error:  # noqa: BLE001  (a host's store may raise anything)
+                    tries.failed(error)
+                    await tries.pause()
+                else:
+                    tries.worked()
+                    await self._ports.sleep(self._interval_s)
 
     # the master's commands
 
@@ -145,25 +142,24 @@ class AgentInfoSync(Talk):
 
     # a round
 
-    async def _round(self) -> bool:
-        """Send until nothing is left; whether all that could be sent was."""
+    async def _round(self) -> None:
+        """Send until nothing is left; :class:`SyncError` if something must wait."""
         started = self._ports.monotonic()
         kept = setbacks = 0
         allowed = await self._permitted()
         if allowed:
             await self._read_anew()
         while allowed and (message := await self._outbox.oldest(self._pace.chunks)):
-            step = await self._exchange(message)
+            step, answer = await self._exchange(message)
             kept += len(message) if step is Step.CONFIRM else 0
             setbacks += step is not Step.CONFIRM
             if step is Step.WAIT or setbacks == _SETBACKS:
                 self._record(started, kept, ok=False)
-                return False
+                raise SyncError(f"the master did not keep {len(message)} chunks: {answer.why}")
             await self._fill(self._pace.chunks)
             allowed = bool(await self._outbox.count()) and await self._permitted()
         if kept:
             self._record(started, kept, ok=True)
-        return True
 
     async def _permitted(self) -> bool:
         answer = await self._session.request(AGENT_INFO_PERMISSION)
@@ -192,16 +188,17 @@ class AgentInfoSync(Talk):
         await self._agents.taken(part.agents)
         return part.more
 
-    async def _exchange(self, message: list[Chunk]) -> Step:
+    async def _exchange(self, message: list[Chunk]) -> tuple[Step, _Answer]:
         """Send a message, and read the next while the master works on it."""
         reading = asyncio.ensure_future(self._fill(2 * MESSAGE_CHUNKS))
         try:
-            step = await self._settle(message, await self._send(message))
+            answer = await self._send(message)
+            step = await self._settle(message, answer)
             await reading
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-        return step
+        return step, answer
 
     async def _send(self, message: list[Chunk]) -> _Answer:
         text = await self._ports.threads.run(encode_message, AGENT_INFO_SET, {}, [chunk.text for chunk in message])
@@ -230,7 +227,7 @@ class AgentInfoSync(Talk):
             case Step.PUT_ASIDE:
                 await self._put_aside(records, answer.why, message[0])
             case Step.WAIT:
-                self._log.warning("the master did not keep %d chunks: %s", len(message), answer.why)
+                pass  # the round ends, and says why
         return step
 
     async def _put_aside(self, records: list[bytes], why: str, chunk: Chunk | None = None) -> None:

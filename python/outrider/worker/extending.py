@@ -6,7 +6,14 @@ Nothing but the probe and ``start_tls`` leaves meanwhile. An old master answers 
 
 from __future__ import annotations
 
-from outrider.errors import ConnectionLostError, NotExtendedError, ProtocolError, RefusedByPeer, TransportError
+from outrider.errors import (
+    Awaits,
+    ConnectionLostError,
+    NotExtendedError,
+    ProtocolError,
+    RefusedByPeer,
+    TransportError,
+)
 from outrider.exchange.extension import Extended, Extension
 from outrider.exchange.session import Session
 from outrider.logs import TaskLogger
@@ -92,7 +99,7 @@ class MasterExtension:
             f"the master at {self._address} ({known.name}) was seen to speak the extended protocol, and now does not: "
             f"{why}; either somebody changes what it says, or it was replaced: then run here: "
             f"outrider peer forget {known.name}"
-        )
+        ).until(Awaits("file", str(extension.peers.file)))
 
     async def _secure(self, extension: Extension, theirs: Abilities, agreement: Agreement) -> None:
         session = self._session

@@ -7,10 +7,11 @@ somebody made to the tree here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
-from outrider.errors import HeldBackError, OutriderError, TransportError
+from outrider.errors import HeldBackError, OutriderError, PeerError, TransportError
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, task_logger
@@ -21,9 +22,9 @@ from outrider.protocol.commands import Command
 from outrider.relay.handlers import Handlers
 from outrider.status import Outcome
 from outrider.store.tree import BundleFeed
-from outrider.supervise import Backoff
 from outrider.sync.generations import Repairs
 from outrider.transport.channel import Reply
+from outrider.trying import Tries
 from outrider.worker.fetching import Fetch
 from outrider.worker.generation_calls import GenerationCalls
 from outrider.worker.standpoint import Standpoint
@@ -116,40 +117,44 @@ class GenerationsTalk(Talk):
     async def run(self) -> None:
         """Rounds until cancelled."""
         ports, half = self._ground.ports, self._half
-        backoff = Backoff(ports.random, base_s=1, cap_s=self._interval)
-        while True:
-            half.wanted.clear()
-            started = ports.monotonic()
-            verdict = await self._round_or_failure()
-            self._record(verdict, ports.monotonic() - started)
-            if verdict is Verdict.FAILED:
-                await self._until_wanted(backoff.next_pause(), deaf_s=self._interval)
-            else:
-                backoff.reset()
-                await self._until_wanted(self._interval, deaf_s=half.repairs.pause_s(self._interval))
+        with Tries(Tag.INTEGRITY_CHECK, ports, self._log, self._status, base_s=1, cap_s=self._interval) as tries:
+            while True:
+                half.wanted.clear()
+                verdict = await self._try(tries)
+                deaf_s = half.repairs.pause_s(self._interval)
+                match verdict:
+                    case Verdict.FAILED:
+                        await self._until_wanted(tries.pause(), deaf_s=self._interval)
+                    case Verdict.REFUSED:
+                        await self._until_wanted(tries.pause(), deaf_s=deaf_s)
+                    case _:
+                        tries.worked()
+                        await self._until_wanted(ports.sleep(self._interval), deaf_s=deaf_s)
 
-    async def _until_wanted(self, seconds: float, *, deaf_s: float) -> None:
-        """Wait for the master's news, for a change that somebody made here, or for the time to be over.
+    async def _until_wanted(self, pause: Awaitable[None], *, deaf_s: float) -> None:
+        """Wait for the master's news, for a change that somebody made here, or for the pause to be over.
 
         Changes count once ``deaf_s`` have passed: what changes the same files again and again is not raced against.
         """
-        waiting = [
+        over = asyncio.ensure_future(pause)
+        waiting: list[asyncio.Future[Any]] = [
+            over,
             asyncio.ensure_future(self._half.wanted.wait()),
-            asyncio.ensure_future(self._edited(seconds, deaf_s)),
+            asyncio.ensure_future(self._edited(deaf_s)),
         ]
         try:
-            woken, _ = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if not woken:
+            woken, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if woken == {over}:
                 self._half.standpoint.doubt_if_old()
         finally:
             for one in waiting:
                 one.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _edited(self, seconds: float, deaf_s: float) -> None:
+    async def _edited(self, deaf_s: float) -> None:
         """Wait until somebody has changed the tree; what it holds is not known any more then."""
         await self._ground.ports.sleep(deaf_s)
-        while not await self._ground.tree.changes.come(within_s=seconds):
+        while not await self._ground.tree.changes.come(within_s=self._interval):
             pass
         self._half.standpoint.doubt()
 
@@ -159,25 +164,25 @@ class GenerationsTalk(Talk):
         self._half.wanted.set()
         return Reply(b"")
 
-    async def _round_or_failure(self) -> Verdict:
-        stepping = self._stepping
+    async def _try(self, tries: Tries) -> Verdict:
+        """A round, and what it came to."""
+        started = self._ground.ports.monotonic()
         try:
-            async with self._half.turn:
-                verdict = await stepping.round()
-        except HeldBackError as error:
-            if str(error) != stepping.told:
-                self._log.error("%s", error)
-            stepping.told = str(error)
-            return Verdict.REFUSED
-        except TransportError as error:
-            self._log.warning("%s; the round is tried again", error)
-        except (OutriderError, ValueError) as error:
-            self._half.standpoint.doubt()
-            self._log.error("%s; the round is tried again", error)
-        else:
-            stepping.told = ""
-            return verdict
-        return Verdict.FAILED
+            verdict = await self._round()
+        except OutriderError as error:
+            verdict = Verdict.REFUSED if isinstance(error, HeldBackError) else Verdict.FAILED
+            if not isinstance(error, HeldBackError | TransportError):
+                self._half.standpoint.doubt()
+            tries.failed(error)
+        self._record(verdict, self._ground.ports.monotonic() - started)
+        return verdict
+
+    async def _round(self) -> Verdict:
+        async with self._half.turn:
+            try:
+                return await self._stepping.round()
+            except ValueError as error:
+                raise PeerError(f"what the master says cannot be read: {error}") from error
 
     def _record(self, verdict: Verdict, seconds: float) -> None:
         self._log.info("Finished in %.3f s: %s", seconds, verdict.value)

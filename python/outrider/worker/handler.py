@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -29,11 +30,12 @@ class WorkerHandler:
         self._settings = ground.settings
         self._ports = ground.ports
         self._status = status
+        self._added = False
         node = self._settings.node.name
         self._log = task_logger(Tag.CLUSTER, node)
         self._keep_alive_log = task_logger(Tag.KEEP_ALIVE, node)
         self.session = Session(ground, self, status=status)
-        self.supervisor = Supervisor(ground.ports, self._log)
+        self.supervisor = Supervisor(ground.ports, self._log, status)
         self.talks = halves.talks(self.session, status, self.supervisor)
         self.session.also_serve({c.ECHO_MASTER: lambda payload: Reply(payload, c.OK_ECHO_MASTER)})
         self.session.also_serve(self.talks.serves())
@@ -62,7 +64,8 @@ class WorkerHandler:
         if limit := self.session.channel.limit:
             self._status.limit_hit(limit)
         self.talks.lost(reason)
-        self._log.info("disconnected: %s", reason)
+        level = logging.INFO if self._added else logging.DEBUG  # who tries again tells why it came to nothing
+        self._log.log(level, "disconnected: %s", reason)
 
     # what the node asks for
 
@@ -78,6 +81,7 @@ class WorkerHandler:
         """Extend the link if the master can; then it is ready. :class:`NotExtendedError` if it can do too little."""
         await self._extension.extend()
         self.talks.joined(MASTER)
+        self._added = True
         self._log.info("the master at %s added this node", self.session.channel.address)
 
     async def keep_alive(self) -> None:

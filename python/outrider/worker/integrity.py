@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from outrider.errors import OutriderError, TransportError
+from outrider.errors import OutriderError, RequestTimeoutError, SyncError
 from outrider.exchange.sending import Opening
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import LinkGround, Talk, Task
@@ -28,9 +28,9 @@ from outrider.protocol.commands import (
 )
 from outrider.status import Outcome
 from outrider.store.tree import Applied, Packer
-from outrider.supervise import Backoff
 from outrider.sync.integrity import Verdict
 from outrider.transport.channel import Reply
+from outrider.trying import Tries
 from outrider.worker.receiving import ReceiveIntegrityTask
 
 _CHECK = Opening(INTEGRITY_CHECK, INTEGRITY_CHECK_END, INTEGRITY_CHECK_ERROR)
@@ -81,20 +81,31 @@ class Integrity(Talk):
     async def run(self) -> None:
         """Rounds until cancelled: at the interval and after local changes while in step, sooner while not."""
         interval = self._settings.intervals.worker.sync_integrity
-        backoff = Backoff(self._ports.random, base_s=1, cap_s=interval)
-        while True:
-            started = self._ports.monotonic()
-            verdict = await self._round_or_failure()
-            self._record(verdict, self._ports.monotonic() - started)
-            if verdict in (Verdict.BUSY, Verdict.FAILED):
-                await self._ports.sleep(backoff.next_pause())
-                continue
-            backoff.reset()
-            soonest = self._before_another_look(interval)
-            if verdict is Verdict.SYNCED:
-                await self._ports.sleep(soonest)
-            else:
-                await self._until_changed(interval, soonest if self._repeats else 0.0)
+        with Tries(Tag.INTEGRITY_CHECK, self._ports, self.log, self._status, base_s=1, cap_s=interval) as tries:
+            while True:
+                verdict = await self._try(tries)
+                if verdict in (Verdict.BUSY, Verdict.FAILED):
+                    await tries.pause()
+                    continue
+                tries.worked()
+                soonest = self._before_another_look(interval)
+                if verdict is Verdict.SYNCED:
+                    await self._ports.sleep(soonest)
+                else:
+                    await self._until_changed(interval, soonest if self._repeats else 0.0)
+
+    async def _try(self, tries: Tries) -> Verdict:
+        """A round, and what it came to."""
+        started = self._ports.monotonic()
+        try:
+            verdict = await self.round()
+        except OutriderError as error:
+            verdict = Verdict.FAILED
+            tries.failed(error)
+        if verdict is Verdict.BUSY:
+            tries.later()
+        self._record(verdict, self._ports.monotonic() - started)
+        return verdict
 
     async def _until_changed(self, interval: float, soonest: float) -> None:
         """Wait for the interval to end, or for the tree to differ from what was found in step: someone here edits it.
@@ -121,11 +132,15 @@ class Integrity(Talk):
 
         Then something else on this node changes the files back, and no sync cures that.
         """
-        if self._repeats == _ALARM_REPEATS and self._last_plan:
-            self.log.error(
-                "%d rounds wrote the same files again; does something else on this node change them?",
-                1 + _ALARM_REPEATS,
+        if self._repeats >= _ALARM_REPEATS and self._last_plan:
+            again = (
+                f"{1 + self._repeats} rounds wrote the same files again; does something else on this node change them?"
             )
+            self._status.note("integrity", again)
+            if self._repeats == _ALARM_REPEATS:
+                self.log.error("%s", again)
+        elif not self._repeats:
+            self._status.note("integrity", None)
         return min(interval, _LOOK_AGAIN_S * 2.0 ** min(self._repeats, 64))
 
     async def round(self) -> Verdict:
@@ -153,6 +168,14 @@ class Integrity(Talk):
         self._receiving = False
         if self._verdict is not None and not self._verdict.done():
             self._verdict.set_result(verdict)
+
+    def fail(self, error: OutriderError) -> None:
+        """What the master sent, or could not send, fails the round that waits for it."""
+        self._receiving = False
+        if self._verdict is not None and not self._verdict.done():
+            self._verdict.set_exception(error)
+        else:
+            self.log.warning("%s; no round waits for it", error)
 
     async def process_files_from_master(self, file: Path) -> Applied:
         """Apply a container that lies at ``file``, all or nothing, and remove it."""
@@ -198,8 +221,7 @@ class Integrity(Talk):
     def _files_failed(self, payload: bytes) -> Reply:
         failed = TaskFault.decode(payload)
         if not self._session.tasks.fail(failed.task, failed.fault):
-            self.log.warning("the master cannot send files: %s", failed.fault)
-            self.conclude(Verdict.FAILED)
+            self.fail(SyncError(f"the master cannot send files: {failed.fault}"))
         return Reply(b"Error received")
 
     # a round
@@ -213,19 +235,10 @@ class Integrity(Talk):
         try:
             async with asyncio.timeout(None if self._receiving else self.receiving_limit_s) as self._patience:
                 return await verdict
+        except TimeoutError:
+            raise RequestTimeoutError("the master gave no verdict") from None
         finally:
             self._patience = None
-
-    async def _round_or_failure(self) -> Verdict:
-        try:
-            return await self.round()
-        except TimeoutError:
-            self.log.warning("the master gave no verdict; the round is tried again")
-        except TransportError as error:
-            self.log.warning("%s; the round is tried again", error)
-        except OutriderError as error:
-            self.log.error("%s; the round is tried again", error)
-        return Verdict.FAILED
 
     def _record(self, verdict: Verdict, seconds: float) -> None:
         if verdict is Verdict.BUSY:

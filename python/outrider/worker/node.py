@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from typing import NoReturn
 
 from outrider.errors import (
-    NotExtendedError,
+    Awaits,
+    ConnectionLostError,
     OutriderError,
     Refusal,
     RefusedByPeer,
@@ -37,15 +39,13 @@ from outrider.store.agents import AgentStore
 from outrider.store.choice import agents_of
 from outrider.store.home import Home
 from outrider.store.tree import FileTree, inhabited
-from outrider.supervise import Backoff, Supervisor, until
+from outrider.supervise import Supervisor, until
+from outrider.trying import Tries
 from outrider.worker.builtin import builtin
 from outrider.worker.handler import WorkerHandler
 from outrider.worker.requests import WorkerRequests
 from outrider.world import real_ports
 
-_STABLE_S = 60
-"""A connection that held this long makes the next reconnect quick again."""
-_PERMANENT_PAUSE_S = 300
 _SILENT = (
     "; does the cluster key differ from the master's? If it was rotated while this node was away, bring "
     f"the master's key file here (docs/keys.md). Or, with {AGE_SETTING}, the clock?"
@@ -91,7 +91,6 @@ class Worker:
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
         self._stopping = asyncio.Event()
-        self._told: int | str | None = None  # the refusal that the log holds already
         self._handler: WorkerHandler | None = None  # of the connection that stands
 
     def get_node(self) -> NodeInfo:
@@ -138,7 +137,7 @@ class Worker:
         if mended := await tree.recover():
             self._log.warning("an apply that was cut short has been %s", mended)
         self._plugins.tell(self._log)
-        supervisor = Supervisor(self._ports, self._log)
+        supervisor = Supervisor(self._ports, self._log, self.status)
         kinds = (*builtin(self._plugins.calls, self._keys), *self._plugins.kinds)
         halves = Halves(kinds, "worker", self._ground(tree, supervisor))
         try:
@@ -198,38 +197,28 @@ class Worker:
         extension = await extension_of(self.settings, self._ports, self._home.path, halves.features())
         ground = Ground(self.settings, self._ports, self._home, self._keys.ring, extension)
         cap = self.settings.intervals.worker.connection_retry
-        backoff = Backoff(self._ports.random, base_s=0.5, cap_s=cap)
-        while True:
-            started = self._ports.monotonic()
-            if await self._keys.read_again():
-                self._log.info("the key file has changed: this node seals with the key %s", self._keys.ids[0])
-            handler = WorkerHandler(ground, halves, self.status)
-            permanent = await self._connection(handler)
-            if self._ports.monotonic() - started >= _STABLE_S:
-                backoff.reset()
-            await self._ports.sleep(_PERMANENT_PAUSE_S if permanent else backoff.next_pause())
+        with Tries("the link to the master", self._ports, self._log, self.status, base_s=0.5, cap_s=cap) as tries:
+            while True:
+                if await self._keys.read_again():
+                    self._log.info("the key file has changed: this node seals with the key %s", self._keys.ids[0])
+                tries.failed(await self._connection(WorkerHandler(ground, halves, self.status), tries))
+                await tries.pause()
 
-    async def _connection(self, handler: WorkerHandler) -> bool:
-        """One connection, from dialling to its end; whether the master's refusal is one that only a person mends."""
+    async def _connection(self, handler: WorkerHandler, tries: Tries) -> OutriderError:
+        """One connection, from dialling to its end, and how it ended."""
         reason = "this node is stopping"
         try:
             await self._greet(handler)
-            await self._work(handler)
-        except RefusedByPeer as refusal:
-            reason = str(refusal)
-            return self._refused(refusal)
-        except NotExtendedError as error:
-            reason = str(error)
-            self._tell_once(reason, reason)
-            return True
+            with tries.holding():
+                await self._work(handler)
         except OutriderError as error:
-            reason = str(error)
-            self._log.warning("%s", error)
+            ended = _explained(error)
+            reason = str(ended)
+            return ended
         finally:
             self._handler = None
             await handler.close(reason)
             self.status.disconnected(handler.session.channel.reason, self._ports.wall())
-        return False
 
     async def _greet(self, handler: WorkerHandler) -> None:
         """Dial, say hello, and extend the link if the master can."""
@@ -242,32 +231,25 @@ class Worker:
         try:
             await handler.hello()
         except TransportError as error:
-            hint = ""
-            if not channel.bytes_in:
-                hint = _SILENT
-                self._keys.ring.try_next()
-            raise TransportError(f"no answer to hello: {error}{hint}") from error
+            if channel.bytes_in:
+                raise TransportError(f"no answer to hello: {error}") from error
+            self._keys.ring.try_next()
+            file = self.settings.link.key_file
+            awaits = Awaits("file", str(file.absolute())) if file else None
+            raise TransportError(f"no answer to hello: {error}{_SILENT}").until(awaits) from error
         await handler.extend()
 
-    async def _work(self, handler: WorkerHandler) -> None:
+    async def _work(self, handler: WorkerHandler) -> NoReturn:
         """Run the tasks until the link is lost."""
-        self._told = None
         self._handler = handler
         self.status.connected(handler.session.channel.address, self._ports.wall())
         for name, work in self.add_tasks(handler):
             handler.supervisor.repeat(name, work)
-        await handler.session.channel.closed()
+        raise ConnectionLostError(await handler.session.channel.closed())
 
-    def _refused(self, refusal: RefusedByPeer) -> bool:
-        remedy = _REMEDIES.get(refusal.code)
-        if remedy is None:
-            self._log.warning("the master refuses this node for now: %s", refusal)
-            return False
-        self._tell_once(refusal.code, remedy)
-        return True
 
-    def _tell_once(self, what: int | str, remedy: str) -> None:
-        """What only a person mends, until something else is wrong."""
-        if self._told != what:
-            self._told = what
-            self._log.error("%s; trying again every %d s", remedy, _PERMANENT_PAUSE_S)
+def _explained(error: OutriderError) -> OutriderError:
+    """A refusal of the master with the remedy, if there is one."""
+    if isinstance(error, RefusedByPeer) and error.code in _REMEDIES:
+        return RefusedByPeer(error.code, _REMEDIES[error.code])
+    return error

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Protocol
 
-from outrider.errors import OutriderError, PeerError, RefusedByPeer, TransportError
+from outrider.errors import OutriderError, PeerError, RefusedByPeer, SyncError, TransportError
 from outrider.exchange.session import Session
 from outrider.logs import Tag, task_logger
 from outrider.protocol import faults
@@ -30,8 +30,12 @@ class Applies(Protocol):
         """Apply the container at ``file``, all or nothing, and remove it."""
         ...
 
+    def fail(self, error: OutriderError) -> None:
+        """What the master sent could not be taken."""
+        ...
+
     def conclude(self, verdict: Verdict, **counts: int) -> None:
-        """What the master sent was dealt with; ``counts`` say what that came to."""
+        """What the master sent was applied; ``counts`` say what that came to."""
         ...
 
     async def sweep(self) -> None:
@@ -67,7 +71,7 @@ class ReceiveIntegrityTask:
             return
         except BaseException:
             # A round waits for this; what went wrong is told by the supervisor.
-            self._integrity.conclude(Verdict.FAILED)
+            self._integrity.fail(SyncError("what the master sent met a defect of this node"))
             raise
         await self._integrity.sweep()
 
@@ -86,8 +90,7 @@ class ReceiveIntegrityTask:
             raise _NoFileError("the master's file did not come in time") from None
 
     async def _failed(self, error: OutriderError) -> None:
-        self._log.error("not applied: %s", error)
-        self._integrity.conclude(Verdict.FAILED)
+        self._integrity.fail(SyncError(f"not applied: {error}").like(error))
         if isinstance(error, _NoFileError | TransportError):
             return
         try:

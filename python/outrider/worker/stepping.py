@@ -39,12 +39,12 @@ class Verdict(Enum):
 
 
 class Stepping:
-    """The rounds over one connection; ``told`` is the refusal that was told last, ``counts`` what the last step did."""
+    """The rounds over one connection; ``counts`` is what the last step did."""
 
     def __init__(self, half: Generations, link: LinkGround, log: TaskLogger) -> None:
         self.pushed: g.Offer | None = None  # what the master told unasked
-        self.told = ""
         self.counts: dict[str, int] = {}
+        self._refused = ""  # the refusal that the master was told last
         self._half = half
         self._ground = half.ground
         self._session = link.session
@@ -96,13 +96,13 @@ class Stepping:
         except HeldBackError as error:
             await half.end_fetch()
             half.held_back = root
-            if str(error) != self.told:
-                await self._done(offer.number, offer.root, str(error))
+            await self._refuse(offer.number, offer.root, str(error))
             raise
         except (OutriderError, ValueError) as error:
             await half.end_fetch()
             await self._done(offer.number, offer.root, str(error))
-            raise SyncError(f"not applied: {error}") from error
+            explained = SyncError(f"not applied: {error}")
+            raise explained.like(error) if isinstance(error, OutriderError) else explained from error
         await half.end_fetch()
         half.held_back = ""
         if applied.manifest is not None:
@@ -130,12 +130,19 @@ class Stepping:
             await standpoint.stand(known)
         if known != before or any(counts):
             await self._done(number, bytes.fromhex(root), counts=counts)
+        self._refused = ""
 
     async def _go_back(self, number: int, root: str, failure: str) -> None:
         steps = await self._half.standpoint.go_back(root, failure)
         self._status.count("generations_rolled_back")
         await self._done(number, bytes.fromhex(root), failure)
         raise HeldBackError(f"generation {number} is quarantined here, {steps} changes were taken back: {failure}")
+
+    async def _refuse(self, number: int, root: bytes, why: str) -> None:
+        """Tell the master, unless it was the last thing that it was told."""
+        if why != self._refused:
+            await self._done(number, root, why)
+            self._refused = why
 
     async def _done(self, number: int, root: bytes, failure: str = "", counts: Counts = (0, 0, 0)) -> None:
         """Tell the master; what it says to that changes nothing."""
@@ -152,11 +159,15 @@ class Stepping:
     def _repaired(self, root: str) -> None:
         repairs = self._half.repairs
         repairs.brought_to(root)
+        if repairs.in_a_row < repairs.ALARM:
+            self._status.note("integrity", None)
+            return
+        again = (
+            f"{1 + repairs.in_a_row} rounds wrote the same files again; does something else on this node change them?"
+        )
+        self._status.note("integrity", again)
         if repairs.in_a_row == repairs.ALARM:
-            self._log.error(
-                "%d rounds wrote the same files again; does something else on this node change them?",
-                1 + repairs.ALARM,
-            )
+            self._log.error("%s", again)
 
     async def _sweep(self) -> None:
         """Remove what the last apply replaced, after the master has its answer."""

@@ -24,6 +24,8 @@ pub fn raised(error: Error) -> PyErr {
         }
         Error::Conflict { .. } | Error::Drifted { .. } => python::SyncError::new_err(text),
         Error::HeldBack { .. } => python::HeldBackError::new_err(text),
-        Error::Io { .. } => python::StoreError::new_err(text),
+        Error::Io { path, source, .. } => {
+            python::StoreError::new_err((text, source.raw_os_error(), path.display().to_string()))
+        }
     }
 }

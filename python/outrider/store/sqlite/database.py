@@ -141,7 +141,7 @@ class Database:
             connection.text_factory = bytes
         except StoreError as error:
             connection.close()
-            raise StoreError(f"{self._path} cannot be used: {error}") from error
+            raise StoreError(f"{self._path} cannot be used: {error}").like(error) from error
         except BaseException:
             connection.close()
             raise
@@ -162,7 +162,9 @@ class Database:
         except OSError as error:
             raise StoreBusyError(
                 f"cannot open {error.filename or self._path}: {error.strerror}; "
-                "check what it is, its owner and its mode"
+                "check what it is, its owner and its mode",
+                error.errno,
+                str(error.filename or self._path),
             ) from error
 
     def _check(self, connection: Connection) -> None:

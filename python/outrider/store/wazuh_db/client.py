@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from outrider.errors import StoreBusyError, TransportError
+from outrider.errors import Awaits, StoreBusyError, TransportError
 from outrider.ports import Network
 from outrider.store.wazuh_db.connection import Connection
 from outrider.store.wazuh_db.frames import pack_request
@@ -85,7 +85,7 @@ class Client:
         except TransportError as error:
             raise NotSentError(
                 f"cannot reach wazuh-db at {self._path} (agents.wazuh_db_socket): {error}; is it running?"
-            ) from error
+            ).until(Awaits("socket", str(self._path))) from error
         self._open.add(connection)
         return connection
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.support.sqlite_store import agent, open_store, with_store
 
-from outrider.errors import RecordsRefused, StoreBusyError, StoreError
+from outrider.errors import DamagedError, RecordsRefused, StoreBusyError, StoreError
 from outrider.model import GroupAssignment
 from outrider.store.agents import GroupsQuery
 from outrider.store.sqlite import SqliteStore
@@ -258,7 +258,7 @@ def test_a_file_that_may_not_be_written_is_told(tmp_path: Path) -> None:
         (sqlite3.SQLITE_IOERR_WRITE, StoreBusyError, "the disk failed"),
         (sqlite3.SQLITE_READONLY_DBMOVED, StoreBusyError, "owner and mode"),
         (sqlite3.SQLITE_CONSTRAINT_CHECK, RecordsRefused, "told by sqlite"),
-        (sqlite3.SQLITE_CORRUPT, StoreError, "is damaged"),
+        (sqlite3.SQLITE_CORRUPT, DamagedError, "is damaged"),
         (sqlite3.SQLITE_MISUSE, StoreError, "told by sqlite"),
     ],
 )
