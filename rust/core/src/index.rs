@@ -215,6 +215,13 @@ impl Index {
         Known { bytes: at.and_then(|at| self.bytes.get(self.folders[at].entries.clone())).unwrap_or_default() }
     }
 
+    /// As it stands on disk.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn written(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(Parts::new(&mut out), self.rows()).map(|()| out).unwrap_or_default()
+    }
+
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.folders.iter().flat_map(|Folder { path, entries }| {
             let known = Known { bytes: self.bytes.get(entries.clone()).unwrap_or_default() };
@@ -231,7 +238,7 @@ impl Index {
         Some(bytes)
     }
 
-    fn parse(mut bytes: Vec<u8>) -> Option<Self> {
+    pub(crate) fn parse(mut bytes: Vec<u8>) -> Option<Self> {
         let (body, checksum) = bytes.split_last_chunk::<DIGEST>()?;
         if of_parts(body).0 != *checksum {
             return None;

@@ -13,6 +13,8 @@ mod container;
 mod diff;
 mod digest;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod generations;
 pub mod index;
 mod manifest;

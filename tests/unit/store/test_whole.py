@@ -47,3 +47,12 @@ def test_the_owner_stays_who_it_was(tmp_path: Path) -> None:
     os.chown(file, 99, 98)
     write_whole(file, b"two", 0o600)
     assert (file.stat().st_uid, file.stat().st_gid) == (99, 98)
+
+
+def test_what_a_crash_left_of_an_earlier_try_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = tmp_path / ".a.outrider-x1y2"
+    others = {tmp_path / name for name in (".a.swp", ".b.outrider-x1y2", "a.outrider-x1y2", ".a.b.outrider-x1y2")}
+    for path in {left, *others}:
+        path.write_bytes(b"half")
+    write_whole(tmp_path / "a", b"one", 0o600)
+    assert set(tmp_path.iterdir()) == {tmp_path / "a", *others}

@@ -7,7 +7,7 @@
 //! A journal that cannot be read decides nothing any more: it is set aside, and so is its transaction.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, syncfs, unlinkat};
@@ -28,7 +28,7 @@ pub(super) const DAMAGED: &str = "journal.damaged";
 
 /// The steps of one transaction, in order.
 #[derive(Debug, PartialEq)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     pub(super) number: u64,
     pub(super) mounts: Vec<String>,
     pub(super) steps: Vec<Step>,
@@ -73,8 +73,9 @@ impl Journal {
             Err(Errno::LOOP) => return Ok(Found::Damaged("it is a link".to_owned())),
             opened => opened.map_err(failed("open", &path))?,
         };
-        let mut text = Vec::new();
-        match File::from(file).read_to_end(&mut text) {
+        let mut file = File::from(file);
+        // So much depends on it that a disk which refuses once is asked again.
+        let text = match whole(&mut file).or_else(|_| file.rewind().and_then(|()| whole(&mut file))) {
             // A sector that is gone, or a folder: it reads no better at the next start.
             Err(error) if lasts(&error) => return Ok(Found::Damaged(error.to_string())),
             read => read.map_err(Error::io("read", path))?,
@@ -89,7 +90,7 @@ impl Journal {
     }
 
     /// The digest stands first, so the text is made twice: it may be large, and is never held.
-    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         let mut summed = Summed::new(io::sink());
         serde_json::to_writer(&mut summed, self)?;
         let (_, digest) = summed.finish();
@@ -97,7 +98,7 @@ impl Journal {
         Ok(serde_json::to_writer(out, self)?)
     }
 
-    fn parse(text: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
         let (digest, json) = text.split_at_checked(129).ok_or("it is cut short")?;
         // Threat 40: what the disk gives back is not believed.
         if digest != format!("{}\n", Digest::of(json)).as_bytes() {
@@ -202,6 +203,12 @@ fn rename(workspace: &Workspace<'_>, from: &str, to: &str) -> Result<()> {
 
 fn sync(workspace: &Workspace<'_>) -> Result<()> {
     fsync(workspace.root.as_fd()).map_err(failed("sync", workspace.home.join(HIDDEN)))
+}
+
+fn whole(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn lasts(error: &io::Error) -> bool {

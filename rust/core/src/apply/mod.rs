@@ -12,7 +12,7 @@
 mod admit;
 mod bundle;
 mod intake;
-mod journal;
+pub(crate) mod journal;
 mod meter;
 mod receive;
 mod recover;

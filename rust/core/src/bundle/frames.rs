@@ -71,7 +71,7 @@ impl<'a> PatchEncoder<'a> {
 }
 
 /// A small frame that carries a checksum of its own: what it says is not proved by any digest.
-pub(super) fn checked_frame(plain: &[u8], level: i32) -> Result<Vec<u8>> {
+pub(crate) fn checked_frame(plain: &[u8], level: i32) -> Result<Vec<u8>> {
     let mut context = encoder(level)?;
     context.set_parameter(CParameter::ChecksumFlag(true)).map_err(refused)?;
     let mut out = Vec::with_capacity(compress_bound(plain.len()));

@@ -78,7 +78,7 @@ impl Sent {
 }
 
 impl Header {
-    pub(super) fn write(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn write(&self) -> io::Result<Vec<u8>> {
         let mut out = [self.from.0, self.to.0].concat();
         let mut rules: Vec<&str> = Vec::new();
         let mut numbers: HashMap<&str, u64> = HashMap::new();

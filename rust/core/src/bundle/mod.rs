@@ -28,6 +28,8 @@ mod work;
 
 pub use contents::{Contents, FirstOf, NoContents, TreeContents};
 pub use feed::{BundleFeed, FeedReader};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use frames::checked_frame;
 pub(crate) use frames::{NO_FRAME, window_log};
 pub use packer::{BundlePacker, BundlePacking};
 pub use step::{Op, Step, StepCounts};

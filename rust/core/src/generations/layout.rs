@@ -22,13 +22,13 @@ const MAGIC: u64 = u64::from_le_bytes(*b"OUTRGEN1");
 
 /// Where a content lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Row {
-    pub(super) digest: Digest,
+pub(crate) struct Row {
+    pub(crate) digest: Digest,
     pub(super) offset: u64,
     /// Bytes of the frame.
     pub(super) stored: u64,
     /// Bytes of the content.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 impl Row {

@@ -17,9 +17,9 @@
 mod copying;
 mod folder;
 mod layout;
-mod pack;
+pub(crate) mod pack;
 mod peek;
-mod record;
+pub(crate) mod record;
 mod state;
 mod sweep;
 mod writer;
@@ -94,7 +94,8 @@ pub struct GenerationContents(Arc<Shared>);
 impl Generations {
     /// Opens the store of this home, making it if it is absent; `lineage` tells a new store from all others.
     ///
-    /// Files that are not whole are removed and counted as [`damaged`](Self::damaged). Numbers go on from the
+    /// Files that are not whole are removed and counted as [`damaged`](Self::damaged); one that cannot be opened now is
+    /// counted, too, and stays for the next time. Numbers go on from the
     /// highest that was ever given, as far as any file still tells.
     ///
     /// # Errors

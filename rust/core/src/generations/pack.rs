@@ -21,7 +21,7 @@ pub(super) const IN_MEMORY: u64 = 8 << 20;
 /// Of the windows that our own frames ask for.
 const WINDOW_LOG: u32 = 23;
 
-pub(super) struct Pack {
+pub(crate) struct Pack {
     file: File,
     pub(super) trailer: Trailer,
     /// Bytes of the file.
@@ -31,7 +31,7 @@ pub(super) struct Pack {
 }
 
 /// What asking for a content found.
-pub(super) enum Found {
+pub(crate) enum Found {
     Nothing,
     Damage,
     Content(Box<dyn Read + Send>),
@@ -39,10 +39,10 @@ pub(super) enum Found {
 
 impl Pack {
     /// Reads trailer and keys; `None` if the file is not whole.
-    pub(super) fn open(file: File) -> Option<Self> {
+    pub(crate) fn open(file: File) -> Option<Self> {
         let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
         let mut bytes = [0; TRAILER];
-        file.read_exact_at(&mut bytes, length.checked_sub(TRAILER as u64)?).ok()?;
+        read_at(&file, &mut bytes, length.checked_sub(TRAILER as u64)?).ok()?;
         let trailer = Trailer::from_bytes(&bytes, length)?;
         let keys = checked(&file, trailer.keys_at()?..trailer.record_at)?;
         let (keys, _) = keys.as_chunks::<KEY>();
@@ -51,12 +51,12 @@ impl Pack {
     }
 
     /// Whether a content of this digest seems to be here.
-    pub(super) fn holds(&self, digest: &Digest) -> bool {
+    pub(crate) fn holds(&self, digest: &Digest) -> bool {
         self.places(digest).any(|place| !self.is_lost(place))
     }
 
     /// How many contents there are, those that are lost included.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.keys.len()
     }
 
@@ -69,12 +69,12 @@ impl Pack {
     }
 
     /// The size of this content.
-    pub(super) fn size(&self, digest: &Digest) -> Option<u64> {
+    pub(crate) fn size(&self, digest: &Digest) -> Option<u64> {
         self.find(digest).ok()?.map(|(_, row)| row.size)
     }
 
     /// This content, verified as a whole before its first byte is handed out.
-    pub(super) fn content(self: &Arc<Self>, digest: &Digest) -> Found {
+    pub(crate) fn content(self: &Arc<Self>, digest: &Digest) -> Found {
         let (place, row) = match self.find(digest) {
             Ok(Some(found)) => found,
             Ok(None) => return Found::Nothing,
@@ -91,7 +91,7 @@ impl Pack {
     }
 
     /// The row of each content that is not lost, by its place.
-    pub(super) fn rows(&self) -> Vec<(usize, Row)> {
+    pub(crate) fn rows(&self) -> Vec<(usize, Row)> {
         (0..self.keys.len()).filter_map(|place| Some((place, self.row(place)?))).collect()
     }
 
@@ -101,7 +101,7 @@ impl Pack {
     }
 
     /// The record's bytes, if they are what was written.
-    pub(super) fn record(&self) -> Option<Vec<u8>> {
+    pub(crate) fn record(&self) -> Option<Vec<u8>> {
         checked(&self.file, self.trailer.record_at..self.length - TRAILER as u64)
     }
 
@@ -123,7 +123,7 @@ impl Pack {
     fn row(&self, place: usize) -> Option<Row> {
         let mut bytes = [0; ROW];
         let at = self.trailer.rows_at + (place * ROW) as u64;
-        self.file.read_exact_at(&mut bytes, at).ok()?;
+        read_at(&self.file, &mut bytes, at).ok()?;
         let row = Row::from_bytes(&bytes).filter(|row| Some(&key_of(&row.digest)) == self.keys.get(place))?;
         let end = row.offset.checked_add(row.stored)?;
         (end <= self.trailer.rows_at && !self.is_lost(place)).then_some(row)
@@ -140,7 +140,7 @@ impl Pack {
     fn small(&self, row: &Row) -> Option<Box<dyn Read + Send>> {
         let stored = usize::try_from(row.stored).ok()?;
         let mut frame = vec![0; stored];
-        self.file.read_exact_at(&mut frame, row.offset).ok()?;
+        read_at(&self.file, &mut frame, row.offset).ok()?;
         let content = zstd::bulk::decompress(&frame, usize::try_from(row.size).ok()?).ok()?;
         (Digest::of(&content) == row.digest).then(|| Box::new(Cursor::new(content)) as Box<dyn Read + Send>)
     }
@@ -158,10 +158,15 @@ impl Pack {
     }
 }
 
+/// Asks a disk that refuses once more: what counts as damaged is given up for good.
+fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    file.read_exact_at(bytes, at).or_else(|_| file.read_exact_at(bytes, at))
+}
+
 /// The bytes of a section without the checksum at their end, if that is theirs.
 fn checked(file: &File, section: Range<u64>) -> Option<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(section.end.checked_sub(section.start)?).ok()?];
-    file.read_exact_at(&mut bytes, section.start).ok()?;
+    read_at(file, &mut bytes, section.start).ok()?;
     let (body, check) = bytes.split_last_chunk::<CHECK>()?;
     let right = of_parts(body).0 == *check;
     let length = body.len();

@@ -13,8 +13,8 @@ use crate::{Entry, Manifest, RelPath, Result};
 
 /// What brings a manifest to the next.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Changes {
-    pub(super) gone: Vec<RelPath>,
+pub(crate) struct Changes {
+    pub(crate) gone: Vec<RelPath>,
     pub(super) now: Vec<Entry>,
 }
 
@@ -39,11 +39,11 @@ impl Changes {
         }
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.gone.len() + self.now.len()
     }
 
-    pub(super) fn write(&self, out: impl Write) -> io::Result<()> {
+    pub(crate) fn write(&self, out: impl Write) -> io::Result<()> {
         let (mut out, none) = (compressed(out)?, Arc::from(""));
         write_paths(self.gone.iter().map(|path| (path, &none)), &mut out)?;
         write_whole(&self.now, &mut out)?;
@@ -51,7 +51,7 @@ impl Changes {
     }
 
     /// Of bytes that we wrote ourselves: their checksum was right, so there is no budget.
-    pub(super) fn read(record: &[u8]) -> Result<Self> {
+    pub(crate) fn read(record: &[u8]) -> Result<Self> {
         let (mut input, mut gone) = (Input::new(record, u64::MAX)?, Vec::new());
         read_paths(&mut input, 0, |path, _| gone.push(path))?;
         let now = read_whole(&mut input)?;

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::folder::{Folder, Kind, Last};
 use super::pack::Pack;
 use super::record::{Changes, rebuilt};
@@ -21,12 +23,21 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Reads the folder; files that are not whole are removed, and counted.
+    /// Reads the folder; files that are not whole are removed, and counted as those are that cannot be opened.
     pub(super) fn open(folder: &Folder, lineage: [u8; 16]) -> Result<(Self, u64)> {
         let (mut packs, mut kept, mut highest, mut damaged) = (BTreeMap::new(), BTreeSet::new(), 0, 0);
         for (number, kind) in folder.files()? {
             highest = highest.max(number);
-            let opened = folder.read(number, kind).ok().and_then(Pack::open);
+            let opened = match folder.read(number, kind).or_else(|_| folder.read(number, kind)) {
+                Ok(file) => Pack::open(file),
+                // A link, or what the disk has lost.
+                Err(Errno::LOOP | Errno::IO | Errno::NXIO) => None,
+                // Whatever else is in the way need not be at the next start: the file stays.
+                Err(_) => {
+                    damaged += 1;
+                    continue;
+                }
+            };
             let Some(pack) = opened.filter(|pack| pack.trailer.number == number) else {
                 folder.unlink(number, kind)?;
                 damaged += 1;

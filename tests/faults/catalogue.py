@@ -1,0 +1,26 @@
+"""All scenarios, by name."""
+
+from __future__ import annotations
+
+from tests.faults.databases import Agents, Box
+from tests.faults.history import History, Reading
+from tests.faults.scenario import Scenario
+from tests.faults.small_files import Small
+from tests.faults.trees import (
+    Bundle,
+    Container,
+    Finishing,
+    FinishingByRenames,
+    Index,
+    Renamed,
+    RollingBack,
+    TakingBack,
+    TakingBackByRenames,
+)
+
+_ALL: tuple[type[Scenario], ...] = (
+    *(Container, Renamed, Bundle, RollingBack, Index),
+    *(Finishing, FinishingByRenames, TakingBack, TakingBackByRenames),
+    *(History, Reading, Box, Agents, Small),
+)
+SCENARIOS = {scenario.name: scenario for scenario in _ALL}
