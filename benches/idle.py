@@ -21,6 +21,7 @@ from benches.cluster import Resident, disk, resident
 from benches.rows import Row
 from benches.sync import make_tree
 from outrider import Settings
+from outrider.exchange.credentials import Credentials
 from outrider.exchange.extension import extension_of
 from outrider.exchange.session import Ground, Session
 from outrider.logs import Tag, task_logger
@@ -179,5 +180,6 @@ async def _ground(base: Path, ports: Ports, port: int, require: str, number: int
     settings = Settings.from_mapping({"node": {"home": str(folder), "name": f"idle{number}"}, "link": link})
     home = Home(folder)
     home.open()
-    extension = await extension_of(settings, ports, folder, ("generations",))
+    credentials = await Credentials.of(settings, ports, folder, Status(), "worker")
+    extension = await extension_of(settings, ports, folder, credentials, ("generations",))
     return Ground(settings, ports, home, KeyRing([str(link["key"]).encode()]), extension)

@@ -31,6 +31,7 @@ class Tag(StrEnum):
     AGENT_REGISTRATION = "Agent registration"
     API = "API requests"
     CLUSTER = "Cluster"
+    IDENTITY = "Identity"
     INTEGRITY_CHECK = "Integrity check"
     INTEGRITY_SYNC = "Integrity sync"
     KEEP_ALIVE = "Keep alive"

@@ -58,23 +58,36 @@ class Identity(NamedTuple):
     file: Path
 
 
-class Tls(NamedTuple):
-    """How a stream turns to TLS: which side this is, with what, whose certificate alone is trusted, within what time.
+class Authorities(NamedTuple):
+    """Whoever an authority of ``file`` (PEM, with the lists of what they have revoked) vouches for.
 
-    ``trusted`` is PEM text.
+    ``name`` is whom the certificate must name, empty for anybody. ``strangers``: a client may show none at all.
+    """
+
+    file: Path
+    name: str = ""
+    strangers: bool = False
+
+
+class Tls(NamedTuple):
+    """How a stream turns to TLS: which side this is, with what, whom it trusts, within what time.
+
+    ``trusted`` is the PEM text of the one certificate that the peer must show, or the authorities that vouch for it.
+    Whoever joins has no ``identity`` yet, and with ``None`` trusts nobody: it looks at what is shown itself.
     """
 
     server: bool
-    identity: Identity
-    trusted: str
+    identity: Identity | None
+    trusted: str | Authorities | None
     timeout_s: float
 
 
 class Secured(NamedTuple):
-    """The stream inside TLS, and what the peer said in it while it was made."""
+    """The stream inside TLS, what the peer said in it meanwhile, and the certificate that it showed (DER), if any."""
 
     stream: asyncio.Transport
     early: bytes
+    shown: bytes | None
 
 
 class Network(Protocol):
@@ -101,10 +114,13 @@ class Network(Protocol):
         """Hand each stream that arrives at ``host``:``port`` (0: any free port) to a protocol of its own."""
         ...
 
-    async def secure(self, stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls) -> Secured:
+    async def secure(
+        self, stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls, said: bytes = b""
+    ) -> Secured:
         """Run TLS inside ``stream``, whose reading is paused; ``protocol`` owns what comes of it.
 
-        :class:`TransportError` says which side refused what; the stream is gone then.
+        ``said`` is what the peer has said of it already. :class:`TransportError` says which side refused what; the
+        stream is gone then.
         """
         ...
 

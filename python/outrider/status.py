@@ -59,6 +59,18 @@ class Retrying(Struct, frozen=True, kw_only=True):
     awaits: str = ""
 
 
+class Certificate(Struct, frozen=True, kw_only=True):
+    """The certificate that the cluster's authority gave this node: serial number and authority (SHA-256) in hex.
+
+    ``until`` is in Unix seconds.
+    """
+
+    name: str
+    serial: str
+    authority: str
+    until: float
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """Everything at one moment."""
 
@@ -68,6 +80,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     kinds: Mapping[str, Rounds]
     notes: Mapping[str, str] = field(default_factory=dict)
     retries: Mapping[str, Retrying] = field(default_factory=dict)
+    certificate: Certificate | None = None
 
 
 class Status:
@@ -78,6 +91,7 @@ class Status:
 
     def __init__(self, node: Status | None = None) -> None:
         self.peer = ""  # whose link this is, once it has said so
+        self.certificate: Certificate | None = None
         self._node = node
         self._link = LinkState()
         self._connects = 0
@@ -143,6 +157,7 @@ class Status:
             kinds=dict(self._kinds),
             notes=dict(self._notes),
             retries=dict(self._retries),
+            certificate=self.certificate,
         )
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outrider.errors import ProtocolError
-from outrider.protocol.frame import Frame, FrameReader, pack_frame, pack_message
+from outrider.protocol.frame import Frame, FrameReader, opens_tls, pack_frame, pack_message
 
 COUNTERS = st.integers(0, 2**32 - 1)
 NAMES = st.binary(min_size=1, max_size=11).filter(lambda name: b" " not in name)
@@ -52,3 +52,21 @@ def test_threat_06_rubbish_raises_one_error_or_waits(rubbish: list[bytes]) -> No
     except ProtocolError as error:
         assert "the limit here is 1000" in str(error)  # noqa: PT017  (the error ends the loop, the test goes on below)
     assert reader.buffered <= sum(map(len, rubbish))
+
+
+@given(COUNTERS, st.from_regex(rb"[a-z_-]{1,11}", fullmatch=True), PAYLOADS)
+def test_no_frame_of_ours_looks_like_tls_however_it_begins(counter: int, name: bytes, payload: bytes) -> None:
+    for first in (counter, 0x16030100 | counter & 0xFF):
+        frame = pack_frame(first, name, payload)
+        verdicts = [opens_tls(frame[:size]) for size in range(len(frame) + 1)]
+        assert verdicts[0] is None
+        assert verdicts[-1] is False
+        assert set(verdicts[:10]) <= {None, False}
+
+
+@given(st.binary(min_size=32, max_size=32), st.integers(40, 16_000))
+def test_a_greeting_of_tls_is_known_by_its_tenth_byte_and_not_before(chance: bytes, size: int) -> None:
+    record = b"\x16\x03\x01" + (size + 4).to_bytes(2, "big") + b"\x01" + size.to_bytes(3, "big") + b"\x03\x03" + chance
+    verdicts = [opens_tls(record[:end]) for end in range(len(record) + 1)]
+    assert verdicts[:10] == [None] * 10
+    assert set(verdicts[10:]) == {True}

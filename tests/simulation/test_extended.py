@@ -70,7 +70,7 @@ def test_two_nodes_extend_their_link_and_then_keep_in_step_as_ever(tmp_path: Pat
         master_of = worker._handler.session.extended
         assert master_of is not None
         assert (master_of.node, master_of.protocol) == ("master-node", 1)
-        assert master_of.features == {TLS, "generations", "keys"}
+        assert master_of.features == {TLS, "generations", "identity", "keys"}
         (handler,) = master.roster.members()
         assert handler.session.extended is not None
         assert handler.session.extended.node == "worker1"
@@ -376,18 +376,19 @@ def test_threat_10_a_master_that_shows_our_own_certificate_is_a_mirror(tmp_path:
     simulate(tmp_path, story)
 
 
-def test_another_certificate_than_before_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_certificate_of_a_master_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def story(cluster: Cluster) -> None:
-        _, worker = await seen_extended(cluster)
-        await cluster.stop(worker)
-        (cluster.home("worker1") / ".outrider/identity/node.pem").unlink()
+        master, worker = await seen_extended(cluster)
+        await cluster.stop(master)
+        (cluster.home("master") / ".outrider/identity/node.pem").unlink()
         cluster.seed = 99
-        again = cluster.worker()
-        await cluster.until(lambda: extended(again))
+        await cluster.until(lambda: not extended(worker))
+        await cluster.master()
+        await cluster.until(lambda: extended(worker))
         await asyncio.sleep(1)
 
     simulate(tmp_path, story)
-    assert any("worker1 shows another certificate than before" in record.getMessage() for record in caplog.records)
+    assert any("master-node shows another certificate than before" in record.getMessage() for record in caplog.records)
 
 
 def test_a_peer_that_never_begins_tls_is_closed_at_the_handshake_deadline(tmp_path: Path) -> None:

@@ -119,6 +119,8 @@ def test_another_key_is_reported_as_a_question_and_tried_again(
 
 
 def test_a_live_worker_keeps_its_name_and_a_twin_gets_it_when_it_leaves(tmp_path: Path) -> None:
+    """Over base links; elsewhere a twin shows another certificate, and gets it never."""
+
     async def story(cluster: Cluster) -> None:
         master = await cluster.master()
         first = cluster.worker("worker1")
@@ -130,7 +132,7 @@ def test_a_live_worker_keeps_its_name_and_a_twin_gets_it_when_it_leaves(tmp_path
         await cluster.stop(first)
         await cluster.until(lambda: twin.status.snapshot().link.connected, within_s=15)
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_threat_17_a_half_open_connection_loses_its_name_to_its_worker_s_new_one(tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_threat_17_a_half_open_connection_loses_its_name_to_its_worker_s_new_one
         assert waited < 5
         assert master.roster.get("worker1") is not old
 
-    simulate(tmp_path, story)
+    simulate(tmp_path, story, link="base")
 
 
 def test_threat_17_a_half_open_connection_full_of_unsent_files_loses_its_name_too(tmp_path: Path) -> None:

@@ -188,9 +188,11 @@ class Host:
         await asyncio.sleep(0)
         return self._fabric.open_door(self.address, port, factory)
 
-    async def secure(self, stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls) -> Secured:
+    async def secure(
+        self, stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls, said: bytes = b""
+    ) -> Secured:
         assert isinstance(stream, Stream)
-        return await secure(stream, protocol, terms)
+        return await secure(stream, protocol, terms, said)
 
     def _connect(
         self, near: Stream, factory: Callable[[], asyncio.BaseProtocol], far_factory: Callable[[], asyncio.BaseProtocol]

@@ -44,6 +44,7 @@ class Node:
         intervals: dict[str, Any] | None = None,
         agents: dict[str, Any] | None = None,
         generations: dict[str, Any] | None = None,
+        link: dict[str, Any] | None = None,
         key_file: Path | None = None,
         **limits: Any,
     ) -> None:
@@ -52,6 +53,7 @@ class Node:
         self._intervals = {**_INTERVALS[role], **(intervals or {})}
         self._agents = agents or {}
         self._generations = generations or {}
+        self._link = link or {}
         self._key = {"key": KEY} if key_file is None else {"key_file": str(key_file)}
         self.within: list[str] = []
         """A command that ends by becoming the one behind it, e.g. ``unshare --mount``."""
@@ -125,7 +127,7 @@ class Node:
     def _toml(self, limits: dict[str, Any]) -> str:
         sections: dict[str, dict[str, Any]] = {
             "node": {"name": self.home.name},
-            "link": {**self._key, "port": self.port, "nodes": [self.host], "bind_addr": self.host},
+            "link": {**self._key, "port": self.port, "nodes": [self.host], "bind_addr": self.host} | self._link,
             "agents": self._agents,
             "generations": self._generations,
             "limits": limits,

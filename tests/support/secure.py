@@ -7,14 +7,20 @@ one that it trusts. Whoever does not like what it sees says so and ends the stre
 from __future__ import annotations
 
 import asyncio
+import ssl
 import struct
 from typing import Protocol
 
+from tests.support.loop import EPOCH
+
 from outrider.errors import TransportError
-from outrider.ports import Secured, Tls
+from outrider.ports import Authorities, Secured, Tls
+from outrider.protocol.certificates import Trust
 
 _FLIGHT = struct.Struct("!cI")
-_GREETING, _CERTIFICATE, _ALERT = b"\x01", b"\x0b", b"\x15"
+_GREETING, _CERTIFICATE, _ALERT = b"\x16", b"\x0b", b"\x15"
+_VERSION = b"....\x03"
+"""It stands where a real greeting has it."""
 
 
 class Cable(Protocol):
@@ -64,17 +70,18 @@ class _Side(asyncio.Protocol):
         raise TransportError("the peer closed the connection as TLS began")
 
 
-async def secure(stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls) -> Secured:
+async def secure(stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls, said: bytes = b"") -> Secured:
     """The :meth:`outrider.ports.Network.secure` of a host in memory."""
     await asyncio.sleep(0)
     if stream.is_closing():
         raise TransportError("the peer closed the connection as TLS began")
     side = _Side()
+    side.data = said
     stream.set_protocol(side)
     stream.resume_reading()
     try:
         async with asyncio.timeout(terms.timeout_s):
-            await _handshake(stream, side, terms)  # type: ignore[arg-type]
+            shown = await _handshake(stream, side, terms)  # type: ignore[arg-type]
     except TimeoutError:
         stream.abort()
         raise TransportError("the peer did not finish the TLS handshake in time") from None
@@ -83,24 +90,52 @@ async def secure(stream: asyncio.Transport, protocol: asyncio.BaseProtocol, term
         raise
     side.next = protocol
     stream.set_protocol(protocol)
-    return Secured(stream, side.data)
+    return Secured(stream, side.data, ssl.PEM_cert_to_DER_cert(shown) if shown else None)
 
 
-async def _handshake(stream: Cable, side: _Side, terms: Tls) -> None:
+async def _handshake(stream: Cable, side: _Side, terms: Tls) -> str:
+    """The certificate (PEM) that the peer has shown, or nothing."""
+
     def send(kind: bytes, body: bytes = b"") -> None:
         stream.write_unseen(_FLIGHT.pack(kind, len(body)) + body)
 
-    async def trust() -> None:
-        if (await side.flight(_CERTIFICATE)).decode() != terms.trusted:
-            send(_ALERT, b"the certificate is not the one that was named")
-            raise TransportError("this node refuses the peer's TLS: its certificate is not the one that it named")
+    async def trust() -> str:
+        shown = (await side.flight(_CERTIFICATE)).decode()
+        if refusal := _refusal(shown, terms):
+            send(_ALERT, refusal[1].encode())
+            raise TransportError(f"this node refuses the peer's TLS: {refusal[0]}")
+        return shown
 
-    own = terms.identity.certificate.encode()
+    own = b"" if terms.identity is None else terms.identity.certificate.encode()
     if terms.server:
         await side.flight(_GREETING)
         send(_CERTIFICATE, own)
-        await trust()
-    else:
-        send(_GREETING)
-        await trust()
-        send(_CERTIFICATE, own)
+        return await trust()
+    send(_GREETING, _VERSION)
+    shown = await trust()
+    send(_CERTIFICATE, own)
+    return shown
+
+
+def _refusal(shown: str, terms: Tls) -> tuple[str, str] | None:
+    """What is wrong with the certificate that is shown: in our words, and as an alert says it."""
+    trusted = terms.trusted
+    if trusted is None:
+        return None
+    if not isinstance(trusted, Authorities):
+        alert = "the certificate is not the one that was named"
+        return None if shown == trusted else ("its certificate is not the one that it named", alert)
+    if not shown:
+        return None if trusted.strangers else ("it shows no certificate", "a certificate is asked for")
+    try:
+        now = EPOCH + asyncio.get_running_loop().time()
+        role = "worker" if terms.server else "master"
+        held = Trust(trusted.file.read_text()).judge(shown.encode(), role, now)  # type: ignore[arg-type]
+    except ValueError as error:
+        return str(error), str(error).replace("its", "the", 1)
+    if trusted.name and held.name != trusted.name:
+        return (
+            f"its certificate names {held.name}, and it says that it is {trusted.name}",
+            "the certificate names another",
+        )
+    return None

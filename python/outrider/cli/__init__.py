@@ -10,12 +10,14 @@ from __future__ import annotations
 import click
 
 from outrider.cli.agents import agents
+from outrider.cli.ca import ca
 from outrider.cli.cluster import call, health, list_nodes
 from outrider.cli.config import config, keygen
 from outrider.cli.demo import demo
 from outrider.cli.doctor import doctor
 from outrider.cli.generations import approve, generations, rollback
 from outrider.cli.groups import groups
+from outrider.cli.join import join_command
 from outrider.cli.key import key
 from outrider.cli.nodes import master, worker
 from outrider.cli.options import PlainErrors
@@ -32,6 +34,6 @@ def main() -> None:
 
 
 NODE = (worker, master, list_nodes, health, status, call, generations, rollback, approve, key)
-HOME = (scan, diff, verify, doctor, agents, groups, peer)
+HOME = (scan, diff, verify, doctor, agents, groups, peer, ca, join_command)
 for command in (*NODE, *HOME, demo, keygen, config, plugins):
     main.add_command(command)

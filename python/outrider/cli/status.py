@@ -19,9 +19,11 @@ from outrider.cli.options import write_json
 from outrider.client import LocalClient
 from outrider.printable import printable
 from outrider.protocol.api import Request
-from outrider.status import Retrying, Rounds, Snapshot
+from outrider.status import Certificate, Retrying, Rounds, Snapshot
 
 _NEVER = "-"
+_SOON_DAYS = 30
+"""A certificate of a year is renewed when four months are left; one that has less than this had no chance to."""
 
 
 @click.command()
@@ -68,6 +70,8 @@ def _shown(who: dict[str, Any], how: Snapshot) -> Group:
     if who.get("type") == "worker":
         parts.append(Text(printable(_link(how))))
     parts += [Text(printable(f"{subject}: {note}")) for subject, note in sorted(how.notes.items())]
+    if how.certificate is not None:
+        parts.append(Text(printable(_certificate(how.certificate, time.time()))))
     rows = [_row(name, kind) for name, kind in sorted(how.kinds.items())]
     parts.append(table_of(("ROUNDS", "GOOD", "FAILED", "LAST", "TOOK", "WHAT"), rows))
     if how.retries:
@@ -84,6 +88,15 @@ def _link(how: Snapshot) -> str:
     if link.connected:
         return f"connected to {link.peer} since {_moment(link.since)}, {link.reconnects} reconnects"
     return f"not connected since {_moment(link.since)}: {link.reason or 'the first connection is being made'}"
+
+
+def _certificate(held: Certificate, now: float) -> str:
+    days = (held.until - now) / 86_400
+    line = f"certificate of {held.name} until {_moment(held.until)}"
+    if days < 0:
+        return f"{line}: EXPIRED; `outrider join` gives a worker a new one, `outrider ca issue` a master"
+    warning = f"; below {_SOON_DAYS} days it should have been renewed: see the log" if days < _SOON_DAYS else ""
+    return f"{line}, {int(days)} days left{warning}"
 
 
 def _row(name: str, rounds: Rounds) -> tuple[str, ...]:

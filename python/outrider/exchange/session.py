@@ -29,7 +29,7 @@ from outrider.protocol.commands import (
 )
 from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.faults import Fault
-from outrider.protocol.seal import Seals
+from outrider.protocol.seal import NothingClear, Seals
 from outrider.protocol.transfer import Strings
 from outrider.settings import Settings
 from outrider.status import Status
@@ -78,7 +78,7 @@ class Session:
         self._serves: dict[bytes, Serve] = {}
         limits = settings.limits
         connection = Connection(
-            ground.seal.link(),
+            NothingClear() if settings.link.tls == "required" else ground.seal.link(),
             ports.random,
             serves=self._commands,
             limits=LinkLimits(

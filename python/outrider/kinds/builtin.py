@@ -57,4 +57,17 @@ GENERATIONS: Final = Kind(
 KEYS: Final = Kind(name="keys", commands=(c.KEY_STANDS, c.KEY_NEWS), feature="keys")
 """The rotation of the cluster key, between two nodes of ours."""
 
-BUILTIN: Final = (INTEGRITY, AGENT_INFO, AGENT_GROUPS, AGENT_REGISTRATION, REQUESTS, CENSUS, GENERATIONS, KEYS)
+IDENTITY: Final = Kind(name="identity", commands=(c.CA_RENEW, c.CA_TRUST), feature="identity", vital=True)
+"""Certificates of the cluster's authority between two nodes of ours."""
+
+BUILTIN: Final = (
+    INTEGRITY,
+    AGENT_INFO,
+    AGENT_GROUPS,
+    AGENT_REGISTRATION,
+    REQUESTS,
+    CENSUS,
+    GENERATIONS,
+    KEYS,
+    IDENTITY,
+)

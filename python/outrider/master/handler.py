@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from outrider.errors import OutriderError, Refusal
+from outrider.exchange.extension import Extended
 from outrider.exchange.session import Ground, Session
 from outrider.kinds.composing import Halves
 from outrider.logs import Tag, task_logger
 from outrider.master.extending import WorkerExtension
+from outrider.master.joining import joining
 from outrider.master.roster import Roster
 from outrider.model import NodeInfo
 from outrider.protocol import commands as c
@@ -21,6 +23,7 @@ from outrider.status import Status
 from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel, Reply
 
+_BACK = "its worker has come back on a new connection"
 _PROBE_S = 2
 """How long a connection whose name is claimed anew may take to show that it lives; hello waits for it."""
 
@@ -55,10 +58,18 @@ class MasterHandler:
         self.talks = halves.talks(self.session, self._status, self.supervisor)
         self.session.also_serve({c.HELLO: self._hello, c.KEEP_ALIVE: self._keep_alive})
         self.session.also_serve(self.talks.serves())
+        self._claim: NodeInfo | None = None  # a name that another connection has until this one proves whose it is
         self._extension = WorkerExtension(
-            self.session, ground.extension, ports=ports, status=self._status, supervisor=self.supervisor, log=self._log
+            self.session,
+            ground.extension,
+            ports=ports,
+            status=self._status,
+            supervisor=self.supervisor,
+            log=self._log,
+            proven=self._proven,
         )
         self.session.also_serve(self._extension.serves())
+        self.session.also_serve(joining(self.session, ground.extension, ports, self._status, self._log))
 
     # what the channel calls
 
@@ -115,10 +126,10 @@ class MasterHandler:
     # the worker's commands
 
     async def _hello(self, payload: bytes) -> Reply:
-        """5.1. A name that is taken is free again if its old connection does not answer any more."""
+        """5.1. A name that is taken is free for whoever proves that it is his, or if its old connection is dead."""
         hello = Hello.decode(payload)
         check_node_name(hello.node)
-        if self.info.name or self._greeting:
+        if self.info.name or self._greeting or self._claim is not None:
             raise Refusal(faults.NAME_TAKEN, hello.node)
         self._greeting = True
         try:
@@ -127,19 +138,47 @@ class MasterHandler:
             self._greeting = False
 
     async def _greet(self, hello: Hello) -> Reply:
-        earlier = self._roster.get(hello.node)
-        if earlier is not None:
-            if await earlier.answers():
-                raise Refusal(faults.NAME_TAKEN, hello.node)
-            await earlier.close("its worker has come back on a new connection")
+        proven = self._extension.admit(hello.node)
         self._roster.check(hello)
         await self._extension.expect(hello.node)
         await self.session.open_transfers(hello.node)
-        self._join(
-            NodeInfo(name=hello.node, type=hello.type, version=hello.version, address=self.session.channel.address)
-        )
-        self._log.info("%s joined from %s", hello.node, self.session.channel.address)
+        info = NodeInfo(name=hello.node, type=hello.type, version=hello.version, address=self.session.channel.address)
+        earlier = self._roster.get(hello.node)
+        if earlier is not None and proven:
+            earlier.give_way()
+        elif earlier is not None and earlier.session.extended is not None and self._extension.will_prove:
+            self._claim = info
+            self.session.worker = info.name
+            self.session.channel.connection.known()
+            return Reply(f"Client {hello.node} added".encode())
+        elif earlier is not None:
+            if await earlier.answers():
+                raise Refusal(faults.NAME_TAKEN, hello.node)
+            await earlier.close(_BACK)
+        self._join(info)
         return Reply(f"Client {hello.node} added".encode())
+
+    def give_way(self) -> None:
+        """Its worker speaks on another connection: nothing that may still come over this one is heard any more."""
+        self._log.info("%s has come back and proved it: its old connection is cut", self.info.name)
+        self._status.count("sessions_taken_over")
+        self.session.channel.abandon(_BACK)
+
+    def _proven(self, peer: Extended) -> None:
+        """The peer is who it says. If another connection has its name, one of the two must go."""
+        info, self._claim = self._claim, None
+        if info is None:
+            return
+        earlier = self._roster.get(info.name)
+        theirs = None if earlier is None else earlier.session.extended
+        if earlier is not None and (theirs is None or not theirs.same(peer)):
+            self._status.count("identities_refused")
+            self._log.error("%s at %s is refused: another node has this name", info.name, info.address)
+            self.session.channel.close("another node has this name")
+            return
+        if earlier is not None:
+            earlier.give_way()
+        self._join(info)
 
     def _join(self, info: NodeInfo) -> None:
         """Without a pause in it: of two greetings at once one is the first."""
@@ -147,6 +186,7 @@ class MasterHandler:
         self.session.worker = self._status.peer = info.name
         self.session.channel.connection.known()
         self.talks.joined(info.name)
+        self._log.info("%s joined from %s", info.name, info.address)
         for name, work in self.talks.tasks():
             self.supervisor.repeat(name, work)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from math import inf
 
 from outrider.errors import Refusal, SettingsError, StoreError
+from outrider.exchange.credentials import Credentials
 from outrider.exchange.extension import extension_of
 from outrider.exchange.keys import Keys
 from outrider.exchange.sending import Sender
@@ -22,11 +22,11 @@ from outrider.master.handler import MasterHandler
 from outrider.master.requests import MasterRequests
 from outrider.master.roster import Roster
 from outrider.master.source import Source
+from outrider.master.strangers import Strangers
 from outrider.model import Manifest, NodeInfo, endpoint
 from outrider.plugins import load_plugins
 from outrider.ports import Listener, Ports
 from outrider.protocol import faults
-from outrider.protocol.seal import AGE_SETTING, WINDOW_SETTING
 from outrider.relay.control import WorkerState
 from outrider.relay.local import LocalServer, Services
 from outrider.relay.routes import Routes
@@ -39,13 +39,6 @@ from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Supervisor, until
 from outrider.transport.channel import Channel
 from outrider.world import real_ports
-
-_SEALS_AGAIN_S = 60
-"""A seal of the wrong age, or of an old key, is told this seldom, as old messages can be repeated by anybody."""
-_REMEDIES = {
-    AGE_SETTING: "",
-    WINDOW_SETTING: "; if it is a worker of this cluster, give it this master's key file (docs/keys.md)",
-}
 
 
 class Master:
@@ -65,7 +58,7 @@ class Master:
         agents: AgentStore | None = None,
         kinds: Iterable[Kind] = (),
     ) -> None:
-        if not settings.link.keys:
+        if settings.link.lacks_key:
             raise SettingsError("link.key: a master needs the cluster key; make one with: outrider keygen")
         self.settings = settings
         self.status = Status()
@@ -84,7 +77,8 @@ class Master:
         self._supervisor = Supervisor(self._ports, self._log, self.status)
         self._stopping = asyncio.Event()
         self._handlers: dict[MasterHandler, None] = {}  # in the order in which they came
-        self._seals_told = dict.fromkeys(_REMEDIES, -inf)  # when the log last heard of seals that are too old
+        self._credentials: Credentials | None = None
+        self._strangers = Strangers(self._ports, self.status, self._log)
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -136,7 +130,9 @@ class Master:
         source = Source(tree, self.settings, self._ports, self.status)
         await source.look()
         self._plugins.tell(self._log)
-        kinds = (*builtin(source, self._states, self._plugins.calls, self._keys), *self._plugins.kinds)
+        self._credentials = await Credentials.of(self.settings, self._ports, self._home.path, self.status, "master")
+        own = builtin(source, self._states, self._plugins.calls, self._keys, self._credentials)
+        kinds = (*own, *self._plugins.kinds)
         halves = Halves(kinds, "master", self._ground(tree))
         listener: Listener | None = None
         try:
@@ -172,7 +168,8 @@ class Master:
 
     async def _listen(self, halves: Halves) -> Listener:
         link = self.settings.link
-        extension = await extension_of(self.settings, self._ports, self._home.path, halves.features())
+        home, credentials = self._home.path, self._credentials
+        extension = await extension_of(self.settings, self._ports, home, credentials, halves.features())
         ground = Ground(self.settings, self._ports, self._home, self._keys.ring, extension)
 
         def accept() -> Channel:
@@ -228,18 +225,9 @@ class Master:
 
     def _left(self, handler: MasterHandler) -> None:
         """A connection is gone: free what it held, in the background."""
-        if handler.session.channel.limit in _REMEDIES:
-            self._tell_of_seal(handler, handler.session.channel.limit)
+        self._strangers.left(handler, self._credentials)
         if not self._stopping.is_set():
             self._supervisor.start("clean up", self._clean_up(handler))
-
-    def _tell_of_seal(self, handler: MasterHandler, setting: str) -> None:
-        """Whoever holds the key may hear why it is refused, but one who repeats old messages cannot fill the log."""
-        now = self._ports.monotonic()
-        if now - self._seals_told[setting] >= _SEALS_AGAIN_S:
-            self._seals_told[setting] = now
-            channel = handler.session.channel
-            self._log.warning("%s is refused: %s%s", channel.address, channel.reason, _REMEDIES[setting])
 
     async def _clean_up(self, handler: MasterHandler) -> None:
         await handler.close("its stream is gone")

@@ -94,6 +94,9 @@ SENDSYNC: Final = Command(b"sendsync", To.MASTER | To.LOCAL_SERVER, "a request t
 PROBE: Final = Command(b"outrider", To.MASTER, "what I can do beyond 4.9.2; what can you?")
 START_TLS: Final = Command(b"start_tls", To.MASTER, "the last words in clear: TLS follows the answer")
 
+CA_SHOW: Final = Command(b"ca_show", To.MASTER, "whom the cluster trusts, for one who wants to join", before_hello=True)
+CA_JOIN: Final = Command(b"ca_join", To.MASTER, "a token and a request for a certificate", before_hello=True)
+
 # 2.4: the local socket alone
 GET_CONFIG: Final = Command(b"get_config", To.LOCAL_SERVER, "the node's configuration, without the key")
 GET_HASH: Final = Command(b"get_hash", To.LOCAL_SERVER, "hashes of rules, decoders and lists")
@@ -109,6 +112,8 @@ GEN_HAVE: Final = Command(b"gen_have", To.MASTER, "what a worker holds whose roo
 GEN_SIGS: Final = Command(b"gen_sigs", To.MASTER, "chunk signatures of its large files that differ")
 GEN_READ: Final = Command(b"gen_read", To.MASTER, "the next part of a bundle")
 GEN_DONE: Final = Command(b"gen_done", To.MASTER, "a worker stands at a generation now, or says why not")
+CA_RENEW: Final = Command(b"ca_renew", To.MASTER, "the next certificate for a worker that has a good one")
+CA_TRUST: Final = Command(b"ca_trust", To.WORKER, "whom the cluster trusts from now on")
 GEN_NEW: Final = Command(b"gen_new", To.WORKER, "there is a new generation")
 KEY_STANDS: Final = Command(b"key_stands", To.MASTER, "which cluster keys a worker holds; what to do with them")
 KEY_NEWS: Final = Command(b"key_news", To.WORKER, "there is something to do with the cluster key: ask")

@@ -18,6 +18,8 @@ CLOSED     nothing, bytes are ignored          never
 TURNING begins with the last clear frame of the peer: its ``start_tls``, or its ``ok`` to ours. Whoever sent a
 byte in clear after that would speak to us from outside. What we have to say ourselves is held back from our
 own last clear frame on, at the latest, and leaves inside TLS, where nothing is sealed any more.
+
+A stream may open with TLS as well, before anything is said: ``secured()`` leaves it ANONYMOUS then.
 """
 
 from __future__ import annotations
@@ -279,7 +281,9 @@ class Connection:
         """TLS stands: from here on payloads are plain inside it, and what waited leaves."""
         if self.state is State.CLOSED:
             return
-        self._turn, self.state, self._seal = None, State.KNOWN, NoSeal()
+        if self.state is State.TURNING:  # a stream that opens with TLS is as anonymous inside
+            self.state = State.KNOWN
+        self._turn, self._seal = None, NoSeal()
         self.let_go(now)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ NAME_BYTES = 11
 REQUEST_CHUNK = 5 * 1024 * 1024
 """Largest plain payload that travels undivided, and largest part of a divided one, header included."""
 _PART_BYTES = REQUEST_CHUNK - HEADER.size
+_HANDSHAKE, _VERSION_AT, _VERSION = b"\x16", 9, 3
 _MORE = b"d"
 _LAST = b"-"
 
@@ -48,6 +49,17 @@ def pack_message(counter: int, name: bytes, sealed: bytes, plain_size: int, part
     parts = [sealed[cut : cut + part_bytes] for cut in range(0, len(sealed), part_bytes)] or [b""]
     last = parts.pop()
     return b"".join(pack_frame(counter, name, part, _MORE) for part in parts) + pack_frame(counter, name, last, _LAST)
+
+
+def opens_tls(start: bytes) -> bool | None:
+    """Whether a stream that starts so is TLS (RFC 8446, 5.1) and carries no frames; ``None`` while that cannot be told.
+
+    A counter may begin with the byte that a TLS handshake begins with. But the tenth byte of a frame belongs to the
+    name of its command, where a client's greeting has the first byte of a version, which is 3.
+    """
+    if start[:1] != _HANDSHAKE[:1]:
+        return False if start else None
+    return None if len(start) <= _VERSION_AT else start[_VERSION_AT] == _VERSION
 
 
 class FrameReader:

@@ -179,3 +179,17 @@ class LinkSeal:
         """The plain bytes of ``token``; see :meth:`KeyRing.open`."""
         self._fernet, plain = self._ring.open_by(self._fernet, token, wall)
         return plain
+
+
+class NothingClear:
+    """No payload at all: for links that begin with TLS, on which nothing outside it may be said or heard."""
+
+    def seal(self, plain: bytes, wall: float) -> bytes:
+        """Refuse: :class:`ProtocolError`."""
+        del plain, wall
+        raise ProtocolError("nothing may be said before TLS (link.tls = required), and this node cannot make it")
+
+    def open(self, token: bytes, wall: float) -> bytes:
+        """Refuse: :class:`ProtocolError`."""
+        del token, wall
+        raise ProtocolError("something came before TLS, and this node takes nothing but that (link.tls = required)")

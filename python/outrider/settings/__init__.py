@@ -14,6 +14,7 @@ from outrider.settings.key import ClusterKey
 from outrider.settings.load import Described, Settings
 from outrider.settings.sections import (
     Agents,
+    Ca,
     CommunicationIntervals,
     Generations,
     Grants,
@@ -32,6 +33,7 @@ from outrider.settings.sections import (
 
 __all__ = [
     "Agents",
+    "Ca",
     "ClusterKey",
     "CommunicationIntervals",
     "Described",

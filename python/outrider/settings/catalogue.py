@@ -11,6 +11,7 @@ from msgspec import NODEFAULT, Meta, Struct, structs
 from outrider.settings.key import ClusterKey
 from outrider.settings.sections import (
     Agents,
+    Ca,
     Generations,
     Grants,
     Intervals,
@@ -28,6 +29,7 @@ from outrider.settings.sections import (
 SECTIONS: dict[str, type[Section]] = {
     "node": Node,
     "link": Link,
+    "ca": Ca,
     "intervals": Intervals,
     "tree": Tree,
     "watch": Watch,

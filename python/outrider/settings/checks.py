@@ -52,6 +52,12 @@ def check_link(link: Link) -> Iterator[str]:
             yield f'link.nodes: {address!r} is no address of a master; e.g. link.nodes = ["192.0.2.10"]'
 
 
+def check_tls(link: Link) -> Iterator[str]:
+    """The base protocol knows no TLS."""
+    if link.tls == "required" and link.require == "base":
+        yield 'link.tls = "required": the base protocol has no TLS; e.g. link.require = "extended"'
+
+
 def check_intervals(intervals: Intervals) -> Iterator[str]:
     """Limits in their order."""
     talk = intervals.communication
@@ -111,7 +117,7 @@ def check_limits(limits: Limits) -> Iterator[str]:
 
 def check_role(node: Node, link: Link, *, home_is_set: bool) -> Iterator[str]:
     """What a node needs before it can take its role. Its home must be meant: it would change files there."""
-    if link.key is None:
+    if link.lacks_key:
         yield "link.key: a node needs the cluster's key; `outrider keygen` makes one, for link.key or a link.key_file"
     if not home_is_set:
         yield 'node.home: a node needs its folder; e.g. --home /var/ossec, or node.home = "/var/ossec"'

@@ -21,6 +21,7 @@ from outrider.settings.kinds import Options, read_kinds
 from outrider.settings.profiles import PROFILES
 from outrider.settings.sections import (
     Agents,
+    Ca,
     Generations,
     Grants,
     Intervals,
@@ -54,6 +55,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     node: Node
     link: Link
+    ca: Ca
     intervals: Intervals
     tree: Tree
     watch: Watch
@@ -114,6 +116,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return [
             *checks.check_node(self.node),
             *checks.check_link(self.link),
+            *checks.check_tls(self.link),
             *checks.check_intervals(self.intervals),
             *checks.check_tree(self.tree),
             *checks.check_local(self.local, self.tree),

@@ -97,12 +97,36 @@ class Link(Section, frozen=True, kw_only=True):
         Literal["any", "base", "extended"],
         _says("protocol of links: extended with peers that speak it, base, or extended and with no other", "extended"),
     ] = "any"
+    tls: Annotated[
+        Literal["any", "ca", "required"],
+        _says(
+            "certificates of peers, where this node knows the cluster's authority: any, the authority's alone, "
+            "or these and TLS from the first byte",
+            "required",
+        ),
+    ] = "ca"
 
     @property
     def keys(self) -> list[bytes]:
         """The ring: the first key seals, all open. Empty if no key is set."""
         ring = (self.key, *self.previous_keys)
         return list(dict.fromkeys(bytes(key) for key in ring if key is not None))
+
+    @property
+    def lacks_key(self) -> bool:
+        """Whether there is no cluster key, although links begin with it: all but those that begin with TLS."""
+        return not self.keys and self.tls != "required"
+
+
+class Ca(Section, frozen=True, kw_only=True):
+    """The cluster's certificate authority, at the node that holds it."""
+
+    folder: Annotated[
+        Path | None, _says("folder of the authority; if none is named, .outrider/ca of the home", "/etc/outrider/ca")
+    ] = None
+    passphrase_file: Annotated[
+        Path | None, _says("file whose first line opens the authority's key, if it is encrypted", "/etc/outrider/pass")
+    ] = None
 
 
 class WorkerIntervals(Section, frozen=True, kw_only=True):

@@ -1,9 +1,10 @@
-"""The node's own certificate and key: made at the first start, kept in ``<home>/.outrider/identity/node.pem``.
+"""The node's own certificate and key, ``<home>/.outrider/identity/node.pem``, and beside it whom it trusts.
 
-The certificate proves nothing by itself: a peer trusts it since it came sealed with the cluster key. So it
-names nobody, and its dates span all of time: a node whose clock is wrong must not be locked out by them. The
-key is Ed25519 from 32 bytes of chance, and all else in the certificate follows from it. Whoever wants a new
-identity removes the file and starts the node again.
+A node without an authority makes its certificate itself, at its first start. It proves nothing: a peer trusts it
+since it came sealed with the cluster key. So it names nobody, and its dates span all of time: a node whose clock is
+wrong must not be locked out by them. The key is Ed25519 from 32 bytes of chance, and all else in the certificate
+follows from it. A certificate of the cluster's authority takes its place, with a key that was made here as well
+(:func:`install`). Whoever wants a new identity removes the file and starts the node again, or joins anew.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from outrider.errors import StoreError
 from outrider.ports import Identity
-from outrider.store.whole import write_whole
+from outrider.store.authority import private_pem
+from outrider.store.whole import make_folder, write_whole
 
 SEED_BYTES = 32
-_FOLDER, _FILE = Path(".outrider/identity"), "node.pem"
+NODE, TRUST = Path(".outrider/identity/node.pem"), Path(".outrider/identity/trust.pem")
 _FROM = datetime(1970, 1, 1, tzinfo=UTC)
 _UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """RFC 5280, 4.1.2.5: a certificate that has no well-defined end."""
@@ -34,10 +36,10 @@ def identity_of(home: Path, seed: bytes) -> Identity:
 
     :class:`StoreError` if it cannot be read or written. Call it in a thread.
     """
-    file = home / _FOLDER / _FILE
+    file = home / NODE
     try:
         if not file.exists():
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(file.parent, 0o700)
             write_whole(file, _make(seed), 0o600)
         pem = file.read_bytes()
     except OSError as error:
@@ -47,6 +49,30 @@ def identity_of(home: Path, seed: bytes) -> Identity:
         certificate = x509.load_pem_x509_certificate(pem)
         return Identity(certificate.public_bytes(serialization.Encoding.PEM).decode(), file)
     raise StoreError(f"{file} is not this node's key and certificate: remove it, and a new one is made")
+
+
+def install(home: Path, key: Ed25519PrivateKey, certificate: str, trust: str | None = None) -> None:
+    """Make ``certificate`` (PEM) and its key the node's own, and the PEM text ``trust`` whom it trusts.
+
+    Trust comes first: what a crash leaves is a node that knows the authority and still has its old certificate.
+    :class:`StoreError` if they cannot be written. Call it in a thread.
+    """
+    if trust is not None:
+        install_trust(home, trust)
+    try:
+        make_folder((home / NODE).parent, 0o700)
+        write_whole(home / NODE, private_pem(key) + certificate.encode(), 0o600)
+    except OSError as error:
+        raise StoreError(f"cannot keep this node's certificate in {home / NODE}: {error.strerror}") from error
+
+
+def install_trust(home: Path, trust: str) -> None:
+    """Make the PEM text ``trust`` whom the node trusts; otherwise as :func:`install`."""
+    try:
+        make_folder((home / TRUST).parent, 0o700)
+        write_whole(home / TRUST, trust.encode(), 0o644)
+    except OSError as error:
+        raise StoreError(f"cannot keep whom this node trusts in {home / TRUST}: {error.strerror}") from error
 
 
 def fingerprint(certificate: str) -> str:
@@ -72,7 +98,4 @@ def _make(seed: bytes) -> bytes:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .sign(key, None)
     )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private + certificate.public_bytes(serialization.Encoding.PEM)
+    return private_pem(key) + certificate.public_bytes(serialization.Encoding.PEM)

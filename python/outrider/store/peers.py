@@ -8,10 +8,7 @@ empty memory. Every method touches the disk: call it in a thread.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from outrider.errors import DamagedError, StoreError
-from outrider.store.whole import write_whole
+from outrider.store.whole import alone, write_whole
 
 _FILE = "peers.json"
 _MODE = 0o640
@@ -29,7 +26,7 @@ class Peer(Struct, frozen=True, kw_only=True):
     """One peer: a master is known by the ``address`` at which it was dialled, a worker by its name.
 
     ``certificate`` is the SHA-256 of what it showed last, in hex; ``since`` the Unix time of its first
-    extended link.
+    extended link; ``proof`` what stood behind its certificate: the cluster key, or the cluster's authority.
     """
 
     type: Literal["master", "worker"]
@@ -38,6 +35,7 @@ class Peer(Struct, frozen=True, kw_only=True):
     version: str
     certificate: str
     since: float
+    proof: Literal["key", "ca"] = "key"
 
     @property
     def key(self) -> tuple[str, str]:
@@ -75,7 +73,7 @@ class Peers:
 
     def remember(self, peer: Peer) -> Peer | None:
         """Keep ``peer``; what was known of it before. Nothing is written that is known already."""
-        with self._alone():
+        with alone(self._folder):
             peers = dict(self._load())
             before = peers.get(peer.key)
             known = peer if before is None else msgspec.structs.replace(peer, since=before.since)
@@ -88,7 +86,7 @@ class Peers:
         """Forget who has this name or address; who that was."""
         if not self._folder.is_dir():
             return []
-        with self._alone():
+        with alone(self._folder):
             peers = self._load()
             gone = [peer for peer in peers.values() if word in (peer.name, peer.address)]
             if gone:
@@ -119,16 +117,3 @@ class Peers:
         except OSError as error:
             file = self._folder / _FILE
             raise StoreError(f"cannot write {file}: {error.strerror}", error.errno, str(file)) from error
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One process and one thread changes the file at a time."""
-        try:  # the folder itself is the lock: a file made by whoever comes first might be closed to the other
-            lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise StoreError(f"cannot open {self._folder}: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import glob
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from outrider.errors import StoreError
 
 
 def write_whole(path: Path, content: bytes, mode: int) -> None:
@@ -38,8 +42,35 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
         os.close(folder)
 
 
+def make_folder(path: Path, mode: int) -> None:
+    """Make ``path`` with what is missing above it; each new folder belongs to whom the one above it does."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(mode=mode, exist_ok=True)
+        owner = one.parent.stat()
+        with contextlib.suppress(PermissionError):
+            os.chown(one, owner.st_uid, owner.st_gid)
+
+
 def _keep_owner(handle: int, path: Path) -> None:
     """A command that root gives must not shut the node out."""
     owner = (path if path.exists() else path.parent).stat()
     with contextlib.suppress(PermissionError):
         os.fchown(handle, owner.st_uid, owner.st_gid)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process and one thread changes the files of ``folder`` at a time; :class:`StoreError` if it cannot be opened.
+
+    The folder itself is the lock: a file made by whoever comes first might be closed to the other.
+    """
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(f"cannot open {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

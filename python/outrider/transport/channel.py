@@ -21,6 +21,7 @@ from outrider.protocol.commands import ERR, OK, RESPONSES, START_TLS, Command
 from outrider.protocol.connection import Connection, State
 from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
 from outrider.protocol.faults import Fault, encode_fault, refused
+from outrider.protocol.frame import opens_tls
 from outrider.transport.tls import broken
 
 _log = logging.getLogger("outrider.transport")
@@ -37,6 +38,13 @@ class Turn(NamedTuple):
 
     terms: Tls
     done: Callable[[], None]
+
+
+class Opening(NamedTuple):
+    """How a stream begins: with TLS. Unless ``only``, a server serves those as well whose first bytes are none."""
+
+    turn: Turn
+    only: bool = True
 
 
 class Reply(NamedTuple):
@@ -82,6 +90,9 @@ class Channel(asyncio.BufferedProtocol):
     def __init__(self, connection: Connection, owner: Owner, ports: Ports) -> None:
         self.connection = connection
         self.address = ""
+        self.opening: Opening | None = None  # before the stream is there; gone when it has begun
+        self.opened = False  # whether nothing was ever said outside TLS
+        self.shown: bytes | None = None  # the peer's certificate (DER), once TLS stands
         self.limit: str | None = None  # the setting that the peer went beyond, if that closed the channel
         self.bytes_in = 0
         self.bytes_out = 0
@@ -98,6 +109,8 @@ class Channel(asyncio.BufferedProtocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._holds: set[str] = set()
+        self._first = b""
+        self._farewell = ""
         self._turning: asyncio.Task[None] | None = None
         self._reason = ""
         self._gone = asyncio.Event()
@@ -128,7 +141,13 @@ class Channel(asyncio.BufferedProtocol):
         """Ask the peer to turn to TLS, and do; :class:`RefusedByPeer` or :class:`TransportError`, after which close."""
         await self.request(START_TLS, b"", timeout_s)
         if self.is_open:
-            await asyncio.wait([self._turn(turn)])
+            self._turn(turn)
+        await self.turned()
+
+    async def turned(self) -> None:
+        """Wait until the TLS that is being made stands; :class:`ConnectionLostError` if it does not come to that."""
+        if self._turning is not None:
+            await asyncio.wait([self._turning])
         if not self.is_open:
             raise ConnectionLostError(self._reason)
 
@@ -181,6 +200,17 @@ class Channel(asyncio.BufferedProtocol):
             self._transport.close()
             self._linger = self._linger or self._loop.call_later(_LINGER_S, self._transport.abort)
 
+    def close_after(self, reason: str) -> None:
+        """Close when the answer that is being made has left."""
+        self._farewell = reason
+
+    def abandon(self, reason: str) -> None:
+        """The stream is gone as of now, whatever the peer may still say in it; nothing more of it is heard."""
+        self.close(reason)
+        if self._transport is not None:
+            self._transport.abort()
+            self.connection_lost(None)
+
     async def closed(self) -> str:
         """Wait until the stream is gone, which it is at once if it never opened; return why."""
         await self._gone.wait()
@@ -199,6 +229,8 @@ class Channel(asyncio.BufferedProtocol):
         self.address = str(peer[0]) if peer else ""
         self._arm()
         self._owner.connected(self)
+        if self.opening is not None and not self.opening.turn.terms.server and self.is_open:
+            self._open(self.opening)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Say where the next bytes go."""
@@ -207,8 +239,18 @@ class Channel(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Hand what has come and the time to the connection; act on what it means."""
         self.bytes_in += nbytes
+        data: bytes | memoryview = self._landing[:nbytes]
+        if self.opening is not None:
+            self._first += data
+            if (tls := opens_tls(self._first)) is None:
+                return
+            data, self._first = self._first, b""
+            if tls or self.opening.only:
+                self._open(self.opening, data)
+                return
+            self.opening = None
         now = self._ports.now()
-        self._act(self.connection.receive(self._landing[:nbytes], now), now)
+        self._act(self.connection.receive(data, now), now)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail everything that waits, cancel what serves, tell the owner once."""
@@ -287,30 +329,35 @@ class Channel(asyncio.BufferedProtocol):
         self.connection.reply(event.counter, reply.name, reply.payload, self._ports.now())
         self._flush_soon()
 
-    def _turn(self, turn: Turn) -> asyncio.Task[None]:
+    def _open(self, opening: Opening, said: bytes = b"") -> None:
+        """Begin with TLS; ``said`` is what the peer has said of it."""
+        self.opening, self.opened = None, True
+        self._turn(opening.turn, said)
+
+    def _turn(self, turn: Turn, said: bytes = b"") -> None:
         """Read nothing more in clear from this moment on; make TLS when what we said in clear has left."""
         self.hold(_TURNING)
-        self._turning = self._loop.create_task(self._make_tls(turn))
-        return self._turning
+        self._turning = self._loop.create_task(self._make_tls(turn, said))
 
-    async def _make_tls(self, turn: Turn) -> None:
+    async def _make_tls(self, turn: Turn, said: bytes) -> None:
         assert self._transport is not None  # noqa: S101  (who turns has spoken)
         try:
             async with asyncio.timeout(turn.terms.timeout_s):
                 await self._writable.wait()
-            self._transport, early = await self._ports.network.secure(self._transport, self, turn.terms)
+            made = await self._ports.network.secure(self._transport, self, turn.terms, said)
         except (TimeoutError, TransportError) as error:
             self.close(str(error) or "the peer did not take what was sent before TLS")
             self.connection_lost(None)  # what the stream is inside of has nobody else to tell
             return
+        self._transport, self.shown = made.stream, made.shown
         self._turning = None
         if not self.is_open:
             return
         now = self._ports.now()
         self.connection.secured(now)
         turn.done()
-        self.bytes_in += len(early)
-        self._act(self.connection.receive(early, now), now)
+        self.bytes_in += len(made.early)
+        self._act(self.connection.receive(made.early, now), now)
         self.release(_TURNING)
         if self._holds:
             self._transport.pause_reading()
@@ -355,6 +402,8 @@ class Channel(asyncio.BufferedProtocol):
                 self._transport.writelines(frames)
             if not self._writable.is_set() and self._transport.get_write_buffer_size() > _UNREAD_ANSWERS_BYTES:
                 self.hold("unread answers")
+            if self._farewell:
+                self.close(self._farewell)
 
     def _arm(self) -> None:
         """Keep one timer, at the connection's next deadline or before it."""

@@ -1,7 +1,9 @@
-"""TLS inside a stream that stands: version 1.3 alone, both ends show a certificate, and each trusts exactly one.
+"""TLS inside a stream: version 1.3 alone, both ends show a certificate, and each knows which it takes.
 
-Which certificate that is was said before, sealed with the cluster key (:mod:`outrider.protocol.abilities`). A
-host's name is not checked, nor a date: the one certificate *is* who the peer must be, and it names nobody.
+That is exactly one, which was named before, sealed with the cluster key (:mod:`outrider.protocol.abilities`): then
+nothing in it matters, neither name nor date. Or it is any that the cluster's authority vouches for: then OpenSSL
+checks its signature, dates, purpose and the list of revoked ones, and its name is looked at here. A host's name is
+never checked: a certificate names a node, wherever that runs.
 """
 
 from __future__ import annotations
@@ -10,20 +12,39 @@ import asyncio
 import ssl
 
 from outrider.errors import TransportError
-from outrider.ports import Secured, Tls
+from outrider.ports import Authorities, Secured, Tls
+from outrider.protocol.certificates import FOREIGN, REVOKED, holder_of, read
 
 _REFUSALS = {
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not the one that it named",
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it shows no certificate",
     "UNSUPPORTED_PROTOCOL": "it offers no TLS 1.3",
     "TLSV1_ALERT_PROTOCOL_VERSION": "TLS 1.3 is asked for",
-    "TLSV1_ALERT_UNKNOWN_CA": "the certificate is not the one that was named",
+    "TLSV1_ALERT_UNKNOWN_CA": "the certificate is not the one that was named, or of no authority that it trusts",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the certificate is not the one that was named",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "the certificate is not the one that was named",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the certificate is not one that it takes, or not valid yet: compare the clocks",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the certificate has expired; `outrider join` gives this node a new one",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "the certificate has been revoked",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "the certificate is for the other role",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "a certificate is asked for",
     "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "a record was changed on its way, or sent twice",
     "SSLV3_ALERT_BAD_RECORD_MAC": "a record was changed on its way, or sent twice",
 }
+_VERDICTS = {
+    9: "its certificate is not valid yet: compare the clocks",
+    10: "its certificate has expired",
+    18: FOREIGN,
+    19: FOREIGN,
+    20: FOREIGN,
+    21: FOREIGN,
+    23: REVOKED,
+    26: "its certificate is for the other role: a worker's does not make a master",
+}
+"""OpenSSL's X509_V_ERR numbers, where the authorities judge."""
+_REFUSES, _REFUSED = "this node refuses the peer's TLS: ", "the peer refuses this node's TLS: "
+_CLOSED = "the peer closed the connection as TLS began"
+REFUSALS = (_REFUSES, _REFUSED, _CLOSED)
+"""How the reason begins why a link has ended, where TLS did not come about."""
 _NO_TLS = "it sends something else than TLS"
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE"}
 
@@ -31,7 +52,9 @@ _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNEX
 class TlsStreams:
     """The part of :class:`outrider.ports.Network` that secures a stream."""
 
-    async def secure(self, stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls) -> Secured:
+    async def secure(
+        self, stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls, said: bytes = b""
+    ) -> Secured:
         """Make TLS inside ``stream``."""
         loop = asyncio.get_running_loop()
         early = _Early()
@@ -40,20 +63,23 @@ class TlsStreams:
             context = await loop.run_in_executor(None, context_for, terms)
             if stream.is_closing():
                 raise ConnectionResetError
+            if said:  # one turn later TLS has its place, and has read nothing by itself
+                loop.call_soon(loop.call_soon, _feed, stream, said)
             secured = await loop.start_tls(
                 stream, early, context, server_side=terms.server, ssl_handshake_timeout=terms.timeout_s
             )
         except (OSError, ValueError) as error:
             stream.abort()
-            raise TransportError(_explain(error)) from error
+            raise TransportError(_explain(error, terms)) from error
         if secured is None or early.lost:
-            raise TransportError("the peer closed the connection as TLS began")
-        if _shown(secured) != _der(terms.trusted):
+            raise TransportError(_CLOSED)
+        shown = _shown(secured)
+        if refusal := _objection(shown, terms):
             secured.abort()
-            raise TransportError(f"this node refuses the peer's TLS: {_REFUSALS['CERTIFICATE_VERIFY_FAILED']}")
+            raise TransportError(f"{_REFUSES}{refusal}")
         early.next = protocol
         secured.set_protocol(protocol)
-        return Secured(secured, b"".join(early.said))
+        return Secured(secured, b"".join(early.said), shown)
 
 
 class _Early(asyncio.Protocol):
@@ -79,10 +105,19 @@ def context_for(terms: Tls) -> ssl.SSLContext:
     """What one stream's TLS is made with; :class:`ValueError` or :class:`OSError` if a certificate cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if terms.server else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # the certificate names nobody, see above
+    context.check_hostname = False  # see above
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata=_der(terms.trusted))
-    context.load_cert_chain(terms.identity.file)
+    if isinstance(terms.trusted, Authorities):
+        context.load_verify_locations(cafile=terms.trusted.file)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+        if terms.trusted.strangers:
+            context.verify_mode = ssl.CERT_OPTIONAL
+    elif terms.trusted is not None:
+        context.load_verify_locations(cadata=_der(terms.trusted))
+    else:
+        context.verify_mode = ssl.CERT_NONE  # the caller looks at what is shown
+    if terms.identity is not None:
+        context.load_cert_chain(terms.identity.file)
     if terms.server:
         context.num_tickets = 0  # every connection proves itself anew
     return context
@@ -93,20 +128,51 @@ def broken(error: Exception) -> str:
     return _refusal(error) if isinstance(error, ssl.SSLError) else f"the stream broke: {error}"
 
 
-def _explain(error: Exception) -> str:
+def _feed(stream: asyncio.Transport, said: bytes) -> None:
+    """Give TLS, which owns the stream by now, what the peer has said before that."""
+    owner = stream.get_protocol()
+    view = memoryview(said)
+    while view and isinstance(owner, asyncio.BufferedProtocol) and not stream.is_closing():
+        room = memoryview(owner.get_buffer(len(view)))
+        size = min(len(view), len(room))
+        room[:size] = view[:size]
+        owner.buffer_updated(size)
+        view = view[size:]
+
+
+def _objection(shown: bytes | None, terms: Tls) -> str | None:
+    """What OpenSSL does not look at: that it is the very certificate that was named, or names whom it must."""
+    if terms.trusted is None:
+        return None
+    if not isinstance(terms.trusted, Authorities):
+        return None if shown == _der(terms.trusted) else _REFUSALS["CERTIFICATE_VERIFY_FAILED"]
+    if shown is None:
+        return None if terms.trusted.strangers else _REFUSALS["PEER_DID_NOT_RETURN_A_CERTIFICATE"]
+    try:
+        name = holder_of(read(shown), "").name
+    except ValueError as error:
+        return str(error)
+    if terms.trusted.name and name != terms.trusted.name:
+        return f"its certificate names {name}, and it says that it is {terms.trusted.name}"
+    return None
+
+
+def _explain(error: Exception, terms: Tls) -> str:
     """Why TLS was not made: which side refused what."""
     if isinstance(error, ConnectionAbortedError):
         return "the peer did not finish the TLS handshake in time"
     if isinstance(error, ConnectionError | ssl.SSLEOFError):
-        return "the peer closed the connection as TLS began"
+        return _CLOSED
+    if isinstance(error, ssl.SSLCertVerificationError) and isinstance(terms.trusted, Authorities):
+        return f"{_REFUSES}{_VERDICTS.get(error.verify_code, error.verify_message)}"
     return _refusal(error) if isinstance(error, ssl.SSLError) else f"TLS cannot be made: {error}"
 
 
 def _refusal(error: ssl.SSLError) -> str:
     reason = error.reason or str(error)
     if "ALERT" in reason:
-        return f"the peer refuses this node's TLS: {_REFUSALS.get(reason, reason)}"
-    return f"this node refuses the peer's TLS: {_NO_TLS if reason in _NOT_TLS else _REFUSALS.get(reason, reason)}"
+        return f"{_REFUSED}{_REFUSALS.get(reason, reason)}"
+    return f"{_REFUSES}{_NO_TLS if reason in _NOT_TLS else _REFUSALS.get(reason, reason)}"
 
 
 def _der(certificate: str) -> bytes:

@@ -1,10 +1,13 @@
 """The worker's half of an extended link: after an accepted hello it probes the master, then turns the link to TLS.
 
 Nothing but the probe and ``start_tls`` leaves meanwhile. An old master answers the probe with
-``unknown command`` and never hears of it again (specification 7.4).
+``unknown command`` and never hears of it again (specification 7.4). Where ``link.tls`` demands it, the stream opens
+with TLS, and hello and the probe are said inside.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 from outrider.errors import (
     Awaits,
@@ -14,7 +17,7 @@ from outrider.errors import (
     RefusedByPeer,
     TransportError,
 )
-from outrider.exchange.extension import Extended, Extension
+from outrider.exchange.extension import Extension
 from outrider.exchange.session import Session
 from outrider.logs import TaskLogger
 from outrider.ports import Ports
@@ -47,6 +50,7 @@ class MasterExtension:
         self._log = log
         if extension is not None:
             session.channel.connection.hold_back()
+            session.channel.opening = extension.opening(server=False, done=lambda: None)
 
     async def extend(self) -> None:
         """Find out what the master can do, and do it; the session is known, extended or not, when this returns.
@@ -56,6 +60,7 @@ class MasterExtension:
         """
         extension = self._extension
         if extension is None:
+            self._log.info("base link, sealed with the cluster key alone (link.require = base)")
             return
         theirs = await self._probe(extension)
         if isinstance(theirs, str):
@@ -67,8 +72,14 @@ class MasterExtension:
             raise ProtocolError(str(error)) from error
         if agreement is None:
             await self._stay(extension, extension.apart(theirs))
+            return
+        if self._session.channel.opened:
+            self._check_name(extension, theirs)
+            self._extend(extension, theirs, agreement)
         else:
+            await self._check_proof(extension, theirs)
             await self._secure(extension, theirs, agreement)
+        await self._tell(extension)
 
     async def _probe(self, extension: Extension) -> Abilities | str:
         """What the master says of itself, or why it says nothing."""
@@ -86,7 +97,7 @@ class MasterExtension:
         """The base protocol it is, if that may be."""
         known = await self._ports.threads.run(extension.peers.master, self._address)
         if known is None and not extension.required:
-            self._log.info("the link stays with the base protocol: %s", why)
+            self._log.info("base link, sealed with the cluster key alone: %s", why)
             self._session.channel.let_go()
             return
         self._status.count("peers_not_extended")
@@ -101,21 +112,49 @@ class MasterExtension:
             f"outrider peer forget {known.name}"
         ).until(Awaits("file", str(extension.peers.file)))
 
+    def _check_name(self, extension: Extension, theirs: Abilities) -> None:
+        """Inside TLS from the first byte the certificate came first: now the master says who it is."""
+        try:
+            named = extension.credentials.who(self._session.channel.shown or b"").name
+        except ValueError as error:
+            raise TransportError(f"this node refuses the master: {error}") from error
+        if named != theirs.node:
+            self._status.count("identities_refused")
+            raise TransportError(
+                f"this node refuses the master: its certificate names {named}, and it says that it is {theirs.node}"
+            )
+
+    async def _check_proof(self, extension: Extension, theirs: Abilities) -> None:
+        """A master that the authority has vouched for once is not taken at the cluster key's word."""
+        known = await self._ports.threads.run(extension.peers.master, self._address)
+        if known is not None and known.proof == "ca" and isinstance(extension.trusted(theirs), str):
+            self._status.count("identities_refused")
+            raise NotExtendedError(
+                f"the master at {self._address} has shown a certificate of the cluster's authority, and now shows "
+                f"none; either somebody stands in its place, or it was replaced: then run here: "
+                f"outrider peer forget {known.name}"
+            ).until(Awaits("file", str(extension.peers.file)))
+
+    def _extend(self, extension: Extension, theirs: Abilities, agreement: Agreement) -> None:
+        self._session.extended = extension.met(theirs, agreement, self._session.channel.shown)
+
     async def _secure(self, extension: Extension, theirs: Abilities, agreement: Agreement) -> None:
         session = self._session
-
-        def done() -> None:
-            session.extended = Extended(theirs.node, theirs.version, agreement.number, agreement.features)
-
+        done = partial(self._extend, extension, theirs, agreement)
         await session.start_tls(extension.turn(theirs, server=False, done=done))
         try:  # in TLS 1.3 a client is done before the server has looked at its certificate
             await session.request(ECHO, b"do you believe me?")
         except ConnectionLostError as error:
             raise TransportError(f"the master ended the link as TLS began; its log says why ({error})") from error
+
+    async def _tell(self, extension: Extension) -> None:
+        peer = self._session.extended
+        assert peer is not None  # noqa: S101  (who tells has extended the link)
         self._log.info(
-            "the link is extended: TLS 1.3 with %s, version %s, protocol %d",
-            theirs.node,
-            theirs.version,
-            agreement.number,
+            "the link is extended: TLS 1.3 with %s, version %s, protocol %d, vouched for by %s",
+            peer.node,
+            peer.version,
+            peer.protocol,
+            peer.voucher,
         )
-        await extension.remember("master", theirs, self._address, self._log)
+        await extension.remember("master", peer, self._address, self._log)

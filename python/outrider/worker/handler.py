@@ -71,6 +71,7 @@ class WorkerHandler:
 
     async def hello(self) -> None:
         """Say who we are (5.1); :class:`RefusedByPeer` with the master's code if it does not want us."""
+        await self.session.channel.turned()
         node = self._settings.node
         hello = Hello(node.name, node.cluster, "worker", node.wire_version)
         await self.session.open_transfers(node.name)

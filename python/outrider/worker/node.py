@@ -16,6 +16,7 @@ from outrider.errors import (
     StoreError,
     TransportError,
 )
+from outrider.exchange.credentials import Credentials
 from outrider.exchange.extension import extension_of
 from outrider.exchange.keys import Keys
 from outrider.exchange.sending import Sender
@@ -40,6 +41,7 @@ from outrider.store.choice import agents_of
 from outrider.store.home import Home
 from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Supervisor, until
+from outrider.transport.channel import Channel
 from outrider.trying import Tries
 from outrider.worker.builtin import builtin
 from outrider.worker.handler import WorkerHandler
@@ -48,7 +50,8 @@ from outrider.world import real_ports
 
 _SILENT = (
     "; does the cluster key differ from the master's? If it was rotated while this node was away, bring "
-    f"the master's key file here (docs/keys.md). Or, with {AGE_SETTING}, the clock?"
+    f"the master's key file here (docs/keys.md). Or, with {AGE_SETTING}, the clock? "
+    "Or does the master demand TLS from the first byte (link.tls = required)?"
 )
 """What makes a master close without a word (1.3)."""
 _REMEDIES = {
@@ -77,7 +80,7 @@ class Worker:
     ) -> None:
         if not settings.link.nodes:
             raise SettingsError("link.nodes: a worker needs its master's address, e.g. nodes = ['192.0.2.10']")
-        if not settings.link.keys:
+        if settings.link.lacks_key:
             raise SettingsError("link.key: a worker needs the cluster key; make one with: outrider keygen")
         self.settings = settings
         self.status = Status()
@@ -92,6 +95,7 @@ class Worker:
         self._home = Home(settings.node.home)
         self._stopping = asyncio.Event()
         self._handler: WorkerHandler | None = None  # of the connection that stands
+        self._credentials: Credentials | None = None
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -138,7 +142,8 @@ class Worker:
             self._log.warning("an apply that was cut short has been %s", mended)
         self._plugins.tell(self._log)
         supervisor = Supervisor(self._ports, self._log, self.status)
-        kinds = (*builtin(self._plugins.calls, self._keys), *self._plugins.kinds)
+        self._credentials = await Credentials.of(self.settings, self._ports, self._home.path, self.status, "worker")
+        kinds = (*builtin(self._plugins.calls, self._keys, self._credentials), *self._plugins.kinds)
         halves = Halves(kinds, "worker", self._ground(tree, supervisor))
         try:
             await halves.start()
@@ -194,7 +199,8 @@ class Worker:
         return self._handler.session.sender
 
     async def _stay_connected(self, halves: Halves) -> None:
-        extension = await extension_of(self.settings, self._ports, self._home.path, halves.features())
+        home, credentials = self._home.path, self._credentials
+        extension = await extension_of(self.settings, self._ports, home, credentials, halves.features())
         ground = Ground(self.settings, self._ports, self._home, self._keys.ring, extension)
         cap = self.settings.intervals.worker.connection_retry
         with Tries("the link to the master", self._ports, self._log, self.status, base_s=0.5, cap_s=cap) as tries:
@@ -233,11 +239,20 @@ class Worker:
         except TransportError as error:
             if channel.bytes_in:
                 raise TransportError(f"no answer to hello: {error}") from error
-            self._keys.ring.try_next()
+            hint = self._silence(channel)
+            if not channel.opened:
+                self._keys.ring.try_next()
             file = self.settings.link.key_file
             awaits = Awaits("file", str(file.absolute())) if file else None
-            raise TransportError(f"no answer to hello: {error}{_SILENT}").until(awaits) from error
+            raise TransportError(f"no answer to hello: {error}{hint}").until(awaits) from error
         await handler.extend()
+
+    def _silence(self, channel: Channel) -> str:
+        """What may be behind a master that closes without a word."""
+        if not channel.opened or self._credentials is None:
+            return _SILENT
+        fault = self._credentials.own_fault()
+        return f"; of this node: {fault}" if fault else "; the master's log says why"
 
     async def _work(self, handler: WorkerHandler) -> NoReturn:
         """Run the tasks until the link is lost."""

@@ -23,5 +23,6 @@ def test_every_name_fits_and_none_is_an_answers() -> None:
     assert str(commands.INTEGRITY_SYNC) == "syn_m_c"
 
 
-def test_threat_20_only_echo_and_hello_come_before_hello() -> None:
-    assert {command.name for command in TABLE.values() if command.before_hello} == {b"echo", b"hello"}
+def test_threat_20_only_echo_hello_and_the_two_of_joining_come_before_hello() -> None:
+    early = {command.name for command in TABLE.values() if command.before_hello}
+    assert early == {b"echo", b"hello", b"ca_show", b"ca_join"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outrider.errors import ProtocolError
-from outrider.protocol.seal import KeyRing, NoSeal, Retired, signing_half
+from outrider.protocol.seal import KeyRing, NoSeal, NothingClear, Retired, signing_half
 
 KEY = b"a" * 32
 NOW = 1_700_000_000
@@ -120,3 +120,12 @@ def test_threat_13_a_key_that_was_rotated_out_opens_nothing_and_is_told_from_a_s
     for rubbish in (token[:-2], b"", b"\xff" * 80, KeyRing([b"s" * 32]).seal(b"hello", NOW)):
         with pytest.raises(ProtocolError, match="cluster keys differ"):
             ring.open(rubbish, NOW)
+
+
+def test_where_tls_comes_first_nothing_is_sealed_and_nothing_opens() -> None:
+    shut = NothingClear()
+    with pytest.raises(ProtocolError, match="nothing may be said before TLS"):
+        shut.seal(b"x", 0)
+    for token in (b"", b"x", KeyRing([b"0123456789abcdefghijklmnopqrstuv"]).seal(b"x", 0)):
+        with pytest.raises(ProtocolError, match="something came before TLS"):
+            shut.open(token, 0)

@@ -1,0 +1,138 @@
+"""The master's half of identity: it holds the authority's word up to date, hands it on, renews, and cuts who lost it.
+
+Whether a file of the authority has changed is looked at every few seconds: a person may have revoked a node, or begun
+to replace the authority itself. Each worker that has a certificate hears of it over its extended link. During such a
+replacement the master shows its old certificate until the old authority goes: a worker that was away still trusts that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from outrider.errors import OutriderError, Refusal, StoreError
+from outrider.exchange.credentials import LOOK_S, Credentials
+from outrider.exchange.extension import Extended
+from outrider.exchange.session import Serve
+from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
+from outrider.logs import Tag, task_logger
+from outrider.protocol import faults
+from outrider.protocol.certificates import Holder, Trust, make_request
+from outrider.protocol.commands import CA_RENEW, CA_TRUST, Command
+from outrider.protocol.joining import Granted, Renewal, Trusted, encode
+from outrider.transport.channel import Reply
+
+
+class Identity(Half["IdentityTalk"]):
+    """See the module."""
+
+    def __init__(self, ground: NodeGround, *, credentials: Credentials) -> None:
+        super().__init__()
+        self.credentials = credentials
+        self._ground = ground
+        self._log = task_logger(Tag.IDENTITY, ground.node.name)
+        self._told = ""
+        self._acted = credentials.version
+
+    def tasks(self) -> Sequence[Task]:
+        """Look, again and again."""
+        return [(Tag.IDENTITY, self._watch)]
+
+    def talk(self, link: LinkGround) -> IdentityTalk:
+        """One worker's part."""
+        return IdentityTalk(self, link)
+
+    async def _watch(self) -> None:
+        while True:
+            await self._ground.ports.sleep(LOOK_S)
+            await self._keep()
+            if await self.credentials.look():
+                self._log.info("the certificate of this node, or whom it trusts, has changed")
+            if self.credentials.version != self._acted:
+                self._acted = self.credentials.version
+                for talk in list(self.talks.values()):
+                    await talk.cut_or_tell()
+
+    async def _keep(self) -> None:
+        """What falls due at the authority: the end of an old one, and this node's own next certificate."""
+        credentials, ports = self.credentials, self._ground.ports
+        if not credentials.signs or credentials.holder is None or credentials.trust is None:
+            return
+        try:
+            if len(credentials.trust.authorities) > 1:
+                if await ports.threads.run(credentials.authority.outlived, ports.wall()):
+                    await self._renew_own(credentials.holder)  # before nobody takes the old one any more
+                    await ports.threads.run(credentials.authority.finish, ports.wall())
+                    self._log.warning("the old authority is dropped: certificates of it are good no more")
+            elif credentials.holder.due(credentials.trust.fingerprint, ports.wall()):
+                await self._renew_own(credentials.holder)
+            self._told = ""
+        except StoreError as error:
+            if self._told != str(error):  # a person must come: no line every two seconds
+                self._told = str(error)
+                self._log.error("%s", error)
+
+    async def _renew_own(self, held: Holder) -> None:
+        ports = self._ground.ports
+        key = Ed25519PrivateKey.from_private_bytes(ports.random.randbytes(32))
+        request = make_request(key, held.name)
+        certificate = await ports.threads.run(self.credentials.authority.renew, held, request, ports.wall())
+        await self.credentials.replace(key, certificate)
+        self._log.info("this node has its next certificate")
+
+
+class IdentityTalk(Talk):
+    """One worker's certificate."""
+
+    def __init__(self, half: Identity, link: LinkGround) -> None:
+        self._half = half
+        self._credentials = half.credentials
+        self._session = link.session
+        self._status = link.status
+        self._supervisor = link.supervisor
+        self._ports = link.node.ports
+        self._log = task_logger(Tag.IDENTITY, link.node.node.name)
+
+    def serves(self) -> Mapping[Command, Serve]:
+        """Renewals."""
+        return {CA_RENEW: self._renew}
+
+    async def cut_or_tell(self) -> None:
+        """End the link of a worker that is revoked, or has lost its authority; the others hear whom to trust now."""
+        peer, trust = self._session.extended, self._credentials.trust
+        if trust is None or peer is None or not peer.vouched or not self._session.channel.is_open:
+            return
+        if why := await self._ports.threads.run(self._credentials.objection, peer.shown):
+            self._log.warning("%s is cut off: %s", peer.node, why)
+            self._status.count("identities_cut")
+            self._session.channel.close(f"{peer.node} is cut off: {why}")
+        else:
+            self._supervisor.start("tell whom to trust", self._tell(peer, trust))
+
+    async def _tell(self, peer: Extended, trust: Trust) -> None:
+        """A worker that does not hear it asks when it comes again."""
+        try:
+            await self._session.request(CA_TRUST, encode(Trusted(trust.text)))
+        except OutriderError as error:
+            self._log.warning("%s has not taken whom the cluster trusts: %s", peer.node, error)
+
+    async def _renew(self, payload: bytes) -> Reply:
+        peer, credentials = self._session.extended, self._credentials
+        if peer is None or not peer.vouched or credentials.trust is None:
+            raise Refusal(faults.INTERNAL, "only a node with a certificate of the authority gets the next one")
+        trust = credentials.trust.text
+        try:
+            wish = msgspec.json.decode(payload, type=Renewal)
+            if not wish.request:  # it only asks whom to trust
+                return Reply(encode(Granted("", trust)))
+            held = credentials.who(peer.shown)
+            certificate = await self._ports.threads.run(
+                credentials.authority.renew, held, wish.request, self._ports.wall()
+            )
+        except (ValueError, StoreError) as error:  # msgspec's are ValueErrors
+            self._log.warning("%s gets no new certificate: %s", peer.node, error)
+            raise Refusal(faults.INTERNAL, f"no new certificate: {error}") from error
+        self._log.info("%s has its next certificate", peer.node)
+        return Reply(encode(Granted(certificate, trust)))

@@ -1,0 +1,53 @@
+"""What the log says of those who were not let in: once in a while for each reason, so that nobody can fill it.
+
+Whoever holds the key, or wants to join, may hear why it is refused; one who repeats old messages, or makes connections
+all day, is counted.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from outrider.exchange.credentials import Credentials
+from outrider.logs import TaskLogger
+from outrider.master.handler import MasterHandler
+from outrider.ports import Ports
+from outrider.protocol.seal import AGE_SETTING, WINDOW_SETTING
+from outrider.status import Status
+from outrider.transport.tls import REFUSALS
+
+_AGAIN_S = 60
+_REASONS = 64
+"""So many different ones are told: those of TLS are few, unless somebody makes them up."""
+_REMEDIES = {
+    AGE_SETTING: "",
+    WINDOW_SETTING: "; if it is a worker of this cluster, give it this master's key file (docs/keys.md)",
+}
+
+
+class Strangers:
+    """See the module."""
+
+    def __init__(self, ports: Ports, status: Status, log: TaskLogger) -> None:
+        self._ports = ports
+        self._status = status
+        self._log = log
+        self._told: dict[str, float] = {}  # when the log last heard of a reason
+
+    def left(self, handler: MasterHandler, credentials: Credentials | None) -> None:
+        """A connection is gone: whether it was one that was refused."""
+        channel = handler.session.channel
+        if channel.limit in _REMEDIES:
+            line = f"{channel.address} is refused: {channel.reason}{_REMEDIES[channel.limit]}"
+            self._tell(channel.limit, line)
+        elif channel.opened and not handler.info.name and channel.reason.startswith(REFUSALS):
+            self._status.count("tls_refused")
+            line = f"a connection from {channel.address} came to nothing: {channel.reason}"
+            fault = credentials.own_fault() if credentials is not None else None
+            self._tell(channel.reason, f"{line}; of this node: {fault}" if fault else line)
+
+    def _tell(self, why: str, line: str) -> None:
+        now = self._ports.monotonic()
+        if now - self._told.get(why, -inf) >= _AGAIN_S and (why in self._told or len(self._told) < _REASONS):
+            self._told[why] = now
+            self._log.warning("%s", line)

@@ -1,0 +1,73 @@
+"""What travels when a node gets a certificate: the token on paper, and the bodies of the commands ``ca_...``.
+
+A token names the authority, so that the joining node needs no trust beforehand: it tells nothing of its secret
+before the other end has proved to be a master of that authority. The node's key never travels.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+SECRET_BYTES: Final = 32
+"""256 bits: nobody guesses one, however often he may try."""
+_PREFIX: Final = "outrider1."
+_Text = Annotated[str, Meta(max_length=48 * 1024)]
+_Word = Annotated[str, Meta(max_length=128)]
+
+
+class Token(Struct, frozen=True, array_like=True):
+    """The right to one certificate for the node ``name``; ``authority`` is the SHA-256 of who must answer, in hex."""
+
+    name: _Word
+    id: _Word
+    secret: _Word
+    authority: _Word
+
+    def encode(self) -> str:
+        """One word to copy."""
+        return _PREFIX + urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, word: str) -> Token:
+        """Read a word; :class:`ValueError` if it is no token."""
+        body = word.strip().removeprefix(_PREFIX)
+        try:
+            return msgspec.json.decode(urlsafe_b64decode(body + "=" * (-len(body) % 4)), type=cls)
+        except ValueError as error:  # msgspec's and binascii's are ValueErrors
+            raise ValueError("this is no token; `outrider ca token NAME` makes one, copy it whole") from error
+
+
+class Join(Struct, frozen=True):
+    """A joining node asks for its certificate; ``request`` is a certificate signing request, PEM."""
+
+    id: _Word
+    secret: _Word
+    request: _Text
+
+
+class Renewal(Struct, frozen=True):
+    """A node whose certificate is good asks for the next one."""
+
+    request: _Text
+
+
+class Granted(Struct, frozen=True):
+    """What it gets: its certificate, and whom to trust; PEM."""
+
+    certificate: _Text
+    trust: _Text
+
+
+class Trusted(Struct, frozen=True):
+    """Whom to trust from now on; PEM."""
+
+    trust: _Text
+
+
+def encode(body: Join | Renewal | Granted | Trusted) -> bytes:
+    """As JSON."""
+    return msgspec.json.encode(body)
