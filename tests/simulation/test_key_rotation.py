@@ -230,6 +230,29 @@ def test_a_worker_whose_key_is_in_its_settings_says_why_it_cannot_learn_another(
     simulate(tmp_path, story)
 
 
+def test_a_worker_that_cannot_write_its_file_says_so_and_follows_once_it_can(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        master = await cluster.master(with_file(cluster, "master"))
+        elsewhere = cluster.folder / "elsewhere"
+        elsewhere.mkdir()
+        file = elsewhere / "worker1.key"
+        file.write_bytes(bytes(OLD))
+        file.chmod(0o600)
+        worker = cluster.worker("worker1", {"link.key": None, "link.key_file": str(file)})
+        await cluster.until(lambda: extended(worker))
+        elsewhere.rename(cluster.folder / "away")
+        await rotate(master)
+        await asyncio.sleep(5)
+        (one,) = (await ask(master, "outrider.key_status"))["workers"]
+        assert (one["state"], "cannot write the key file" in one["why"]) == ("cannot", True)
+        assert phase(cluster) == "adding"
+        (cluster.folder / "away").rename(elsewhere)
+        await cluster.until(lambda: phase(cluster) == "window", within_s=100)
+        assert read_key_file(file) == keys_of(cluster, "master")
+
+    simulate(tmp_path, story)
+
+
 def test_a_rotation_that_has_only_begun_can_be_given_up(tmp_path: Path) -> None:
     async def story(cluster: Cluster) -> None:
         master = await cluster.master(with_file(cluster, "master"))

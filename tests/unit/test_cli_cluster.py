@@ -128,6 +128,7 @@ def test_status_asks_the_node_itself_and_shows_its_link_rounds_and_counters(monk
         "counters": {"frames": 7},
         "limits_hit": {"limits.tasks": 1},
         "kinds": {"integrity": {"succeeded": 4, "failed": 1, "last": outcome, "last_good": None}},
+        "notes": {"key": "rotation to 0a0a0a0a: adding"},
     }
     asked: list[Request] = []
 
@@ -142,6 +143,7 @@ def test_status_asks_the_node_itself_and_shows_its_link_rounds_and_counters(monk
         assert text in shown
     for row in (["integrity", "4", "1", "1970-01-01"], ["frames", "7"], ["limit", "hit:", "limits.tasks", "1"]):
         assert any(line.split()[: len(row)] == row for line in shown.splitlines()), row
+    assert "key: rotation to 0a0a0a0a: adding" in shown.splitlines()
     assert json.loads(run("status", "--json").stdout)["status"]["counters"] == {"frames": 7}
     looks: list[float] = []
 

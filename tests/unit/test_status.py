@@ -54,6 +54,16 @@ def test_a_snapshot_is_not_changed_by_what_comes_after() -> None:
         before.link = LinkState()  # type: ignore[misc]
 
 
+def test_a_note_stands_as_long_as_it_is_so() -> None:
+    status = Status()
+    status.note("key", "rotation: adding")
+    status.note("key", "rotation: window")
+    assert status.snapshot().notes == {"key": "rotation: window"}
+    status.note("key", None)
+    status.note("key", None)
+    assert status.snapshot().notes == {}
+
+
 def test_a_snapshot_becomes_json() -> None:
     status = Status()
     status.finished("Keep alive", Outcome(ok=True, started=1.0, seconds=0.25))

@@ -22,10 +22,13 @@ from outrider.protocol import rotation as r
 from outrider.protocol.commands import Command
 from outrider.relay.context import Context
 from outrider.relay.handlers import Handlers
+from outrider.supervise import within
 from outrider.transport.channel import Reply
 
 _MOST_ORDERS: Final = 8
 """One after another, without news in between: a rotation has three steps."""
+_AGAIN_S: Final = 60
+"""After so long a node that could not write its key file tries again: a person may have mended it."""
 
 
 class KeyStatus(Struct, frozen=True, kw_only=True):
@@ -72,25 +75,29 @@ class KeyTalk(Talk):
         return [("Key rotation", self.run)]
 
     async def run(self) -> None:
-        """Ask now and whenever there are news."""
+        """Ask now, whenever there are news, and again after a while if this node could not follow."""
         while True:
             self._news.clear()
-            await self._learn()
-            await self._news.wait()
+            failed = await self._learn()
+            if failed:
+                await within(_AGAIN_S, self._news.wait())
+            else:
+                await self._news.wait()
 
     def _wake(self, _: bytes) -> Reply:
         self._news.set()
         return Reply(b"")
 
-    async def _learn(self) -> None:
-        cannot = self._keys.cannot
+    async def _learn(self) -> bool:
+        """Do what there is to do; whether the disk was in the way."""
+        cannot, failed = self._keys.cannot, False
         for _ in range(_MOST_ORDERS):
             standing = r.Standing(holds=self._keys.ids, cannot=cannot)
             payload = await self._session.request(c.KEY_STANDS, r.encode(standing))
             try:
                 order = r.decode_order(payload)
                 if order is None or cannot:
-                    return
+                    return failed
                 ring = order.of(self._keys.held)
             except ValueError as error:
                 raise ProtocolError(f"the master's order for the cluster key cannot be read: {error}") from error
@@ -98,8 +105,9 @@ class KeyTalk(Talk):
                 await self._keys.keep(ring, self._keys.ring.retired)
             except StoreError as error:
                 self._log.error("this node cannot follow the rotation of the cluster key: %s", error)
-                cannot = str(error)
+                cannot, failed = str(error), True
             else:
                 self._log.warning(
                     "the cluster key is being rotated: %s, this node seals with %s", order.step, self._keys.ids[0]
                 )
+        return failed
