@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
+from outrider.deadlines import Deadlines
 from outrider.errors import ConnectionLostError, RefusedByPeer, RequestTimeoutError, TransportError
 from outrider.model import NodeInfo
 from outrider.ports import Ports
@@ -67,6 +69,9 @@ class AsyncLocalClient:
         self._strings = Strings(self._ports.random, most=1, string_bytes=4 * _GIB, all_bytes=4 * _GIB)
         self._turn = asyncio.Lock()
         self._awaited: asyncio.Future[bytes] | None = None
+        self._late: Deadlines[asyncio.Future[bytes]] = Deadlines(
+            lambda _: self._settle(RequestTimeoutError("the answer is late"))
+        )
         self._living: asyncio.Task[None] | None = None
         self._channel = self._new_channel()
 
@@ -205,12 +210,12 @@ class AsyncLocalClient:
     async def _answer(self, command: Command, payload: bytes, at_once: bytes | None = None) -> bytes:
         """Ask and wait for what comes later; a reply that begins with ``at_once`` is all there is."""
         async with self._turn:  # nothing that comes says to which question it belongs
-            loop = asyncio.get_running_loop()
-            awaited = self._awaited = loop.create_future()
-            late = loop.call_later(self._timeout_s, self._settle, RequestTimeoutError("late"))
+            awaited: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            self._awaited = awaited
+            self._late.set(awaited, self._timeout_s)
             try:
-                reply = await self._ask(command, payload)
-                return reply if at_once is not None and reply.startswith(at_once) else await awaited
+                self._channel.ask(command, payload, self._timeout_s, partial(self._replied, at_once))
+                return await awaited
             except RequestTimeoutError:
                 self._channel.close("an answer did not come in time")  # or it is taken for the next question's
                 raise RequestTimeoutError(f"the node did not answer within {self._timeout_s:g} s") from None
@@ -219,9 +224,11 @@ class AsyncLocalClient:
                 raise
             finally:
                 self._awaited = None
-                late.cancel()
-                if not awaited.cancel() and not awaited.cancelled():
-                    awaited.exception()  # nobody may have waited for it
+                self._late.clear(awaited)
+
+    def _replied(self, at_once: bytes | None, reply: bytes | Exception) -> None:
+        if isinstance(reply, Exception) or (at_once is not None and reply.startswith(at_once)):
+            self._settle(reply)
 
     async def _keep_alive(self) -> None:
         with contextlib.suppress(TransportError, RefusedByPeer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.unit.relay.test_local import Stage, serve
 from outrider.client import AsyncLocalClient, LocalClient, socket_of
 from outrider.errors import ConnectionLostError, RefusedByPeer, RequestTimeoutError, TransportError
 from outrider.model import NodeInfo
+from outrider.pending import Pending
 from outrider.protocol.api import Request, decode_request
 from outrider.protocol.commands import GET_NODES, Command
 from outrider.protocol.faults import Failure
@@ -31,9 +32,11 @@ class Answers:
     def __init__(self) -> None:
         self.requests: list[Request] = []
 
-    async def ask(self, client: str, request: bytes) -> Answer:
+    def ask(self, client: str, request: bytes) -> Pending[Answer]:
         del client
-        read = decode_request(request)
+        return Pending.of(self._answer(decode_request(request)))
+
+    async def _answer(self, read: Request) -> Answer:
         self.requests.append(read)
         match read.call:
             case "add":
@@ -46,10 +49,10 @@ class Answers:
                 await asyncio.sleep(10**6)
         return Answer(b"no such call", ok=False)
 
-    def forward(self, client: str, node: str, request: bytes) -> Awaitable[Answer]:
+    def forward(self, client: str, node: str, request: bytes) -> Pending[Answer]:
         raise NotImplementedError
 
-    def sendsync(self, client: str, request: bytes) -> Awaitable[Answer]:
+    def sendsync(self, client: str, request: bytes) -> Pending[Answer]:
         raise NotImplementedError
 
     def left(self, client: str) -> None:

@@ -18,13 +18,14 @@ from typing import NamedTuple, Protocol, Self
 
 from outrider.errors import OutriderError, RefusedByPeer
 from outrider.exchange.tasks import Tasks
+from outrider.pending import Pending
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.bodies import SharedPath, TaskFault, TransferPath
 from outrider.protocol.commands import FILE_END, FILE_UPD, NEW_FILE, NEW_STR, STR_UPD, Command
 from outrider.protocol.faults import Fault
 from outrider.protocol.transfer import PART_BYTES
-from outrider.transport.channel import Channel
+from outrider.transport.channel import Channel, Heard
 
 _READ_BYTES = 2 * PART_BYTES
 """Read and summed in one go: a thread for each part costs more than the part."""
@@ -56,6 +57,15 @@ class Opening(NamedTuple):
     begin: Command
     end: Command
     error: Command
+
+
+class Result(NamedTuple):
+    """A string, and the command that names it after ``head``; with ``tell`` nobody waits for this one's answer."""
+
+    data: bytes
+    command: Command
+    head: bytes = b""
+    tell: bool = False
 
 
 class Sent(NamedTuple):
@@ -117,18 +127,36 @@ class Sender:
                 await window.put(STR_UPD, name + b" " + part)
         return name
 
-    async def result(self, data: bytes, command: Command, head: bytes = b"") -> asyncio.Future[bytes]:
-        """Send a string and the command that names it after ``head``; the answer to this, for those who want it."""
-        if 0 < len(data) <= _SMALL and self._most > 1:
-            name = await self._ask(NEW_STR, str(len(data)).encode())
-            part = self._channel.request(STR_UPD, name + b" " + data, self._timeout_s, more=True)
-            answer = self._ask(command, head + name)
-            answer.add_done_callback(_heard)
-            await part
+    def result(self, result: Result, heard: Heard) -> None:
+        """Send a string and the command that names it; ``heard`` gets the answer to this, or the first error.
+
+        Where that answer is let go ``heard`` gets the one to the string.
+        """
+        if 0 < len(result.data) <= _SMALL and self._most > 1:
+            size = b"%d" % len(result.data)
+            self._channel.ask(NEW_STR, size, self._timeout_s, partial(self._small_result, result, heard))
         else:
-            answer = self._ask(command, head + await self.string(data))
-            answer.add_done_callback(_heard)
-        return answer
+            Pending.of(self._large_result(result)).then(heard)
+
+    def _small_result(self, result: Result, heard: Heard, name: bytes | Exception) -> None:
+        if isinstance(name, Exception):
+            heard(name)
+            return
+        outcome: Pending[bytes] = Pending()
+        outcome.then(heard)
+        taken = outcome.settle if result.tell else partial(_failed, outcome)
+        self._channel.ask(STR_UPD, name + b" " + result.data, self._timeout_s, taken, more=True)
+        if result.tell:
+            self._channel.tell(result.command, result.head + name, self._timeout_s)
+        else:
+            self._channel.ask(result.command, result.head + name, self._timeout_s, outcome.settle)
+
+    async def _large_result(self, result: Result) -> bytes:
+        name = await self.string(result.data)
+        if result.tell:
+            self._channel.tell(result.command, result.head + name, self._timeout_s)
+            return name
+        return await self._ask(result.command, result.head + name)
 
     async def _file(self, source: Source, path: TransferPath | SharedPath, cancelled: Callable[[], bool]) -> int:
         await self._ask(NEW_FILE, path.rooted)
@@ -229,10 +257,10 @@ class _Window:
             raise self._error
 
 
-def _heard(answer: asyncio.Future[bytes]) -> None:
-    """Nobody need wait for it."""
-    if not answer.cancelled():
-        answer.exception()
+def _failed(outcome: Pending[bytes], answer: bytes | Exception) -> None:
+    """Only an error is news: the answer to the string says nothing about what comes behind it."""
+    if isinstance(answer, Exception):
+        outcome.settle(answer)
 
 
 def _parts(data: bytes) -> Iterator[memoryview]:

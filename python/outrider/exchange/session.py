@@ -36,7 +36,7 @@ from outrider.status import Status
 from outrider.store.home import Home
 from outrider.store.shared import SharedFolder
 from outrider.supervise import Supervisor, within
-from outrider.transport.channel import Channel, Owner, Reply, Turn
+from outrider.transport.channel import Channel, Heard, Owner, Reply, Turn
 
 Serve = Callable[[bytes], Reply | Awaitable[Reply]]
 _STRING_ID_BYTES = 64
@@ -130,6 +130,10 @@ class Session:
     def request(self, command: Command, payload: bytes = b"") -> asyncio.Future[bytes]:
         """Ask the peer; see :meth:`Channel.request`."""
         return self.channel.request(command, payload, self._timeout_s)
+
+    def ask(self, command: Command, payload: bytes, heard: Heard) -> None:
+        """Ask the peer; see :meth:`Channel.ask`."""
+        self.channel.ask(command, payload, self._timeout_s, heard)
 
     async def start_tls(self, turn: Turn) -> None:
         """Turn the link to TLS; see :meth:`Channel.start_tls`."""

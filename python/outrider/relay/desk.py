@@ -6,12 +6,14 @@ an answer that it must itself contribute to would have no place left to run that
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from outrider.errors import OutriderError, Refusal, RequestTimeoutError
 from outrider.logs import Tag, task_logger
 from outrider.model import NodeInfo
+from outrider.pending import Pending
 from outrider.ports import Ports
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
@@ -27,7 +29,7 @@ from outrider.settings import Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
 
-Work = Callable[[Request, str, float], Awaitable[Answer]]
+Work = Callable[[Request, str, float], Pending[Answer] | Coroutine[Any, Any, Answer]]
 """Answers a request of a caller within so many seconds."""
 
 
@@ -66,13 +68,13 @@ class Desk:
         self._here: RequestQueue[Answer] = RequestQueue(settings, status)
         self._elsewhere: RequestQueue[Answer] = RequestQueue(settings, status)
 
-    async def here(self, caller: str, payload: bytes) -> Answer:
+    def here(self, caller: str, payload: bytes) -> Pending[Answer]:
         """The answer of this node to a request, whatever its type."""
         try:
             request = self.read(caller, payload)
         except Refusal as refusal:
-            return refused(refusal)
-        return await self.run(caller, request, len(payload), self.call)
+            return Pending.now(refused(refusal))
+        return self.run(caller, request, len(payload), self.call)
 
     def read(self, caller: str, payload: bytes) -> Request:
         """The request in a payload, if it is one and ``caller`` may make it; :class:`Refusal` with the reason."""
@@ -83,17 +85,22 @@ class Desk:
         )
         return request
 
-    async def run(self, caller: str, request: Request, size: int, work: Work, *, elsewhere: bool = False) -> Answer:
+    def run(self, caller: str, request: Request, size: int, work: Work, *, elsewhere: bool = False) -> Pending[Answer]:
         """Have ``work`` answer ``request`` when its turn has come; ``elsewhere`` if that is another node's work."""
         seconds = seconds_for(request, self.settings)
         queue = self._elsewhere if elsewhere else self._here
         try:
-            return await queue.run(caller, partial(work, request, caller, seconds), seconds=seconds, size=size)
-        except OutriderError as error:
+            ticket = queue.submit(caller, partial(work, request, caller, seconds), seconds=seconds, size=size)
+        except Refusal as refusal:
+            return Pending.now(failed(refusal))
+        return ticket.otherwise(partial(self._failed, request, caller))
+
+    def _failed(self, request: Request, caller: str, error: Exception) -> Answer:
+        if isinstance(error, OutriderError):
             return failed(self._named(request, error))
-        except Exception as error:  # noqa: BLE001  (our own mistake: its caller has an answer all the same)
-            self._log.exception("the request %s of %s failed", request.call, caller)
-            return failed(error)
+        # Our own mistake: its caller has an answer all the same.
+        self._log.error("the request %s of %s failed: %s", request.call, caller, error, exc_info=error)
+        return failed(error)
 
     def _named(self, request: Request, error: OutriderError) -> OutriderError:
         """An error, with the setting where one ended the request: its caller's own wish is none."""
@@ -132,6 +139,11 @@ def refused(refusal: Refusal) -> Answer:
 def failed(error: Exception) -> Answer:
     """A failure as a result."""
     return failure(failure_of(error))
+
+
+def answer_of(outcome: Answer | Exception) -> Answer:
+    """An outcome as an answer, be it a failure."""
+    return failed(outcome) if isinstance(outcome, Exception) else outcome
 
 
 def failure(of: Failure) -> Answer:

@@ -6,27 +6,28 @@ a peer's is only repeated to it. An answer that nobody waits for is dropped, cou
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from outrider.errors import ConnectionLostError, OutriderError, Refusal, RefusedByPeer
+from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer
+from outrider.exchange.sending import Result
 from outrider.exchange.session import Session
 from outrider.logs import Tag, TaskLogger, task_logger
+from outrider.pending import Pending
 from outrider.ports import Ports
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.bodies import split_once, task_id
 from outrider.protocol.commands import Command
+from outrider.relay.desk import answer_of
 from outrider.relay.held import Held
 from outrider.relay.queue import TOO_LATE
 from outrider.relay.routes import Answer
 from outrider.settings import Settings
 from outrider.status import Status
-from outrider.supervise import Supervisor
-from outrider.transport.channel import Reply
+from outrider.transport.channel import Heard, Reply
 
 _LONGEST_WORD: Final = 128
 _RESERVED: Final = b"master"
@@ -70,63 +71,61 @@ class Awaited:
         self._kind = kind
         self._random = ports.random
         self._status = status
-        self._waiting: dict[bytes, tuple[asyncio.Future[Answer], bytes]] = {}
+        self._waiting: dict[bytes, tuple[Pending[Answer], bytes]] = {}
         self._gone = ""
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._waiting)
 
-    async def ask(self, request: bytes, thanks: bytes = FORWARDED) -> Answer:
+    def ask(self, request: bytes, thanks: bytes = FORWARDED) -> Pending[Answer]:
         """Have the peer answer ``request``; its result is taken with ``thanks``.
 
         :class:`ConnectionLostError` or :class:`RefusedByPeer` says why it did not. How long it may take is for the
-        caller to say, who stops waiting: requests come out of a queue, whose work ends at its deadline.
+        caller to say, who gives it up: requests come out of a queue, whose work ends at its deadline.
         """
         if self._gone:
-            raise ConnectionLostError(self._gone)
+            return Pending.now(ConnectionLostError(self._gone))
         name = task_id(self._random.getrandbits(128))
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answer: Pending[Answer] = Pending(partial(self._waiting.pop, name))
         self._waiting[name] = answer, thanks
-        try:
-            await self._session.request(self._kind.ask, name + b" " + request)
-            return await answer
-        finally:
-            del self._waiting[name]
-            if not answer.cancel() and not answer.cancelled():
-                answer.exception()  # nobody may have waited for it
+        self._session.ask(self._kind.ask, name + b" " + request, partial(self._heard, name))
+        return answer
+
+    def _heard(self, name: bytes, reply: bytes | Exception) -> None:
+        """The peer has taken the request; or it has not, and there will be no answer."""
+        if isinstance(reply, Exception) and name in self._waiting:
+            self._waiting.pop(name)[0].settle(reply)
 
     def result(self, payload: bytes) -> Reply:
         """The peer's result lies in a string: ``<id> <string>``."""
         name, string = split_once(payload)
         text = self._session.strings.take(string)
-        answer, thanks = self._find(name)
+        answer, thanks = self._take(name)
         if text is None:
-            answer.set_exception(RefusedByPeer(faults.INTERNAL, "the answer did not arrive whole"))
+            answer.settle(RefusedByPeer(faults.INTERNAL, "the answer did not arrive whole"))
             raise Refusal(faults.INTERNAL, repr(string[:_LONGEST_WORD]))
-        answer.set_result(Answer(text))
-        return Reply(thanks)
+        return Reply(thanks, then=partial(answer.settle, Answer(text)))
 
     def error(self, payload: bytes) -> Reply:
         """The peer has no result, only a text: ``<id> <text>``."""
         name, text = split_once(payload)
-        answer, _ = self._find(name)
-        answer.set_result(Answer(text, ok=False))
-        return Reply(self._kind.error_taken)
+        answer, _ = self._take(name)
+        return Reply(self._kind.error_taken, then=partial(answer.settle, Answer(text, ok=False)))
 
     def lost(self, reason: str) -> None:
         """The session is gone: whatever waits fails now, and nothing is asked any more."""
         self._gone = reason
-        for answer, _ in self._waiting.values():
-            if not answer.done():
-                answer.set_exception(ConnectionLostError(reason))
+        waiting, self._waiting = self._waiting, {}
+        for answer, _ in list(waiting.values()):
+            answer.settle(ConnectionLostError(reason))
 
-    def _find(self, name: bytes) -> tuple[asyncio.Future[Answer], bytes]:
-        answer, thanks = self._waiting.get(name, (None, b""))
-        if answer is None or answer.done():
+    def _take(self, name: bytes) -> tuple[Pending[Answer], bytes]:
+        waiting = self._waiting.pop(name, None)
+        if waiting is None:
             self._status.count(TOO_LATE)
             raise Refusal(faults.UNKNOWN_REQUEST, name[:_LONGEST_WORD].decode(errors="replace"))
-        return answer, thanks
+        return waiting
 
 
 class Owed:
@@ -136,26 +135,24 @@ class Owed:
         self,
         session: Session,
         kind: RequestKind,
-        answer: Callable[[str, bytes], Awaitable[Answer]],
+        answer: Callable[[str, bytes], Pending[Answer]],
         *,
         settings: Settings,
         status: Status,
-        supervisor: Supervisor,
     ) -> None:
         self._session = session
         self._kind = kind
         self._status = status
         self._answer = answer
         self._node = settings.node.name
-        self._supervisor = supervisor
         limits = settings.limits
         self._most = limits.requests_running_per_peer + limits.requests_waiting_per_peer
-        self._open = 0
+        self._open: dict[Pending[Answer], None] = {}
         self._held = Held(limits.strings_total)
 
     def __len__(self) -> int:
         """How many there are."""
-        return self._open
+        return len(self._open)
 
     def begin(self, caller: str, payload: bytes) -> Reply:
         """``<id> <request>``: answer it later; :class:`Refusal` or :class:`ValueError` if it is none (threat 19)."""
@@ -165,34 +162,45 @@ class Owed:
             raise Refusal(faults.INTERNAL, f"{name[:_LONGEST_WORD]!r} is no id: use 1 to {_LONGEST_WORD} plain letters")
         if name == _RESERVED:
             raise Refusal(faults.INTERNAL, "'master' is no id: the protocol keeps this word for itself")
-        if self._open >= self._most:
+        if len(self._open) >= self._most:
             self._status.limit_hit("limits.requests_waiting_per_peer")
-            text = f"{self._open} of your requests are here already (limits.requests_waiting_per_peer); try again later"
+            here = len(self._open)
+            text = f"{here} of your requests are here already (limits.requests_waiting_per_peer); try again later"
             raise Refusal(faults.INTERNAL, text)
-        self._open += 1
-        self._supervisor.start(Tag.API, self._serve(caller, name, request))
-        return Reply(self._kind.taken)
+        answer = self._answer(caller, request)
+        self._open[answer] = None
+        return Reply(self._kind.taken, then=partial(answer.then, partial(self._answered, name, answer)))
 
-    async def _serve(self, caller: str, name: bytes, request: bytes) -> None:
-        try:
-            answer = await self._answer(caller, request)
-            del request  # it may be large, and its answer may wait long to be taken
-            await self._held.send(answer, partial(self._send, name))
-        except OutriderError as error:
-            self._log().debug("an answer for %s did not reach the peer: %s", name.decode(), error)
-        finally:
-            self._open -= 1
+    def lost(self) -> None:
+        """The session is gone: nobody is there who would take an answer."""
+        for answer in list(self._open):
+            answer.give_up()
+        self._open.clear()
 
-    async def _send(self, name: bytes, answer: Answer) -> None:
+    def _answered(self, name: bytes, pending: Pending[Answer], outcome: Answer | Exception) -> None:
+        self._held.send(answer_of(outcome), partial(self._send, name, pending))
+
+    def _send(self, name: bytes, pending: Pending[Answer], answer: Answer, taken: Callable[[], None]) -> None:
+        ended = partial(self._ended, name, pending, taken)
         if answer.ok:
-            try:
-                await (await self._session.sender.result(answer.body, self._kind.result, name + b" "))
-            except RefusedByPeer as error:
-                if error.code == faults.UNKNOWN_REQUEST:
-                    raise
-                answer = Answer(f"the result was not taken: {error}".encode(), ok=False)
-        if not answer.ok:
-            await self._session.request(self._kind.error, name + b" " + answer.body)
+            result = Result(answer.body, self._kind.result, name + b" ")
+            self._session.sender.result(result, partial(self._result_heard, name, ended))
+        else:
+            self._session.ask(self._kind.error, name + b" " + answer.body, ended)
+
+    def _result_heard(self, name: bytes, ended: Heard, reply: bytes | Exception) -> None:
+        if isinstance(reply, RefusedByPeer) and reply.code != faults.UNKNOWN_REQUEST:
+            self._session.ask(self._kind.error, name + f" the result was not taken: {reply}".encode(), ended)
+        else:
+            ended(reply)
+
+    def _ended(
+        self, name: bytes, pending: Pending[Answer], taken: Callable[[], None], reply: bytes | Exception
+    ) -> None:
+        if isinstance(reply, Exception):
+            self._log().debug("an answer for %s did not reach the peer: %s", name.decode(), reply)
+        self._open.pop(pending, None)
+        taken()
 
     def _log(self) -> TaskLogger:
         return task_logger(Tag.API, self._node, peer=self._session.worker)

@@ -5,8 +5,9 @@ A few are being sent, the rest wait, and all of them together hold a bounded num
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from outrider.protocol.faults import Failure
@@ -16,6 +17,9 @@ from outrider.relay.routes import Answer
 _AT_ONCE: Final = 16
 """A peer takes so many strings at one time and no more; there are others than answers."""
 
+Send = Callable[[Answer, Callable[[], None]], None]
+"""Sends an answer, and calls what it is given when the peer has taken it or will not."""
+
 
 class Held:
     """See the module."""
@@ -23,16 +27,31 @@ class Held:
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._bytes = 0
-        self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._under_way = 0
+        self._line: deque[tuple[Answer, Send]] = deque()
+        self._sending = False
 
-    async def send(self, answer: Answer, send: Callable[[Answer], Awaitable[None]]) -> None:
+    def send(self, answer: Answer, send: Send) -> None:
         """Have ``send`` send it when its turn has come; where there is no room, an answer that says so in its place."""
         if answer.ok and self._bytes + len(answer.body) > self._most:
             answer = Answer(encode_result(Failure.internal("too many answers wait for you; take them first")))
-        size = len(answer.body)
-        self._bytes += size
+        self._bytes += len(answer.body)
+        self._line.append((answer, send))
+        self._next()
+
+    def _next(self) -> None:
+        if self._sending:  # what fails at once comes back here
+            return
+        self._sending = True
         try:
-            async with self._turn:
-                await send(answer)
+            while self._line and self._under_way < _AT_ONCE:
+                answer, send = self._line.popleft()
+                self._under_way += 1
+                send(answer, partial(self._taken, len(answer.body)))
         finally:
-            self._bytes -= size
+            self._sending = False
+
+    def _taken(self, size: int) -> None:
+        self._bytes -= size
+        self._under_way -= 1
+        self._next()

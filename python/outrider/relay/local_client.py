@@ -9,9 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from outrider.errors import ConnectionLostError, OutriderError, Refusal, RefusedByPeer
-from outrider.exchange.sending import Sender
+from outrider.exchange.sending import Result, Sender
 from outrider.exchange.tasks import Tasks
 from outrider.logs import Tag, task_logger
+from outrider.pending import Pending
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.commands import Command, To
@@ -19,6 +20,7 @@ from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.faults import Failure, Fault, encode_fault
 from outrider.protocol.seal import NoSeal
 from outrider.relay.config import config_of
+from outrider.relay.desk import answer_of
 from outrider.relay.held import Held
 from outrider.relay.queue import TooManyRequests
 from outrider.relay.routes import Answer, Routes
@@ -30,7 +32,6 @@ if TYPE_CHECKING:  # the one who makes us
 HASHED: Final = frozenset({"etc/decoders/", "etc/rules/", "etc/lists/"})
 _ANSWER: Final = Command(b"ok", To.LOCAL_CLIENT, "a daemon's answer, as a request")
 _NO_ANSWER: Final = Command(b"err", To.LOCAL_CLIENT, "why there is none, as a request")
-_ASKED: Final = Reply(b"Added request to API requests queue")
 
 Served = Reply | Awaitable[Reply] | None
 
@@ -49,6 +50,7 @@ class LocalClientHandler:
         self._timeout_s = services.settings.intervals.communication.timeout_cluster_request
         self._most = limits.requests_running_per_peer + limits.requests_waiting_per_peer
         self._at_work: dict[asyncio.Task[None], None] = {}
+        self._asked: dict[Pending[Answer], None] = {}
         self._answering = 0
         self._held = Held(limits.strings_total)
         self._commands = self._serves()
@@ -78,6 +80,8 @@ class LocalClientHandler:
         if limit := self.channel.limit:
             self._services.status.limit_hit(limit)
         self._server.leave(self)
+        for answer in list(self._asked):
+            answer.give_up()
         for task in self._at_work:
             task.cancel()
 
@@ -150,41 +154,58 @@ class LocalClientHandler:
 
     def _ask(self, routes: Routes, payload: bytes) -> Reply:
         self._check_room()
-        self._later(self._deliver(routes.ask(self.name, payload)))
-        return _ASKED
+        deliver = self._under_way(routes.ask(self.name, payload), self._deliver)
+        return Reply(b"Added request to API requests queue", then=deliver)
 
     def _forward(self, routes: Routes, payload: bytes) -> Reply:
         self._check_room()
         node, space, request = payload.partition(b" ")
         if not space:
             raise Refusal(faults.INTERNAL, "dapi_fwd needs a node's name, a space and a request")
-        self._later(self._deliver(routes.forward(self.name, node.decode(), request)))
-        return Reply(b"Request forwarded to worker node")
-
-    async def _deliver(self, waiting: Awaitable[Answer]) -> None:
-        await self._held.send(await waiting, self._send)
-
-    async def _send(self, answer: Answer) -> None:
-        if answer.ok:
-            await self._sender.result(answer.body, c.DAPI_RESULT)
-        else:
-            self._tell(c.DAPI_ERR, answer.body)
+        deliver = self._under_way(routes.forward(self.name, node.decode(), request), self._deliver)
+        return Reply(b"Request forwarded to worker node", then=deliver)
 
     def _sendsync(self, routes: Routes, payload: bytes) -> None:
         """No answer but the final one: whoever asks reads a single frame."""
         try:
-            self._sendasync(routes, payload)
+            self._ask_daemon(routes, payload)()
         except Refusal as refusal:
             self._tell(_NO_ANSWER, str(Failure.of_cluster(refusal.code, refusal.detail)).encode())
 
     def _sendasync(self, routes: Routes, payload: bytes) -> Reply:
-        self._check_room()
-        self._later(self._daemon(routes.sendsync(self.name, payload)))
-        return Reply(b"Added request to sendsync requests queue")
+        return Reply(b"Added request to sendsync requests queue", then=self._ask_daemon(routes, payload))
 
-    async def _daemon(self, waiting: Awaitable[Answer]) -> None:
-        answer = await waiting
+    def _ask_daemon(self, routes: Routes, payload: bytes) -> Callable[[], None]:
+        self._check_room()
+        return self._under_way(routes.sendsync(self.name, payload), self._deliver_daemon)
+
+    def _under_way(
+        self, asked: Pending[Answer], deliver: Callable[[Pending[Answer], Answer], None]
+    ) -> Callable[[], None]:
+        """Count a request until its answer has been taken; what is returned has it delivered as soon as it is there."""
+        self._asked[asked] = None
+        return lambda: asked.then(lambda outcome: deliver(asked, answer_of(outcome)))
+
+    def _deliver(self, asked: Pending[Answer], answer: Answer) -> None:
+        self._held.send(answer, partial(self._send, asked))
+
+    def _send(self, asked: Pending[Answer], answer: Answer, taken: Callable[[], None]) -> None:
+        ended = partial(self._delivered, asked, taken)
+        if answer.ok:
+            self._sender.result(Result(answer.body, c.DAPI_RESULT, tell=True), ended)
+        else:
+            self._tell(c.DAPI_ERR, answer.body)
+            ended(b"")
+
+    def _delivered(self, asked: Pending[Answer], taken: Callable[[], None], heard: bytes | Exception) -> None:
+        if isinstance(heard, Exception):
+            self._log.debug("local client %s did not get its answer: %s", self.name, heard)
+        self._asked.pop(asked, None)
+        taken()
+
+    def _deliver_daemon(self, asked: Pending[Answer], answer: Answer) -> None:
         self._tell(_ANSWER if answer.ok else _NO_ANSWER, answer.body)
+        self._asked.pop(asked, None)
 
     # between the two
 
@@ -193,7 +214,7 @@ class LocalClientHandler:
         self.channel.tell(command, payload, self._timeout_s)
 
     def _check_room(self) -> None:
-        if len(self._at_work) + self._answering >= self._most:
+        if len(self._asked) + len(self._at_work) + self._answering >= self._most:
             self._services.status.limit_hit("limits.requests_waiting_per_peer")
             text = f"{self._most} of your requests are under way: the limit is limits.requests_waiting_per_peer"
             raise TooManyRequests(faults.INTERNAL, f"{text}; try again later")

@@ -4,19 +4,23 @@ Each caller, a peer or a local client, has a quota of running and of waiting req
 that asks a thousand times waits for itself. A request has a deadline that counts from its arrival; when that
 passes, or its caller leaves, it is answered at once and its work is cancelled. Work that does not heed this
 keeps its place in its caller's quota, and what it still says is dropped and counted.
+
+Work that computes runs in a task. Work that only waits for somebody else is a :class:`Pending` and needs none.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from outrider.deadlines import Deadlines
 from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
+from outrider.pending import Pending
 from outrider.protocol import faults
 from outrider.settings import Settings
 from outrider.status import Status
@@ -31,24 +35,26 @@ class TooManyRequests(Refusal):
     """A caller is over its quota; the text names the setting."""
 
 
-@dataclass(eq=False, slots=True)
-class Ticket(Generic[T]):
-    """One request: its number, whose it is, and ``answer``, which is settled exactly once."""
+Work = Callable[[], Pending[T] | Coroutine[Any, Any, T]]
 
-    id: int
-    caller: str
-    size: int
-    work: Callable[[], Awaitable[T]]
-    answer: asyncio.Future[T]
-    deadline: asyncio.TimerHandle | None = None
-    task: asyncio.Task[None] | None = None
-    holds_place: bool = False
 
-    def fail(self, error: Exception) -> None:
-        """Answer with an error, unless it is answered; whoever does not listen need not."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
-            self.answer.exception()
+class Ticket(Pending[T]):
+    """One request: its answer, which is pending, its number, whose it is; once it runs, ``task`` or ``elsewhere``."""
+
+    __slots__ = ("caller", "elsewhere", "holds_place", "id", "seconds", "size", "task", "work")
+
+    def __init__(
+        self, queue: RequestQueue[T], id_: int, caller: str, work: Work[T], *, seconds: float, size: int
+    ) -> None:
+        super().__init__(partial(queue.abandoned, self))
+        self.id = id_
+        self.caller = caller
+        self.work = work
+        self.seconds = seconds
+        self.size = size
+        self.task: asyncio.Task[None] | None = None
+        self.elsewhere: Pending[T] | None = None
+        self.holds_place = False
 
 
 @dataclass(eq=False, slots=True)
@@ -70,24 +76,25 @@ class RequestQueue(Generic[T]):
         self._callers: dict[str, _Caller[T]] = {}
         self._line: deque[str] = deque()
         self._running = 0
+        self._starting = False
         self._ids = count(1)
+        self._deadlines: Deadlines[Ticket[T]] = Deadlines(self._too_late)
 
     def __len__(self) -> int:
         """Requests that wait or run."""
         return sum(len(caller.waiting) + len(caller.running) for caller in self._callers.values())
 
-    def submit(self, caller: str, work: Callable[[], Awaitable[T]], *, seconds: float, size: int = 0) -> Ticket[T]:
-        """Take a request of ``size`` bytes that is to be answered within ``seconds``.
+    def submit(self, caller: str, work: Work[T], *, seconds: float, size: int = 0) -> Ticket[T]:
+        """Take a request of ``size`` bytes that is to be answered within ``seconds``; who gives it up ends the work.
 
-        :class:`TooManyRequests` names the quota that the caller is over. The ticket's answer fails with
+        :class:`TooManyRequests` names the quota that the caller is over. The ticket fails with
         :class:`RequestTimeoutError` at the deadline and with :class:`ConnectionLostError` when the caller leaves.
         """
         record = self._callers.get(caller) or _Caller()
         self._check_quota(record, size)
         self._callers[caller] = record
-        loop = asyncio.get_running_loop()
-        ticket = Ticket(next(self._ids), caller, size, work, loop.create_future())
-        ticket.deadline = loop.call_later(seconds, self._too_late, ticket, seconds)
+        ticket = Ticket(self, next(self._ids), caller, work, seconds=seconds, size=size)
+        self._deadlines.set(ticket, seconds)
         record.size += size
         record.waiting[ticket] = None
         self._stand_in_line(caller, record)
@@ -97,26 +104,30 @@ class RequestQueue(Generic[T]):
             self._status.limit_hit(f"limits.requests_running{'_per_peer' if full else ''}")
         return ticket
 
-    async def run(self, caller: str, work: Callable[[], Awaitable[T]], *, seconds: float, size: int = 0) -> T:
-        """Submit and wait; whoever stops waiting has given up, and the work is cancelled."""
-        ticket = self.submit(caller, work, seconds=seconds, size=size)
-        try:
-            return await ticket.answer
-        finally:
-            self.cancel(ticket)
-
-    def cancel(self, ticket: Ticket[T]) -> None:
-        """Its caller has given up; nothing happens if it is answered."""
-        if not ticket.answer.done():
-            ticket.answer.cancel()
-        self._abandon(ticket)
+    def abandoned(self, ticket: Ticket[T]) -> None:
+        """Nobody waits for it any more: it leaves the line, or its work is cancelled and its place goes to another."""
+        self._deadlines.clear(ticket)
+        if ticket.task is not None:
+            ticket.task.cancel()
+            self._give_place_back(ticket)
+            self._start()
+        elif ticket.elsewhere is not None:
+            ticket.elsewhere.give_up()
+            self._ended(ticket)
+            self._start()
+        else:
+            record = self._callers[ticket.caller]
+            del record.waiting[ticket]
+            self._forget(ticket, record)
 
     def drop(self, caller: str) -> None:
         """A caller is gone: none of its requests is worth an answer."""
         record = self._callers.get(caller)
         for ticket in (*record.waiting, *record.running) if record else ():
-            ticket.fail(ConnectionLostError(f"{caller}, who asked, is gone"))
-            self._abandon(ticket)
+            if ticket.is_open:
+                self._fail(ticket, ConnectionLostError(f"{caller}, who asked, is gone"))
+            elif ticket.task is not None:
+                ticket.task.cancel()  # it has not heeded the first time
 
     async def close(self) -> None:
         """Drop every caller; cancelled work has had its chance to clean up when this returns."""
@@ -148,61 +159,75 @@ class RequestQueue(Generic[T]):
 
     def _start(self) -> None:
         """Start what may run, one request of each caller in turn."""
-        while self._line and self._running < self._limits.requests_running:
-            name = self._line.popleft()
-            record = self._callers[name]
-            record.in_line = False
-            if not record.waiting:
-                self._tidy(name, record)
-                continue
-            ticket = next(iter(record.waiting))
-            del record.waiting[ticket]
-            record.running[ticket] = None
-            ticket.holds_place = True
-            self._running += 1
-            ticket.task = asyncio.create_task(self._serve(ticket), name=f"request {ticket.id} of {name}")
-            ticket.task.add_done_callback(partial(self._ended, ticket))
-            self._stand_in_line(name, record)
-
-    async def _serve(self, ticket: Ticket[T]) -> None:
+        if self._starting:  # work that ends at once comes back here
+            return
+        self._starting = True
         try:
-            answer = await ticket.work()
+            while self._line and self._running < self._limits.requests_running:
+                self._next_of(self._line.popleft())
+        finally:
+            self._starting = False
+
+    def _next_of(self, name: str) -> None:
+        record = self._callers[name]
+        record.in_line = False
+        if not record.waiting:
+            self._tidy(name, record)
+            return
+        ticket = next(iter(record.waiting))
+        del record.waiting[ticket]
+        record.running[ticket] = None
+        ticket.holds_place = True
+        self._running += 1
+        self._stand_in_line(name, record)
+        self._begin(ticket)
+
+    def _begin(self, ticket: Ticket[T]) -> None:
+        try:
+            work = ticket.work()
         except Exception as error:  # noqa: BLE001  (whatever it is, it is the answer)
-            ticket.fail(error)
+            work = Pending.now(error)
+        if isinstance(work, Pending):
+            ticket.elsewhere = work
+            work.then(partial(self._told, ticket))
         else:
-            if ticket.answer.done():
+            ticket.task = asyncio.create_task(self._serve(ticket, work), name=f"request {ticket.id} of {ticket.caller}")
+            ticket.task.add_done_callback(partial(self._task_ended, ticket, work))
+
+    def _told(self, ticket: Ticket[T], outcome: T | Exception) -> None:
+        self._ended(ticket)
+        ticket.settle(outcome)
+        self._start()
+
+    async def _serve(self, ticket: Ticket[T], work: Coroutine[Any, Any, T]) -> None:
+        try:
+            answer = await work
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is the answer)
+            ticket.settle(error)
+        else:
+            if not ticket.is_open:
                 self._status.count(TOO_LATE)
-            else:
-                ticket.answer.set_result(answer)
+            ticket.settle(answer)
 
-    def _too_late(self, ticket: Ticket[T], seconds: float) -> None:
-        ticket.fail(RequestTimeoutError(f"no answer within {seconds:g} s"))
-        self._abandon(ticket)
+    def _task_ended(self, ticket: Ticket[T], work: Coroutine[Any, Any, T], _: asyncio.Task[None]) -> None:
+        work.close()  # where it was cancelled before it began
+        self._ended(ticket)
+        ticket.settle(ConnectionLostError("the work was cancelled before it had an answer"))
+        self._start()
 
-    def _abandon(self, ticket: Ticket[T]) -> None:
-        """Nobody waits for it any more: it leaves the line, or its work is cancelled and its place goes to another."""
-        if ticket.deadline is not None:
-            ticket.deadline.cancel()
-            ticket.deadline = None
-        record = self._callers.get(ticket.caller)
-        if ticket.task is None:
-            if record is not None and ticket in record.waiting:
-                del record.waiting[ticket]
-                self._forget(ticket, record)
-        else:
-            ticket.task.cancel()
-            self._give_place_back(ticket)
-            self._start()
+    def _too_late(self, ticket: Ticket[T]) -> None:
+        self._fail(ticket, RequestTimeoutError(f"no answer within {ticket.seconds:g} s"))
 
-    def _ended(self, ticket: Ticket[T], _: asyncio.Task[None]) -> None:
-        if ticket.deadline is not None:
-            ticket.deadline.cancel()
-        ticket.fail(ConnectionLostError("the work was cancelled before it had an answer"))
+    def _fail(self, ticket: Ticket[T], error: Exception) -> None:
+        self.abandoned(ticket)
+        ticket.settle(error)
+
+    def _ended(self, ticket: Ticket[T]) -> None:
+        self._deadlines.clear(ticket)
         record = self._callers[ticket.caller]
         del record.running[ticket]
         self._give_place_back(ticket)
         self._forget(ticket, record)
-        self._start()
 
     def _give_place_back(self, ticket: Ticket[T]) -> None:
         self._running -= ticket.holds_place

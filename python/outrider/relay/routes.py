@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import NamedTuple, Protocol
+
+from outrider.pending import Pending
 
 
 class Answer(NamedTuple):
@@ -17,18 +18,18 @@ class Routes(Protocol):
     """Where requests of local clients go. ``client`` is the client's name; it is the wire's, and names no peer.
 
     Each method raises :class:`outrider.errors.Refusal` at once if the request cannot even set out; then what it
-    returns gives the answer and raises nothing else than a cancellation, which ends the request.
+    returns gives the answer, never an error, and whoever gives that up ends the request.
     """
 
-    def ask(self, client: str, request: bytes) -> Awaitable[Answer]:
+    def ask(self, client: str, request: bytes) -> Pending[Answer]:
         """``dapi``: the node that ought to answer this request does; 3023 at a worker without its master."""
         ...
 
-    def forward(self, client: str, node: str, request: bytes) -> Awaitable[Answer]:
+    def forward(self, client: str, node: str, request: bytes) -> Pending[Answer]:
         """``dapi_fwd``, at a master: this worker answers; 3022 if it is not connected."""
         ...
 
-    def sendsync(self, client: str, request: bytes) -> Awaitable[Answer]:
+    def sendsync(self, client: str, request: bytes) -> Pending[Answer]:
         """``sendsync``, at a worker: a daemon of the master answers; 3023 without a master."""
         ...
 

@@ -17,8 +17,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from outrider.errors import OutriderError, Refusal, RequestTimeoutError, StoreError, TransportError
+from outrider.errors import Refusal, RequestTimeoutError, StoreError, TransportError
 from outrider.logs import Tag, task_logger
+from outrider.pending import Pending
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.faults import Failure
@@ -61,17 +62,16 @@ class Sendsync:
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _CONNECTIONS))
         self._log = task_logger(Tag.API, settings.node.name)
 
-    async def answer(self, caller: str, payload: bytes) -> Answer:
+    def answer(self, caller: str, payload: bytes) -> Pending[Answer]:
         """What the daemon said, or the text of an ``err``."""
         try:
             message = _read(payload)
             self._check(message, caller)
             work = partial(self._exchange, message)
-            return await self._queue.run(caller, work, seconds=self._seconds, size=len(payload))
-        except RequestTimeoutError:
-            return told(_no_exchange(message.daemon_name))
-        except OutriderError as error:
-            return told(failure_of(error))
+            ticket = self._queue.submit(caller, work, seconds=self._seconds, size=len(payload))
+        except Refusal as refusal:
+            return Pending.now(told(failure_of(refusal)))
+        return ticket.otherwise(partial(_failed, message.daemon_name))
 
     def left(self, caller: str) -> None:
         """The caller is gone: what it still waits for is given up."""
@@ -121,6 +121,10 @@ def _read(payload: bytes) -> Message:
 def _is_listed(command: str, listed: Sequence[str]) -> bool:
     """Whether a command is one of those, or begins with one and a space; a second line would be another command."""
     return command.isprintable() and any(command == one or command.startswith(f"{one} ") for one in listed)
+
+
+def _failed(daemon: str, error: Exception) -> Answer:
+    return told(_no_exchange(daemon) if isinstance(error, RequestTimeoutError) else failure_of(error))
 
 
 def _no_exchange(daemon: str) -> Failure:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from outrider.errors import ConnectionLostError, PeerError, Refusal, RefusedByPeer, RequestTimeoutError, TransportError
@@ -48,11 +49,19 @@ class Opening(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What a request is answered with; after an answer with a ``turn``, to ``start_tls``, the channel turns to TLS."""
+    """What a request is answered with; after an answer with a ``turn``, to ``start_tls``, the channel turns to TLS.
+
+    ``then`` is called behind the answer: what it asks the peer comes after that, mostly in the same write.
+    """
 
     payload: bytes
     name: bytes = OK
     turn: Turn | None = None
+    then: Callable[[], None] | None = None
+
+
+Heard = Callable[[bytes | Exception], None]
+"""Who is told what a peer answered, or why it did not, within the call that brings it. It raises nothing."""
 
 
 class Owner(Protocol):
@@ -102,7 +111,8 @@ class Channel(asyncio.BufferedProtocol):
         self._landing = _landing.view
         self._transport: asyncio.Transport | None = None
         self._flushing = False
-        self._answers: dict[int, asyncio.Future[bytes]] = {}
+        self._acting = False  # what is said meanwhile leaves together
+        self._answers: dict[int, Heard] = {}
         self._serving: dict[asyncio.Task[None], None] = {}  # in the order in which they came
         self._timer: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
@@ -118,18 +128,20 @@ class Channel(asyncio.BufferedProtocol):
 
     # for those who use it
 
-    def request(
-        self, command: Command, payload: bytes, timeout_s: float, *, more: bool = False
-    ) -> asyncio.Future[bytes]:
-        """Ask the peer at once; its answer comes as a future. With ``more`` the next request takes it along.
+    def ask(self, command: Command, payload: bytes, timeout_s: float, heard: Heard, *, more: bool = False) -> None:
+        """Ask the peer at once and tell ``heard`` what becomes of it. With ``more`` the next request takes it along.
 
-        That fails with :class:`RefusedByPeer` for ``err``, :class:`RequestTimeoutError`, :class:`ConnectionLostError`.
+        That is :class:`RefusedByPeer` for ``err``, :class:`RequestTimeoutError`, :class:`ConnectionLostError`.
         """
-        answer: asyncio.Future[bytes] = self._loop.create_future()
         if self.is_open:
-            self._answers[self._ask(command, payload, timeout_s, more=more)] = answer
+            self._answers[self._ask(command, payload, timeout_s, more=more)] = heard
         else:
-            answer.set_exception(ConnectionLostError(f"the link is closed: {self._reason or 'not connected'}"))
+            heard(ConnectionLostError(f"the link is closed: {self._reason or 'not connected'}"))
+
+    def request(self, command: Command, payload: bytes, timeout_s: float) -> asyncio.Future[bytes]:
+        """Ask the peer at once; its answer, or the error that :meth:`ask` tells, comes as a future."""
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        self.ask(command, payload, timeout_s, partial(_settle, answer))
         return answer
 
     def tell(self, command: Command, payload: bytes, timeout_s: float) -> None:
@@ -262,9 +274,9 @@ class Channel(asyncio.BufferedProtocol):
         for timer in (self._timer, self._linger):
             if timer is not None:
                 timer.cancel()
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_exception(ConnectionLostError(self._reason))
+        answers, self._answers = self._answers, {}
+        for heard in answers.values():
+            heard(ConnectionLostError(self._reason))
         for task in self._serving:
             task.cancel()
         self._writable.set()
@@ -284,25 +296,29 @@ class Channel(asyncio.BufferedProtocol):
 
     def _ask(self, command: Command, payload: bytes, timeout_s: float, *, more: bool = False) -> int:
         counter = self.connection.request(command, payload, self._ports.now(), timeout_s)
-        if not more:
+        if not (more or self._acting):
             self._flush()
         self._arm()
         return counter
 
     def _act(self, events: list[Event], now: Instant) -> None:
-        for event in events:
-            match event:
-                case Requested():
-                    self._serve(event, now)
-                case Answered():
-                    self._answered(event)
-                case TimedOut():
-                    self._fail(event.counter, RequestTimeoutError("the peer did not answer in time"))
-                case Closed():
-                    self.limit = event.limit
-                    self._flush()
-                    self.close(event.reason)
-        self._flush()
+        self._acting = True
+        try:
+            for event in events:
+                match event:
+                    case Requested():
+                        self._serve(event, now)
+                    case Answered():
+                        self._answered(event)
+                    case TimedOut():
+                        self._hear(event.counter, RequestTimeoutError("the peer did not answer in time"))
+                    case Closed():
+                        self.limit = event.limit
+                        self._flush()
+                        self.close(event.reason)
+        finally:
+            self._acting = False
+            self._flush()
 
     def _serve(self, event: Requested, now: Instant) -> None:
         reply: Reply | Awaitable[Reply] | None
@@ -316,6 +332,8 @@ class Channel(asyncio.BufferedProtocol):
             self.connection.reply(event.counter, reply.name, reply.payload, now)
             if reply.turn is not None:
                 self._turn(reply.turn)
+            if reply.then is not None:
+                reply.then()
         else:
             task = self._loop.create_task(self._serve_later(event, reply))
             self._serving[task] = None
@@ -372,18 +390,16 @@ class Channel(asyncio.BufferedProtocol):
     def _answered(self, event: Answered) -> None:
         counter, name, payload = event
         if name == ERR:
-            self._fail(counter, refused(payload))
+            self._hear(counter, refused(payload))
         elif name not in RESPONSES:
-            self._fail(counter, RefusedByPeer(faults.GENERIC, f"an answer named {name!r}, which is none"))
+            self._hear(counter, RefusedByPeer(faults.GENERIC, f"an answer named {name!r}, which is none"))
         else:
-            answer = self._answers.pop(counter, None)
-            if answer is not None and not answer.done():
-                answer.set_result(payload)
+            self._hear(counter, payload)
 
-    def _fail(self, counter: int, error: Exception) -> None:
-        answer = self._answers.pop(counter, None)
-        if answer is not None and not answer.done():
-            answer.set_exception(error)
+    def _hear(self, counter: int, outcome: bytes | Exception) -> None:
+        heard = self._answers.pop(counter, None)
+        if heard is not None:
+            heard(outcome)
 
     def _flush_soon(self) -> None:
         """Answers that are ready together leave together."""
@@ -419,6 +435,15 @@ class Channel(asyncio.BufferedProtocol):
         now = self._ports.now()
         self._act(self.connection.tick(now), now)
         self._arm()
+
+
+def _settle(answer: asyncio.Future[bytes], outcome: bytes | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, bytes):
+        answer.set_result(outcome)
+    else:
+        answer.set_exception(outcome)
 
 
 def reply_to(error: Exception) -> Reply:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
-from outrider.errors import ConnectionLostError, OutriderError, Refusal
+from outrider.errors import ConnectionLostError, Refusal
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import MASTER, Half, LinkGround, NodeGround, Talk
+from outrider.pending import Pending
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.api import Request
@@ -38,7 +39,6 @@ class MasterLink(Talk):
             requests.answer,
             settings=node.settings,
             status=link.status,
-            supervisor=link.supervisor,
         )
 
     def serves(self) -> Mapping[Command, Serve]:
@@ -55,6 +55,7 @@ class MasterLink(Talk):
         """The connection is gone: what waits for the master fails, what the master asked is given up."""
         self.api.lost(reason)
         self.sendsync.lost(reason)
+        self._owed.lost()
         self._requests.left_master()
 
 
@@ -80,9 +81,9 @@ class WorkerRequests(Half[MasterLink]):
         """The requests of one connection."""
         return MasterLink(link, self)
 
-    async def answer(self, caller: str, payload: bytes) -> Answer:
+    def answer(self, caller: str, payload: bytes) -> Pending[Answer]:
         """The answer of this node to a request of the master, whatever its type: it has been forwarded already."""
-        return await self._desk.here(caller, payload)
+        return self._desk.here(caller, payload)
 
     def left_master(self) -> None:
         """The master is gone: what it still waits for is given up."""
@@ -95,46 +96,39 @@ class WorkerRequests(Half[MasterLink]):
 
     # Routes: programs beside this worker
 
-    def ask(self, client: str, request: bytes) -> Awaitable[Answer]:
+    def ask(self, client: str, request: bytes) -> Pending[Answer]:
         """``dapi``: the master answers, or this node where the request says so; 3023 without a master."""
         try:
             read = self._desk.read(OF_LOCAL + client, request)
         except Refusal as refusal:
-            return _now(refused(refusal))
+            return Pending.now(refused(refusal))
         if runs_here(read, at_master=False):
             return self._desk.run(OF_LOCAL + client, read, len(request), self._desk.call)
         link = self._connected()
 
-        async def work(_: Request, __: str, ___: float) -> Answer:
-            try:
-                return await link.api.ask(request)
-            except ConnectionLostError as error:
-                return failure(Failure.of_cluster(faults.NO_MASTER, str(error)))
+        def work(_: Request, __: str, ___: float) -> Pending[Answer]:
+            return link.api.ask(request).otherwise(_failed)
 
         return self._desk.run(OF_LOCAL + client, read, len(request), work, elsewhere=True)
 
-    def forward(self, client: str, node: str, request: bytes) -> Awaitable[Answer]:
+    def forward(self, client: str, node: str, request: bytes) -> Pending[Answer]:
         """``dapi_fwd`` belongs to masters (2.4)."""
         del client, request
         raise Refusal(faults.UNKNOWN_NODE, f"{node}: only a master forwards; ask it there")
 
-    def sendsync(self, client: str, request: bytes) -> Awaitable[Answer]:
+    def sendsync(self, client: str, request: bytes) -> Pending[Answer]:
         """``sendsync``: a daemon beside the master answers; 3023 without a master."""
-        return self._sendsync(self._connected(), OF_LOCAL + client, request)
+        caller, work = OF_LOCAL + client, partial(self._connected().sendsync.ask, request)
+        try:
+            ticket = self._daemons.submit(caller, work, seconds=self._seconds, size=len(request))
+        except Refusal as refusal:
+            return Pending.now(told(failure_of(refusal)))
+        return ticket.otherwise(lambda error: told(_failure_of(error)))
 
     def left(self, client: str) -> None:
         """The client is gone: what it still waits for is given up."""
         self._desk.left(OF_LOCAL + client)
         self._daemons.drop(OF_LOCAL + client)
-
-    async def _sendsync(self, link: MasterLink, caller: str, request: bytes) -> Answer:
-        work = partial(link.sendsync.ask, request)
-        try:
-            return await self._daemons.run(caller, work, seconds=self._seconds, size=len(request))
-        except ConnectionLostError as error:
-            return told(Failure.of_cluster(faults.NO_MASTER, str(error)))
-        except OutriderError as error:
-            return told(failure_of(error))
 
     def _connected(self) -> MasterLink:
         link = self.talks.get(MASTER)
@@ -143,5 +137,11 @@ class WorkerRequests(Half[MasterLink]):
         return link
 
 
-async def _now(answer: Answer) -> Answer:
-    return answer
+def _failed(error: Exception) -> Answer:
+    return failure(_failure_of(error))
+
+
+def _failure_of(error: Exception) -> Failure:
+    """Why the master did not answer."""
+    lost = isinstance(error, ConnectionLostError)
+    return Failure.of_cluster(faults.NO_MASTER, str(error)) if lost else failure_of(error)

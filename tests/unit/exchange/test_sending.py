@@ -12,8 +12,9 @@ from tests.support.channels import Pair, Serve, pair, refuse, say
 from tests.support.loop import run
 
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer, StoreError
-from outrider.exchange.sending import Opening, Sender, Sent
+from outrider.exchange.sending import Opening, Result, Sender, Sent
 from outrider.exchange.tasks import Tasks
+from outrider.pending import Pending
 from outrider.protocol import commands as c
 from outrider.protocol.bodies import TaskFault, TransferPath
 from outrider.protocol.commands import Command
@@ -49,6 +50,12 @@ class Desk:
     def __init__(self, both: Pair, tasks: Tasks, window: int) -> None:
         self.both, self.tasks = both, tasks
         self.sender = Sender(both.near.channel, tasks, both.near.ports, 20, window=window)
+
+    async def result(self, result: Result) -> bytes:
+        """What the sender says became of a result."""
+        heard: Pending[bytes] = Pending()
+        self.sender.result(result, heard.settle)
+        return await heard
 
     @property
     def asked(self) -> list[str]:
@@ -237,8 +244,7 @@ def test_a_string_that_is_refused_raises() -> None:
 def test_a_result_is_a_string_and_the_command_that_names_it(size: int) -> None:
     async def story() -> None:
         at = await desk({c.DAPI_RESULT: say(b"thanks")})
-        answer = await at.sender.result(b"r" * size, c.DAPI_RESULT, b"id ")
-        assert await answer == b"thanks"
+        assert await at.result(Result(b"r" * size, c.DAPI_RESULT, b"id ")) == b"thanks"
         assert at.asked == ["new_str", *["str_upd"] * -(-size // PART), "dapi_res"]
         assert b"".join(payload.removeprefix(b"77 ") for payload in at.payloads("str_upd")) == b"r" * size
         assert at.payloads("dapi_res") == [b"id 77"]
@@ -253,13 +259,17 @@ def test_a_small_result_leaves_with_the_command_that_names_it_and_a_refusal_of_e
     async def story() -> None:
         at = await desk({c.STR_UPD: no, c.DAPI_RESULT: no})
         with pytest.raises(RefusedByPeer, match="no"):
-            await at.sender.result(b"small", c.DAPI_RESULT)
+            await at.result(Result(b"small", c.DAPI_RESULT))
         assert at.asked == ["new_str", "str_upd", "dapi_res"]
         at = await desk({c.DAPI_RESULT: no})
-        answer = await at.sender.result(b"small", c.DAPI_RESULT)
         with pytest.raises(RefusedByPeer, match="no"):
-            await answer
-        await at.sender.result(b"nobody waits for the answer", c.DAPI_RESULT)
+            await at.result(Result(b"small", c.DAPI_RESULT))
+        for size in (1, 1025):
+            await at.result(Result(b"n" * size, c.DAPI_RESULT, tell=True))  # nobody waits for the answer
+        at = await desk({c.NEW_STR: no})
+        with pytest.raises(RefusedByPeer, match="no"):
+            await at.result(Result(b"small", c.DAPI_RESULT, tell=True))
+        assert at.asked == ["new_str"]
 
     run(story())
 
@@ -278,10 +288,11 @@ def test_with_a_window_of_one_a_result_waits_for_each_answer() -> None:
 
         order: list[str] = []
         serves: Mapping[Command, Serve] = {c.STR_UPD: later, c.DAPI_RESULT: named}
-        await (await (await desk(serves, window=1)).sender.result(b"small", c.DAPI_RESULT))
+        await (await desk(serves, window=1)).result(Result(b"small", c.DAPI_RESULT))
         assert order == ["str_upd is served", "str_upd is answered", "dapi_res is served"]
         order.clear()
-        await (await (await desk(serves)).sender.result(b"small", c.DAPI_RESULT))
+        await (await desk(serves)).result(Result(b"small", c.DAPI_RESULT))
+        await asyncio.sleep(2)
         assert order.index("dapi_res is served") < order.index("str_upd is answered")
 
     run(story())

@@ -240,7 +240,7 @@ def test_threat_22_a_request_over_its_time_ends_its_handler() -> None:
         queue: RequestQueue[bytes] = RequestQueue(settings, Status())
         request = Request(call="acme.slow", api_timeout=20)
         with pytest.raises(RequestTimeoutError):
-            await queue.run("a", lambda: calls.answer(request, "a"), seconds=seconds_for(request, settings))
+            await queue.submit("a", lambda: calls.answer(request, "a"), seconds=seconds_for(request, settings))
         assert asyncio.get_running_loop().time() == 20
         await asyncio.sleep(0.001)
         assert ended == ["slow"]

@@ -2,53 +2,63 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-
-from tests.support.loop import run
+from collections.abc import Callable
 
 from outrider.relay.held import Held
 from outrider.relay.routes import Answer
 
 
+class Peer:
+    """Takes answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.taking: list[Callable[[], None]] = []
+
+    def send(self, answer: Answer, taken: Callable[[], None]) -> None:
+        self.bodies.append(answer.body)
+        self.taking.append(taken)
+
+    def take(self, number: int) -> None:
+        for _ in range(number):
+            self.taking.pop(0)()
+
+
 def test_what_there_is_no_room_for_is_an_error_in_its_place_and_room_comes_back() -> None:
-    async def story() -> None:
-        held, taken, gate = Held(100), list[bytes](), asyncio.Event()
-
-        async def send(answer: Answer) -> None:
-            await gate.wait()
-            taken.append(answer.body)
-
-        sending = [asyncio.ensure_future(held.send(Answer(b"x" * 40), send)) for _ in range(4)]
-        await asyncio.sleep(0)
-        gate.set()
-        await asyncio.gather(*sending)
-        assert taken[:2] == [b"x" * 40] * 2
-        for late in taken[2:]:
-            assert "too many answers wait" in str(json.loads(late)["__wazuh_exception__"]["__object__"])
-        await held.send(Answer(b"x" * 100), send)
-        assert taken[-1] == b"x" * 100
-
-    run(story())
+    held, peer = Held(100), Peer()
+    for _ in range(4):
+        held.send(Answer(b"x" * 40), peer.send)
+    assert peer.bodies[:2] == [b"x" * 40] * 2
+    for late in peer.bodies[2:]:
+        assert "too many answers wait" in str(json.loads(late)["__wazuh_exception__"]["__object__"])
+    peer.take(4)
+    held.send(Answer(b"x" * 100), peer.send)
+    assert peer.bodies[-1] == b"x" * 100
 
 
-def test_a_few_are_sent_at_a_time_and_whoever_is_given_up_leaves_its_place() -> None:
-    async def story() -> None:
-        held, under_way, gate = Held(10**6), list[bytes](), asyncio.Event()
+def test_a_few_are_sent_at_a_time_and_the_rest_in_their_order_as_they_are_taken() -> None:
+    held, peer = Held(10**6), Peer()
+    for number in range(40):
+        held.send(Answer(b"%d" % number), peer.send)
+    assert len(peer.bodies) == 16
+    peer.take(10)
+    assert len(peer.bodies) == 26
+    peer.take(30)
+    assert peer.bodies == [b"%d" % number for number in range(40)]
 
-        async def send(answer: Answer) -> None:
-            under_way.append(answer.body)
-            await gate.wait()
 
-        sending = [asyncio.ensure_future(held.send(Answer(b"%d" % number), send)) for number in range(40)]
-        await asyncio.sleep(1)
-        assert len(under_way) == 16
-        for one in sending[:10]:
-            one.cancel()
-        await asyncio.sleep(1)
-        assert len(under_way) == 26
-        gate.set()
-        await asyncio.gather(*sending, return_exceptions=True)
-        assert sorted(under_way, key=int) == [b"%d" % number for number in range(40)]
+def test_a_long_line_whose_answers_all_fail_at_once_is_no_deep_recursion() -> None:
+    held, peer, failed = Held(10**6), Peer(), list[bytes]()
 
-    run(story())
+    def fail(answer: Answer, taken: Callable[[], None]) -> None:
+        failed.append(answer.body)
+        taken()
+
+    for number in range(16):
+        held.send(Answer(b"%d" % number), peer.send)
+    for number in range(5000):
+        held.send(Answer(b"%d" % number), fail)
+    assert not failed
+    peer.take(1)
+    assert len(failed) == 5000

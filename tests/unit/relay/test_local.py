@@ -16,6 +16,7 @@ from tests.support.local_clients import Program, frame, in_thread, like_c, until
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer
 from outrider.exchange.sending import Sender
 from outrider.model import Manifest, NodeInfo
+from outrider.pending import Pending
 from outrider.protocol.commands import Command
 from outrider.relay.local import LocalServer, Services
 from outrider.relay.routes import Answer, Routes
@@ -42,21 +43,24 @@ class Echoes:
                 self.cancelled += 1
         return Answer(text, ok=request != b"bad")
 
-    def ask(self, client: str, request: bytes) -> Awaitable[Answer]:
-        del client
-        return self._answer(b"asked " + request, request)
+    def _soon(self, text: bytes, request: bytes) -> Pending[Answer]:
+        return Pending.of(self._answer(text, request))
 
-    def forward(self, client: str, node: str, request: bytes) -> Awaitable[Answer]:
+    def ask(self, client: str, request: bytes) -> Pending[Answer]:
+        del client
+        return self._soon(b"asked " + request, request)
+
+    def forward(self, client: str, node: str, request: bytes) -> Pending[Answer]:
         del client
         if node != "w1":
             raise Refusal(3022, node)
-        return self._answer(f"{node} ".encode() + request, request)
+        return self._soon(f"{node} ".encode() + request, request)
 
-    def sendsync(self, client: str, request: bytes) -> Awaitable[Answer]:
+    def sendsync(self, client: str, request: bytes) -> Pending[Answer]:
         del client
         if request == b"alone":
             raise Refusal(3023)
-        return self._answer(b"daemon " + request, request)
+        return self._soon(b"daemon " + request, request)
 
     def left(self, client: str) -> None:
         self.gone.append(client)
