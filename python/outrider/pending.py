@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, Self, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Pending(Generic[T]):
@@ -36,8 +37,10 @@ class Pending(Generic[T]):
         return pending
 
     @classmethod
-    def of(cls, work: Coroutine[Any, Any, T]) -> Self:
+    def of(cls, work: Pending[T] | Coroutine[Any, Any, T]) -> Pending[T]:
         """What ``work`` returns or raises; it runs in a task, which is cancelled when nobody wants it any more."""
+        if isinstance(work, Pending):
+            return work
         task = asyncio.ensure_future(work)
         pending = cls(task.cancel)
 
@@ -74,6 +77,12 @@ class Pending(Generic[T]):
             listener(self._outcome)
         else:
             self._listener = listener
+
+    def made(self, value: Callable[[T], U]) -> Pending[U]:
+        """The same, with ``value`` of a value in that value's place."""
+        pending: Pending[U] = Pending(self.give_up)
+        self.then(lambda outcome: pending.settle(outcome if isinstance(outcome, Exception) else value(outcome)))
+        return pending
 
     def otherwise(self, value: Callable[[Exception], T]) -> Pending[T]:
         """The same, with ``value`` of an error in that error's place."""

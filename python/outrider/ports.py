@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
 
+from msgspec import Struct
+
 if TYPE_CHECKING:  # rooms that must not see the event loop or the disk import this file
     import asyncio
     from pathlib import Path
@@ -23,7 +25,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Instant(NamedTuple):
+class Instant(Struct, frozen=True):
     """One reading of both clocks: ``monotonic`` seconds for deadlines, ``wall`` Unix seconds for token times."""
 
     monotonic: float

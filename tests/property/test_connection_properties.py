@@ -96,7 +96,10 @@ def test_interleaved_parts_join(one: bytes, one_part: int, two: bytes, two_part:
     mixed = [frame for pair in zip(left, right, strict=False) for frame in pair]
     rest = left[len(right) :] + right[len(left) :]
     events = link(NoSeal()).receive(b"".join(mixed + rest), NOW)
-    assert sorted(events) == [Requested(1, ECHO, one), Requested(2, ECHO, two)]
+    assert sorted(event for event in events if isinstance(event, Requested)) == [
+        Requested(1, ECHO, one),
+        Requested(2, ECHO, two),
+    ]
 
 
 def _frames(message: bytes) -> list[bytes]:

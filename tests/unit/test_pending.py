@@ -45,9 +45,17 @@ def test_an_error_has_a_value_in_its_place_and_giving_up_reaches_the_work() -> N
     good: Pending[str] = Pending.now("good")
     good.otherwise(str).then(heard.append)
     assert heard == ["late", "good"]
-    left: Pending[str] = Pending(lambda: ended.append("work"))
-    left.otherwise(str).give_up()
-    assert ended == ["work"]
+    for other in (Pending[str].otherwise, Pending[str].made):
+        other(Pending(lambda: ended.append("work")), str).give_up()
+    assert ended == ["work", "work"]
+
+
+def test_a_value_is_made_into_another_and_an_error_stays_one() -> None:
+    heard: list[int | Exception] = []
+    Pending.now("four").made(len).then(heard.append)
+    error = RequestTimeoutError("late")
+    Pending[str].now(error).made(len).then(heard.append)
+    assert heard == [4, error]
 
 
 def test_who_waits_has_the_outcome_and_who_stops_waiting_has_given_up() -> None:

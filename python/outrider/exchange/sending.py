@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple, Protocol, Self
 
+from msgspec import Struct
+
 from outrider.errors import OutriderError, RefusedByPeer
 from outrider.exchange.tasks import Tasks
 from outrider.pending import Pending
@@ -59,7 +61,7 @@ class Opening(NamedTuple):
     error: Command
 
 
-class Result(NamedTuple):
+class Result(Struct, frozen=True):
     """A string, and the command that names it after ``head``; with ``tell`` nobody waits for this one's answer."""
 
     data: bytes

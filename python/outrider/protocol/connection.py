@@ -120,18 +120,19 @@ class Connection:
                 event = self._take(frame, now)
                 if event is not None:
                     events.append(event)
-            self._check_turn()
+            if self.state is State.TURNING:
+                self._check_turn()
         except ProtocolError as error:
             events.append(self._broken(str(error), error.limit))
         return events
 
     def _take(self, frame: Frame, now: Instant) -> Event | None:
-        counter, name, divided, payload = frame
+        counter, name, payload = frame.counter, frame.name, frame.payload
         if self.state is State.TURNING:
             raise ProtocolError(_FROM_OUTSIDE)
         if self._peer_counter is None:
             self._peer_counter = counter
-        if divided or counter in self._divided:
+        if frame.divided or counter in self._divided:
             joined = self._join(frame)
             if joined is None:
                 return None
@@ -181,7 +182,7 @@ class Connection:
 
     def _check_turn(self) -> None:
         """The peer's last words in clear are the last bytes, and leave nothing open."""
-        if self.state is State.TURNING and (self._reader.buffered or self._divided):
+        if self._reader.buffered or self._divided:
             raise ProtocolError(_FROM_OUTSIDE)
 
     def _check_divided(self) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from outrider.errors import ProtocolError
 
@@ -24,7 +25,7 @@ _MORE = b"d"
 _LAST = b"-"
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True):
     """One frame as received; ``divided`` marks a part that is not the last of its message."""
 
     counter: int
@@ -45,7 +46,7 @@ def pack_frame(counter: int, name: bytes, payload: bytes, flag: bytes = b"") -> 
 def pack_message(counter: int, name: bytes, sealed: bytes, plain_size: int, part_bytes: int = _PART_BYTES) -> bytes:
     """A whole message: one frame, or parts of ``part_bytes`` if its *plain* size is over the limit (1.4)."""
     if plain_size <= REQUEST_CHUNK and part_bytes == _PART_BYTES:
-        return pack_frame(counter, name, sealed)
+        return HEADER.pack(counter, len(sealed), _field(name, b"")) + sealed
     parts = [sealed[cut : cut + part_bytes] for cut in range(0, len(sealed), part_bytes)] or [b""]
     last = parts.pop()
     return b"".join(pack_frame(counter, name, part, _MORE) for part in parts) + pack_frame(counter, name, last, _LAST)
@@ -84,24 +85,43 @@ class FrameReader:
 
     def feed(self, data: bytes | memoryview) -> Iterator[Frame]:
         """Take ``data``; yield each frame that it completes. :class:`ProtocolError` for one over the limit."""
-        rest = self._hold(memoryview(data), HEADER.size) if self._held else memoryview(data)
-        while len(whole := self._held or rest) >= HEADER.size:
-            counter, length, field = HEADER.unpack_from(whole)
+        rest = memoryview(data)
+        if self._held:
+            begun, rest = self._complete(rest)
+            if begun is None:
+                return
+            yield begun
+        at, end = 0, len(rest)
+        while end - at >= HEADER.size:
+            counter, length, field = HEADER.unpack_from(rest, at)
             if length > self.limit:
-                raise ProtocolError(f"a frame declares {length} bytes; the limit here is {self.limit}", self.setting)
-            size = HEADER.size + length
-            if whole is not rest:
-                rest = self._hold(rest, size)
-            if len(whole) < size:
+                raise self._too_large(length)
+            start = at + HEADER.size
+            if end - start < length:
                 break
-            if whole is rest:
-                payload = rest[HEADER.size : size].tobytes()
-                rest = rest[size:]
-            else:
-                payload = memoryview(whole)[HEADER.size : size].tobytes()
-                self._held.clear()
-            yield Frame(counter, _name(field), field[-1:] == _MORE, payload)
-        self._held += rest
+            at = start + length
+            name, divided = _read_field(field)
+            yield Frame(counter, name, divided, rest[start:at].tobytes())
+        self._held += rest[at:]
+
+    def _complete(self, rest: memoryview) -> tuple[Frame | None, memoryview]:
+        """The frame of which a part is held, if ``rest`` brings all of it, and what lies behind it."""
+        rest = self._hold(rest, HEADER.size)
+        if len(self._held) < HEADER.size:
+            return None, rest
+        counter, length, field = HEADER.unpack_from(self._held)
+        if length > self.limit:
+            raise self._too_large(length)
+        rest = self._hold(rest, HEADER.size + length)
+        if len(self._held) < HEADER.size + length:
+            return None, rest
+        name, divided = _read_field(field)
+        frame = Frame(counter, name, divided, memoryview(self._held)[HEADER.size :].tobytes())
+        self._held.clear()
+        return frame, rest
+
+    def _too_large(self, length: int) -> ProtocolError:
+        return ProtocolError(f"a frame declares {length} bytes; the limit here is {self.limit}", self.setting)
 
     def _hold(self, rest: memoryview, size: int) -> memoryview:
         """Move bytes from the front of ``rest`` until ``size`` are held or none are left; return the others."""
@@ -119,6 +139,6 @@ def _field(name: bytes, flag: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _name(field: bytes) -> bytes:
-    """What stands before the first space of the first 11 bytes; the rest is never checked (1.1)."""
-    return field[:NAME_BYTES].split(b" ", 1)[0]
+def _read_field(field: bytes) -> tuple[bytes, bool]:
+    """What stands before the first space of the first 11 bytes, and the flag; the rest is never checked (1.1)."""
+    return field[:NAME_BYTES].split(b" ", 1)[0], field[-1:] == _MORE

@@ -53,6 +53,7 @@ class Strings:
         self._string_bytes = string_bytes
         self._all_bytes = all_bytes
         self._open: dict[bytes, _Arriving] = {}
+        self._held = 0
 
     def __len__(self) -> int:
         """How many are open."""
@@ -61,7 +62,7 @@ class Strings:
     @property
     def held(self) -> int:
         """Bytes held of all of them."""
-        return sum(string.size for string in self._open.values())
+        return self._held
 
     def begin(self, total_text: bytes) -> bytes:
         """Open a string of a declared size, return its id. :class:`Refusal` over a limit."""
@@ -81,9 +82,11 @@ class Strings:
         if string is None:
             raise Refusal(faults.INTERNAL, repr(name))
         room = string.total - string.size
-        if self.held + min(room, len(data)) > self._all_bytes:
+        taken = min(room, len(data))
+        if self._held + taken > self._all_bytes:
             what = f"the open strings hold {self._all_bytes} bytes, which is the limit"
             raise self._over("limits.strings_total", what)
+        self._held += taken
         string.parts.write(data[:room])
 
     def drop_unused(self, total_text: bytes) -> bytes | None:
@@ -98,7 +101,10 @@ class Strings:
     def take(self, name: bytes) -> bytes | None:
         """Remove a string and return it; ``None`` if it is unknown or parts of it are missing."""
         string = self._open.pop(name, None)
-        if string is None or string.size < string.total:
+        if string is None:
+            return None
+        self._held -= string.size
+        if string.size < string.total:
             return None
         return string.parts.getvalue()
 

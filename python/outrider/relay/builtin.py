@@ -51,31 +51,31 @@ def builtin() -> Handlers:
 
 
 def _add_ours(table: Handlers) -> None:
-    @table.call("outrider.ping")
-    async def ping(context: Context, *, text: Annotated[str, Meta(max_length=1024)] = "") -> Pong:
+    @table.call("outrider.ping", quick=True)
+    def ping(context: Context, *, text: Annotated[str, Meta(max_length=1024)] = "") -> Pong:
         return Pong(text, context.ports.wall())
 
-    @table.call("outrider.node")
-    async def node(context: Context) -> NodeReport:
+    @table.call("outrider.node", quick=True)
+    def node(context: Context) -> NodeReport:
         info = context.node
         return NodeReport(info.name, info.type, context.settings.node.cluster, info.version, _release())
 
-    @table.call("outrider.nodes")
-    async def nodes(context: Context) -> list[NodeInfo]:
+    @table.call("outrider.nodes", quick=True)
+    def nodes(context: Context) -> list[NodeInfo]:
         return list(context.nodes())
 
-    @table.call("outrider.status")
-    async def status(context: Context) -> Snapshot:
+    @table.call("outrider.status", quick=True)
+    def status(context: Context) -> Snapshot:
         return context.status.snapshot()
 
-    @table.call("outrider.calls")
-    async def calls(context: Context) -> dict[str, str]:
+    @table.call("outrider.calls", quick=True)
+    def calls(context: Context) -> dict[str, str]:
         return {name: context.calls[name].signature for name in sorted(context.calls)}
 
 
 def _add_original(table: Handlers) -> None:
-    @table.call("wazuh.cluster:get_node_wrapper")
-    async def get_node_wrapper(context: Context) -> AffectedItemsWazuhResult:
+    @table.call("wazuh.cluster:get_node_wrapper", quick=True)
+    def get_node_wrapper(context: Context) -> AffectedItemsWazuhResult:
         node = context.node
         item = {"node": node.name, "cluster": context.settings.node.cluster, "type": node.type}
         return AffectedItemsWazuhResult(

@@ -8,13 +8,15 @@ scans and stores have theirs; half of that number is the most for one name.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+from msgspec import structs
+
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer, RequestTimeoutError
 from outrider.logs import Tag, task_logger
+from outrider.pending import Pending
 from outrider.protocol import faults
 from outrider.protocol.api import Request, TooDeep, decode_request
 from outrider.protocol.faults import Failure
@@ -92,16 +94,29 @@ class Calls:
         self._threads_of: dict[str, asyncio.Semaphore] = {}
         self._in_threads: set[asyncio.Future[Any]] = set()
 
-    async def answer(self, request: Request, caller: str) -> bytes:
+    def answer(self, request: Request, caller: str) -> Pending[bytes] | Coroutine[Any, Any, bytes]:
         """The JSON of the answer, be it a failure.
 
         :class:`Refusal` if the request names nothing that can be called: that has no result, only an error.
         """
         handler = self._handlers.find(request.call)
         try:
-            arguments = handler.bind(request.f_kwargs, replace(self._context, caller=caller))
+            arguments = handler.bind(request.f_kwargs, structs.replace(self._context, caller=caller))
         except Refusal as refusal:
+            return Pending.now(encode_result(failure_of(refusal)))
+        if handler.quick:
+            return Pending.now(self._at_once(handler, arguments, caller))
+        return self._later(handler, arguments, caller)
+
+    def _at_once(self, handler: Handler, arguments: Mapping[str, Any], caller: str) -> bytes:
+        try:
+            return self._bounded(_written(handler, handler.function(**arguments)))
+        except Refusal as refusal:  # the handler's own no
             return encode_result(failure_of(refusal))
+        except BaseException as error:  # noqa: BLE001  (as in _later)
+            return self._failed(handler, caller, error)
+
+    async def _later(self, handler: Handler, arguments: Mapping[str, Any], caller: str) -> bytes:
         try:
             return self._bounded(await self._call(handler, arguments))
         except Refusal as refusal:  # the handler's own no

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from outrider.errors import Refusal
 from outrider.model import NodeInfo
@@ -30,8 +31,7 @@ class AgentLister(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     """The node that answers, and ``caller``, who asks: a peer's name or a local client's.
 
     ``nodes`` gives who is in the cluster as this node sees it, itself first; ``agents`` is ``None`` where no

@@ -110,13 +110,14 @@ class Desk:
         self._status.limit_hit(setting)
         return RequestTimeoutError(f"{error} ({setting})")
 
-    async def call(self, request: Request, caller: str, _: float) -> Answer:
+    def call(self, request: Request, caller: str, _: float) -> Pending[Answer] | Coroutine[Any, Any, Answer]:
         """The answer of this node, now."""
         try:
             self._grants.check(caller, request.call)
-            return Answer(await self._calls.answer(request, caller))
+            answer = self._calls.answer(request, caller)
         except Refusal as refusal:
-            return refused(refusal)
+            return Pending.now(refused(refusal))
+        return answer.made(Answer) if isinstance(answer, Pending) else _result(answer)
 
     def left(self, caller: str) -> None:
         """The caller is gone: none of its requests is worth an answer."""
@@ -127,6 +128,10 @@ class Desk:
         """Give up everything."""
         await self._elsewhere.close()
         await self._here.close()
+
+
+async def _result(answer: Coroutine[Any, Any, bytes]) -> Answer:
+    return Answer(await answer)
 
 
 def refused(refusal: Refusal) -> Answer:

@@ -8,8 +8,10 @@ A handler is a function with typed parameters::
     @handlers.call("acme.uptime")
     async def uptime(context: Context, *, unit: Literal["s", "h"] = "s") -> float: ...
 
-It is asynchronous, or plain and then run in a thread. A parameter of the type :class:`Context` gets the node's
-services; every other one is an argument of the request, checked against its annotation before the call.
+It is asynchronous, or plain and then run in a thread. A plain one that only looks at what is in memory is ``quick``:
+it is called at once where the request has come in, without a task or a thread. A parameter of the type
+:class:`Context` gets the node's services; every other one is an argument of the request, checked against its
+annotation before the call.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class Handler:
     returns: Any
     context: str | None
     plain: bool
+    quick: bool
     signature: str
 
     def bind(self, given: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -89,11 +92,11 @@ class Handlers(Mapping[str, Handler]):
             raise Refusal(faults.INTERNAL, f"this node has no call named {name[:200]!r}; outrider.calls lists them")
         return handler
 
-    def call(self, name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    def call(self, name: str, *, quick: bool = False) -> Callable[[Callable[P, T]], Callable[P, T]]:
         """Put the decorated function into the table; :class:`ValueError` says why it cannot stand there."""
 
         def add(function: Callable[P, T]) -> Callable[P, T]:
-            self.add(handler(name, function))
+            self.add(handler(name, function, quick=quick))
             return function
 
         return add
@@ -106,7 +109,7 @@ class Handlers(Mapping[str, Handler]):
         self._rows |= {row.name: row for row in rows}
 
 
-def handler(name: str, function: Callable[..., Any]) -> Handler:
+def handler(name: str, function: Callable[..., Any], *, quick: bool = False) -> Handler:
     """The row of ``function``; :class:`ValueError` if it cannot be one."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name[:200]!r} is no name for a call: use acme.uptime, or module:function of a wire name")
@@ -129,8 +132,10 @@ def handler(name: str, function: Callable[..., Any]) -> Handler:
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from error
     plain = not inspect.iscoroutinefunction(function)
+    if quick and not plain:
+        raise ValueError(f"{name}: a quick call never waits, so it is a plain function")
     shown = ", ".join(_shown(field, get_type_hints(function)) for field in structs.fields(arguments))
-    return Handler(name, function, arguments, returns, context, plain, f"{name}({shown})")
+    return Handler(name, function, arguments, returns, context, plain, quick, f"{name}({shown})")
 
 
 def _promise(annotation: Any) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from msgspec import Struct
 
 from outrider.pending import Pending
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True):
     """What a request came to: ``ok`` with the bytes of its result, else the plain text of ``dapi_err`` or ``err``."""
 
     body: bytes

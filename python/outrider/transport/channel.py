@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from msgspec import Struct
+
 from outrider.errors import ConnectionLostError, PeerError, Refusal, RefusedByPeer, RequestTimeoutError, TransportError
 from outrider.ports import Instant, Ports, Tls
 from outrider.protocol import faults
@@ -48,7 +50,7 @@ class Opening(NamedTuple):
     only: bool = True
 
 
-class Reply(NamedTuple):
+class Reply(Struct, frozen=True):
     """What a request is answered with; after an answer with a ``turn``, to ``start_tls``, the channel turns to TLS.
 
     ``then`` is called behind the answer: what it asks the peer comes after that, mostly in the same write.
@@ -111,13 +113,14 @@ class Channel(asyncio.BufferedProtocol):
         self._landing = _landing.view
         self._transport: asyncio.Transport | None = None
         self._flushing = False
-        self._acting = False  # what is said meanwhile leaves together
+        self._acting: Instant | None = None  # while what has come is acted on: what is said meanwhile leaves together
         self._answers: dict[int, Heard] = {}
         self._serving: dict[asyncio.Task[None], None] = {}  # in the order in which they came
         self._timer: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
         self._writable.set()
+        self._full = False
         self._holds: set[str] = set()
         self._first = b""
         self._farewell = ""
@@ -285,24 +288,28 @@ class Channel(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The stream is full."""
+        self._full = True
         self._writable.clear()
 
     def resume_writing(self) -> None:
         """The stream takes more."""
+        self._full = False
         self._writable.set()
         self.release("unread answers")
 
     # between the two
 
     def _ask(self, command: Command, payload: bytes, timeout_s: float, *, more: bool = False) -> int:
-        counter = self.connection.request(command, payload, self._ports.now(), timeout_s)
-        if not (more or self._acting):
+        now = self._acting or self._ports.now()
+        counter = self.connection.request(command, payload, now, timeout_s)
+        if not more and self._acting is None:
             self._flush()
-        self._arm()
+        if self._timer is None or self._timer.when() > now.monotonic + timeout_s:
+            self._arm()
         return counter
 
     def _act(self, events: list[Event], now: Instant) -> None:
-        self._acting = True
+        self._acting = now
         try:
             for event in events:
                 match event:
@@ -317,7 +324,7 @@ class Channel(asyncio.BufferedProtocol):
                         self._flush()
                         self.close(event.reason)
         finally:
-            self._acting = False
+            self._acting = None
             self._flush()
 
     def _serve(self, event: Requested, now: Instant) -> None:
@@ -388,7 +395,7 @@ class Channel(asyncio.BufferedProtocol):
         return reply_to(error)
 
     def _answered(self, event: Answered) -> None:
-        counter, name, payload = event
+        counter, name, payload = event.counter, event.name, event.payload
         if name == ERR:
             self._hear(counter, refused(payload))
         elif name not in RESPONSES:
@@ -416,7 +423,7 @@ class Channel(asyncio.BufferedProtocol):
                 self._transport.write(frames[0])
             else:
                 self._transport.writelines(frames)
-            if not self._writable.is_set() and self._transport.get_write_buffer_size() > _UNREAD_ANSWERS_BYTES:
+            if self._full and self._transport.get_write_buffer_size() > _UNREAD_ANSWERS_BYTES:
                 self.hold("unread answers")
             if self._farewell:
                 self.close(self._farewell)

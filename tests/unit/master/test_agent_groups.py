@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.support.channels import Side, say
 from tests.support.cluster import Cluster, simulate
 from tests.support.grounds import node_ground
@@ -125,7 +125,7 @@ def test_no_node_makes_a_master_send_groups_only_a_program_beside_it() -> None:
         groups = AgentGroups(ground, Standings(source), calls)
         context = context_of(calls)
         with pytest.raises(Refusal, match="only programs on the machine"):
-            await groups.send_now(replace(context, caller="worker1"))
-        await groups.send_now(replace(context, caller=f"{OF_LOCAL}1"))
+            await groups.send_now(structs.replace(context, caller="worker1"))
+        await groups.send_now(structs.replace(context, caller=f"{OF_LOCAL}1"))
 
     run(story())

@@ -15,6 +15,7 @@ from tests.support.loop import run
 from tests.support.relay import RealThreads, context_of, settings_of
 
 from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
+from outrider.pending import Pending
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import WazuhResult, decode_result
@@ -46,6 +47,46 @@ def test_an_asynchronous_handler() -> None:
         return {name: context.caller}
 
     assert answered(hello, {"name": "you"}) == ({"you": "worker9"}, {})
+
+
+def quick(context: Context, *, what: str) -> dict[str, Any]:
+    match what:
+        case "refusal":
+            raise Refusal(1730, "w9")
+        case "error":
+            raise KeyError("x")
+        case "exit":
+            sys.exit(3)
+        case "cancel":
+            raise asyncio.CancelledError
+        case "rubbish":
+            return ["not what was promised"]  # type: ignore[return-value]
+        case "large":
+            return {"text": "x" * 70_000}
+    return {"caller": context.caller}
+
+
+@pytest.mark.parametrize("outcome", ["good", "refusal", "error", "exit", "cancel", "rubbish", "large"])
+def test_threat_49_a_quick_call_is_answered_at_once_whatever_it_does(outcome: str) -> None:
+    async def story() -> tuple[Any, Any]:
+        table = Handlers()
+        table.call("acme.quick", quick=True)(quick)
+        context = context_of(table, settings_of(result_bytes=65_536))
+        answer = Calls(table, context).answer(Request(call="acme.quick", f_kwargs={"what": outcome}), "me")
+        assert isinstance(answer, Pending)
+        assert answer.settled
+        return decode_result(await answer), context.status.snapshot().counters
+
+    answer, counters = run(story())
+    match outcome:
+        case "good":
+            assert (answer, counters) == ({"caller": "me"}, {})
+        case "refusal":
+            assert (answer.code, counters) == (1730, {})
+        case _:
+            assert answer.code == 1000
+            assert "the call acme.quick failed" in str(answer)
+            assert counters == {"calls_failed": 1, "calls_failed.acme.quick": 1}
 
 
 def test_a_plain_handler_runs_in_a_thread() -> None:

@@ -19,6 +19,7 @@ from outrider.master.requests import WorkerRequests
 from outrider.protocol import commands as c
 from outrider.protocol.commands import Command
 from outrider.relay.forward import Awaited
+from outrider.relay.routes import Answer
 
 SERVES = {
     c.NEW_STR: say(b"7"),
@@ -117,7 +118,7 @@ def test_an_error_is_an_answer_and_a_string_that_is_not_whole_is_one_at_once(tmp
         name = (await asked(cluster, side, "dapi")).split(b" ", 1)[0]
         thanks = await side.channel.request(c.DAPI_ERR, name + b" no, thanks", 20)
         assert thanks == b"DAPI error forwarded to worker"
-        assert await waiting == (b"no, thanks", False)
+        assert await waiting == Answer(b"no, thanks", ok=False)
         side.requests.clear()
         waiting = asyncio.ensure_future(master.routes.forward("5", "worker1", PING))
         name = (await asked(cluster, side, "dapi")).split(b" ", 1)[0]

@@ -142,3 +142,11 @@ def test_threat_18_no_code_of_the_relay_looks_a_name_up_outside_the_table() -> N
         text = module.read_text("utf-8")
         for word in ("import_module", "__import__", "pickle", "eval(", "exec(", "globals()"):
             assert word not in text, f"{module.name} holds {word}"
+
+
+def test_a_quick_call_is_a_plain_function() -> None:
+    async def waits() -> str:
+        return "late"
+
+    with pytest.raises(ValueError, match="a quick call never waits"):
+        Handlers().call("acme.x", quick=True)(waits)
