@@ -38,6 +38,8 @@ ANSWER_S = 200.0
 _KEEP_ALIVE_S = 30.0
 _FOREVER_S = 86_400.0
 _GIB = 1024**3
+_LARGE = 1024**2
+"""Bytes that every node takes."""
 _LIMITS = LinkLimits(frame_bytes=_GIB, message_bytes=_GIB, frame_setting="the client")
 """The node is trusted: it is the one who answers for its limits."""
 
@@ -156,7 +158,7 @@ class AsyncLocalClient:
 
     def lost(self, reason: str) -> None:
         """The node is gone."""
-        self._settle(ConnectionLostError(f"the node closed the connection: {reason}"))
+        self._settle(ConnectionLostError(reason))
 
     # between the two
 
@@ -219,6 +221,8 @@ class AsyncLocalClient:
             except RequestTimeoutError:
                 self._channel.close("an answer did not come in time")  # or it is taken for the next question's
                 raise RequestTimeoutError(f"the node did not answer within {self._timeout_s:g} s") from None
+            except ConnectionLostError as error:
+                raise _lost(error, len(payload)) from None
             except asyncio.CancelledError:
                 self._channel.close("a question was given up")  # likewise
                 raise
@@ -291,6 +295,11 @@ class LocalClient:
                 return await question(client)
 
         return asyncio.run(ask())
+
+
+def _lost(error: ConnectionLostError, size: int) -> ConnectionLostError:
+    hint = f"; a question of {size} bytes may be more than its limits.local_frame_bytes" if size > _LARGE else ""
+    return ConnectionLostError(f"the node closed the connection: {error}{hint}")
 
 
 class _NodeRow(Struct, frozen=True):

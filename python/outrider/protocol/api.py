@@ -8,10 +8,11 @@ so no colon. Whether a name means anything is decided by a table (``relay/handle
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from outrider.protocol.results import parse, special
 
@@ -24,6 +25,8 @@ class TooDeep(ValueError):  # noqa: N818  (a reason, told as one)
 
 
 BASIC_SERVICES: Final = ("wazuh-modulesd", "wazuh-analysisd", "wazuh-execd", "wazuh-db", "wazuh-remoted")
+
+_PLAIN_RBAC: Final = {"rbac_mode": "black"}
 
 _WRITER: Final = json.JSONEncoder(default=special, allow_nan=False)
 
@@ -56,7 +59,7 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     is_async: bool = False
     local_client_arg: str | None = None
     basic_services: tuple[str, ...] = BASIC_SERVICES
-    rbac_permissions: dict[str, Any] = field(default_factory=lambda: {"rbac_mode": "black"})
+    rbac_permissions: dict[str, Any] = field(default_factory=_PLAIN_RBAC.copy)
     current_user: str = ""
     broadcasting: bool = False
     nodes: tuple[str, ...] = ()
@@ -66,13 +69,34 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def encode(self) -> bytes:
         """The JSON of this request: what the standard serialiser writes, and the two other keys where they are set."""
-        body = {"f": _wire_callable(self.call), **{name: getattr(self, name) for name in _WRITTEN}}
-        body |= {name: True for name in _SELDOM if getattr(self, name)}
-        return _WRITER.encode(body).encode()
+        return (_head(self.call) + _WRITER.encode(self.f_kwargs) + _rest(self)).encode()
+
+
+_rest_before: tuple[Request, str] | None = None
+
+
+@lru_cache(maxsize=256)
+def _head(call: str) -> str:
+    """The JSON up to the arguments."""
+    return _WRITER.encode({"f": _wire_callable(call)})[:-1] + ', "f_kwargs": '
+
+
+def _rest(request: Request) -> str:
+    """The JSON behind the arguments, in which requests in a row seldom differ: so the one before is kept."""
+    global _rest_before  # noqa: PLW0603  (a memory of one, replaced as a whole)
+    rest = structs.replace(request, call="", f_kwargs={})
+    if _rest_before is not None and rest == _rest_before[0]:
+        return _rest_before[1]
+    body = {name: getattr(rest, name) for name in _WRITTEN} | {name: True for name in _SELDOM if getattr(rest, name)}
+    text = ", " + _WRITER.encode(body)[1:]
+    if rest.rbac_permissions == _PLAIN_RBAC:  # what is kept is nobody's to change
+        nodes, services = tuple(rest.nodes), tuple(rest.basic_services)
+        _rest_before = structs.replace(rest, rbac_permissions=_PLAIN_RBAC, nodes=nodes, basic_services=services), text
+    return text
 
 
 _SELDOM: Final = ("debug", "remove_denied_nodes")
-_WRITTEN: Final = tuple(name for name in Request.__struct_fields__ if name not in {"call", *_SELDOM})
+_WRITTEN: Final = tuple(name for name in Request.__struct_fields__ if name not in {"call", "f_kwargs", *_SELDOM})
 
 
 def decode_request(payload: bytes, most_depth: int = MOST_DEPTH) -> Request:

@@ -14,7 +14,7 @@ from math import isinf
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from outrider.protocol.faults import Failure
 
@@ -102,12 +102,18 @@ def special(value: Any) -> Any:
     if isinstance(value, date):  # a datetime is one as well
         return {"__wazuh_datetime__": value.isoformat()}
     if isinstance(value, Struct):
-        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-        body = {name: getattr(value, attribute) for name, attribute in names}
+        body = _by_wire_names(value)
         return {"__unhandled_exc__": body} if isinstance(value, Unhandled) else body
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a value of the type {type(value).__name__} cannot be sent")
+
+
+def _by_wire_names(value: Struct) -> dict[str, Any]:
+    if value.__struct_encode_fields__ is value.__struct_fields__:
+        return structs.asdict(value)
+    names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+    return {name: getattr(value, attribute) for name, attribute in names}
 
 
 def _wrap(value: Struct, body: dict[str, Any]) -> dict[str, Any]:

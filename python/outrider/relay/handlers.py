@@ -58,8 +58,10 @@ class Handler:
         except (ValueError, RecursionError) as error:
             why = str(error).replace("Object", "the request").replace("field", "argument").replace(" - at `$.", ": `")
             raise Refusal(faults.INTERNAL, f"{self.name} does not take these arguments: {why}") from error
-        arguments = {name: getattr(read, name) for name in self.arguments.__struct_fields__}
-        return arguments if self.context is None else {**arguments, self.context: context}
+        arguments = structs.asdict(read)
+        if self.context is not None:
+            arguments[self.context] = context
+        return arguments
 
     def check(self, answer: Any) -> Any:
         """The answer, if it is what the function promises; :class:`ValueError` otherwise."""

@@ -59,6 +59,30 @@ def test_the_two_other_keys_are_accepted_and_travel_when_set() -> None:
     assert "remove_denied_nodes" not in json.loads(request.encode())
 
 
+def test_what_was_written_before_does_not_show_in_what_is_written_now() -> None:
+    rbac: dict[str, Any] = {"rbac_mode": "black"}
+    nodes: Any = ["a"]  # a program without type checks may do this
+    requests = [
+        Request(call="m:x"),
+        Request(call="n:y", f_kwargs={"a": 1}),
+        Request(call="m:x", nodes=("worker1",), from_cluster=True),
+        Request(call="m:x", api_timeout=10),
+        Request(call="m:x", debug=True),
+        Request(call="m:x", rbac_permissions=rbac),
+        Request(call="m:x", nodes=nodes),
+    ]
+    for request in (*requests, *reversed(requests), *requests):
+        rbac["rbac_mode"] = "white" if rbac["rbac_mode"] == "black" else "black"
+        nodes.append("b")
+        body = json.loads(request.encode())
+        assert ("debug" in body) == request.debug
+        assert body["rbac_permissions"] == request.rbac_permissions
+        assert body["nodes"] == list(request.nodes)
+        assert decode_request(request.encode()).call == request.call
+        for name in ("f_kwargs", "from_cluster", "api_timeout"):
+            assert body[name] == getattr(request, name)
+
+
 def test_a_call_of_ours_has_no_module() -> None:
     text = Request(call="outrider.ping").encode()
     assert json.loads(text)["f"]["__callable__"] == {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
+from uuid import UUID
 
 import pytest
 
@@ -156,6 +158,9 @@ def test_a_peer_without_a_name_has_no_folder() -> None:
 def test_a_task_id_is_a_uuid4() -> None:
     assert task_id(0) == b"00000000-0000-4000-8000-000000000000"
     assert len(task_id(2**128 - 1)) == 36
+    random = Random(1)
+    for unique in (random.getrandbits(128) for _ in range(1000)):
+        assert task_id(unique) == str(UUID(int=unique, version=4)).encode()
 
 
 @pytest.mark.parametrize("split", [split_once, split_view])

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from tests.support.local_clients import Program, frame, in_thread, like_c, until
 
+from outrider.client import AsyncLocalClient
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer
 from outrider.exchange.sending import Sender
 from outrider.model import Manifest, NodeInfo
 from outrider.pending import Pending
+from outrider.protocol.api import Request
 from outrider.protocol.commands import Command
 from outrider.relay.local import LocalServer, Services
 from outrider.relay.routes import Answer, Routes
@@ -365,6 +367,19 @@ def test_a_frame_over_the_limit_closes_the_connection_and_is_counted(tmp_path: P
         assert await program.ended()
         await until(lambda: stage.status.snapshot().limits_hit == {"limits.local_frame_bytes": 1})
         await program.close()
+
+    serve(tmp_path, "worker", story)
+
+
+def test_threat_19_a_request_of_100_mib_is_an_error_to_its_program_and_the_node_goes_on(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        async with AsyncLocalClient(stage.path) as client, AsyncLocalClient(stage.path) as other:
+            with pytest.raises(ConnectionLostError, match=r"closed the connection: .*limits\.local_frame_bytes"):
+                await client.request(Request(call="x", f_kwargs={"text": "x" * 100 * 1024 * 1024}))
+            assert stage.status.snapshot().limits_hit == {"limits.local_frame_bytes": 1}
+            with pytest.raises(ConnectionLostError):
+                await client.call("x")
+            assert await other.config()
 
     serve(tmp_path, "worker", story)
 
