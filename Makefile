@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: demo test check faults fuzz bench wheel format clean
+.PHONY: demo test check simulate faults fuzz bench wheel format clean
 
 demo: $(BIN)/.native
 	$(BIN)/outrider demo
@@ -33,6 +33,11 @@ faults: $(BIN)/.native
 MINUTES ?= 15
 fuzz: $(BIN)/.fuzz rust-toolchain
 	PATH="$(CURDIR)/$(BIN):$$PATH" rust/fuzz/run $(MINUTES) $(TARGETS)
+
+# A cluster in virtual time from each of these seeds; interrupted, the same command goes on.
+SEEDS ?= 0..9999
+simulate: $(BIN)/.native
+	nice -n 19 $(BIN)/python -m tests.simulator $(SEEDS)
 
 bench: $(BIN)/.native
 	$(BIN)/python -m benches $(BENCH_ARGS)

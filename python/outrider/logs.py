@@ -13,6 +13,7 @@ import sys
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, TextIO
 
 from outrider.printable import printable
@@ -40,12 +41,18 @@ class Tag(StrEnum):
     LOCAL_WATCH = "Local watch"
 
 
+@cache
+def _logger(tag: str) -> logging.Logger:
+    """Kept: one is asked for at each transfer, and finding it by name costs more than most of its lines."""
+    name = re.sub(r"[^a-z0-9]+", "_", tag.lower()).strip("_")
+    return logging.getLogger(f"{ROOT}.{name}")
+
+
 class TaskLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger whose lines all name their node, peer, process and task."""
 
     def __init__(self, tag: str, *, node: str, peer: str | None = None, task: str | None = None) -> None:
-        name = re.sub(r"[^a-z0-9]+", "_", tag.lower()).strip("_")
-        super().__init__(logging.getLogger(f"{ROOT}.{name}"))
+        super().__init__(_logger(tag))
         self.fields: dict[str, str | None] = {"node": node, "peer": peer, "tag": str(tag), "task": task}
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:

@@ -63,6 +63,18 @@ class Fabric:
         for stream in self.streams:
             stream.pump()
 
+    def power_off(self, address: str, *, half_open: bool) -> None:
+        """The host is gone, with its listeners; its streams are reset, or nobody is told."""
+        (self.freeze if half_open else self.cut)(address)
+        for door in [door for door in self._doors.values() if door.addresses[0][0] == address]:
+            door.close()
+        for host, path in [key for key in self._programs if key[0] == address]:
+            del self._programs[host, path]
+
+    def now(self) -> float:
+        """Seconds since the start."""
+        return asyncio.get_running_loop().time()
+
     def serve_local(self, address: str, path: Path, factory: Callable[[], asyncio.BaseProtocol]) -> None:
         """A program listens on a unix socket of the host at ``address``; no cut and no partition reaches it."""
         self._programs[address, path] = factory
