@@ -32,6 +32,7 @@ __all__ = [
     "Watcher",
     "__version__",
     "diff",
+    "latest_generation",
     "pack_manifest",
     "read_manifest",
 ]

@@ -38,6 +38,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Let time pass."""
         self._now += seconds
 
+    @property
+    def heeds_signals(self) -> bool:
+        """Whether somebody waits for a signal to this process."""
+        return bool(self._signal_handlers)  # type: ignore[attr-defined]
+
     def _complain(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Keep what nobody handled: a test that left any has failed."""
         self.complaints.append(f"{context['message']}: {context.get('exception')!r}")
@@ -52,7 +57,8 @@ class _JumpingSelector(selectors.SelectSelector):
         if timeout is None:
             raise RuntimeError("the simulation is stuck: nothing is ready and no timer is set")
         self._loop.jump(timeout)
-        return []  # nothing real is ever registered, and asking the system each time would cost more than most steps
+        # Nothing else that is real is ever registered, and asking the system costs more than most steps.
+        return super().select(0) if self._loop.heeds_signals else []
 
 
 def run(story: Coroutine[Any, Any, T]) -> T:

@@ -20,7 +20,8 @@ use crate::{
 use super::choice;
 
 /// Small, so that a bomb is found by a few bytes.
-const BUDGET: Budget = Budget { members: 100, file_bytes: 1 << 16, total_bytes: 1 << 18, metadata_bytes: 1 << 16 };
+const BUDGET: Budget =
+    Budget { members: 100, file_bytes: 1 << 16, total_bytes: 1 << 18, metadata_bytes: 1 << 16, ratio: 250 };
 
 /// A chunk is what any reader of JSON finds in that place.
 pub(super) fn agents(bytes: &[u8]) {
