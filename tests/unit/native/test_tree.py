@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from outrider._native import FileRule, FilesTable, Tree
-from outrider.errors import StoreError
+from outrider.errors import Awaits, StoreError
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 
@@ -55,5 +55,6 @@ def test_threat_26_what_is_left_out_is_told_with_its_reason(tmp_path: Path) -> N
 
 
 def test_a_home_that_is_not_there_is_an_error_of_the_store(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot open .*nowhere"):
+    with pytest.raises(StoreError, match=r"cannot open .*nowhere") as raised:
         Tree(str(tmp_path / "nowhere"), FilesTable([FileRule("a/")])).scan()
+    assert raised.value.awaits == Awaits("file", str(tmp_path / "nowhere")), "it is tried again when it appears"
