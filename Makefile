@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: demo test check simulate faults fuzz bench wheel format clean
+.PHONY: demo test check simulate faults fuzz audit bench wheel format clean
 
 demo: $(BIN)/.native
 	$(BIN)/outrider demo
@@ -39,6 +39,10 @@ SEEDS ?= 0..9999
 simulate: $(BIN)/.native
 	nice -n 19 $(BIN)/python -m tests.simulator $(SEEDS)
 
+# Licences, sources and known weaknesses of everything that Outrider is made of.
+audit: $(VENV)/audit/.ready rust-toolchain
+	.ci/audit $(VENV)/audit/bin
+
 bench: $(BIN)/.native
 	$(BIN)/python -m benches $(BENCH_ARGS)
 
@@ -61,6 +65,11 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Outrider needs Python 3.11 or newer: set PYTHON=/path/to/python3.11, then run make again." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt maturin pip
+	touch $@
+
+$(VENV)/audit/.ready: .ci/audit.txt $(BIN)/.ready
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --requirement .ci/audit.txt
 	touch $@
 
 # cargo fuzz, built beforehand.

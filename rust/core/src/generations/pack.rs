@@ -142,7 +142,8 @@ impl Pack {
         let mut frame = vec![0; stored];
         read_at(&self.file, &mut frame, row.offset).ok()?;
         let content = zstd::bulk::decompress(&frame, usize::try_from(row.size).ok()?).ok()?;
-        (Digest::of(&content) == row.digest).then(|| Box::new(Cursor::new(content)) as Box<dyn Read + Send>)
+        let right = content.len() as u64 == row.size && Digest::of(&content) == row.digest;
+        right.then(|| Box::new(Cursor::new(content)) as Box<dyn Read + Send>)
     }
 
     /// Read twice: once to know that it is right, once to hand it out.

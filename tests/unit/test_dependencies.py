@@ -1,0 +1,56 @@
+"""What comes with Outrider into a Python environment: few packages, each under a licence that allows it."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+
+ALLOWED = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "MIT-0", "PSF-2.0"}
+CLASSIFIERS = {
+    "License :: OSI Approved :: Apache Software License": "Apache-2.0",
+    "License :: OSI Approved :: BSD License": "BSD-3-Clause",
+    "License :: OSI Approved :: MIT License": "MIT",
+    "License :: OSI Approved :: Python Software Foundation License": "PSF-2.0",
+}
+REQUIRED = {"click", "cryptography", "msgspec", "rich", "zstandard"}
+
+
+def needed(name: str) -> set[str]:
+    """The packages that one needs here: what only an extra or another system asks for is none."""
+    found = set()
+    for requirement in metadata.requires(name) or ():
+        wanted, _, marker = requirement.partition(";")
+        installed = re.match(r"[\w.-]+", wanted)
+        assert installed
+        if "extra" in marker:
+            continue
+        try:
+            metadata.distribution(installed[0])
+        except metadata.PackageNotFoundError:
+            assert marker, f"{name} needs {wanted}, which is not installed"
+            continue
+        found.add(installed[0].lower())
+    return found
+
+
+def licences(name: str) -> set[str]:
+    """Any of these may be chosen."""
+    about = metadata.metadata(name)
+    if said := about.get("License-Expression"):
+        assert " AND " not in said, f"{name}: {said} is more than a choice"
+        return set(said.split(" OR "))
+    return {CLASSIFIERS.get(line, line) for line in about.get_all("Classifier") or () if line.startswith("License ::")}
+
+
+def test_five_packages_are_required_and_no_more() -> None:
+    assert needed("outrider") == REQUIRED
+
+
+def test_everything_that_comes_with_them_has_a_licence_that_allows_it() -> None:
+    everything, new = set[str](), set(REQUIRED)
+    while new:
+        everything |= new
+        new = {other for name in new for other in needed(name)} - everything
+    assert len(everything) >= len(REQUIRED)
+    for name in sorted(everything):
+        assert licences(name) & ALLOWED, f"{name} is under {licences(name) or 'no licence that it names'}"
