@@ -15,7 +15,9 @@ from tests.support.cluster import MASTER, TREE, Cluster, simulate
 from tests.support.requests import ask, body
 
 from outrider.master import Master
+from outrider.model import Manifest
 from outrider.protocol import generations as g
+from outrider.store.generations import GenerationStore
 from outrider.worker import Worker
 
 HOUR = 3600
@@ -326,3 +328,33 @@ def test_a_change_on_the_worker_s_side_is_taken_back_at_once(tmp_path: Path, cap
         assert caplog.records == []
 
     simulate(tmp_path, story)
+
+
+def test_a_generation_that_is_made_while_an_offer_is_worked_out_gets_into_no_bundle_of_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was away asks; while the master looks up where it stands, the tree changes once more."""
+    look_up, late = GenerationStore.manifest, [b"while it asks"]
+
+    async def story(cluster: Cluster) -> None:
+        master, worker = await in_step(cluster)
+        await cluster.stop(worker)
+        await asyncio.sleep(5)  # for a worker that is there its step would be packed ahead
+        change(cluster, master, {"tree/a.conf": b"while it is away"})
+        await asyncio.sleep(60)
+
+        async def slowly(store: GenerationStore, number: int) -> Manifest | None:
+            found = await look_up(store, number)
+            while late:
+                change(cluster, master, {"tree/a.conf": late.pop()})
+                await asyncio.sleep(2)
+            return found
+
+        monkeypatch.setattr(GenerationStore, "manifest", slowly)
+        cluster.worker("worker1", RARE)
+        await cluster.until(lambda: cluster.in_step("worker1"), within_s=100)
+
+    with caplog.at_level(logging.WARNING, "outrider"):
+        simulate(tmp_path, story)
+    assert not late
+    assert told(caplog, "another root") == 0

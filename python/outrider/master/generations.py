@@ -184,7 +184,7 @@ class Generations(Half[WorkerGenerations]):
 
     async def offer(self, root: bytes) -> g.Answer:
         """What a worker that stands at ``root`` gets: the step that brings it here, if that root is known."""
-        current = self._now()
+        current, holds = self._now(), self._holds  # both of one moment: the next generation may come any time
         if root.hex() == current.root:
             return g.InStep(current.number, bytes.fromhex(self.store.lineage))
         if bundle := self._shelf.get(g.ticket_of(root, bytes.fromhex(current.root))):
@@ -193,7 +193,7 @@ class Generations(Half[WorkerGenerations]):
         base = None if number is None else await self.store.manifest(number)
         if base is None:
             return g.Unknown()
-        step = await self.bundles.step(base, self._holds, self._source.unseen)
+        step = await self.bundles.step(base, holds, self._source.unseen)
         return await self.offer_of(Aim(root, current, step))
 
     async def aim_from(self, root: bytes, report: bytes) -> Aim:
