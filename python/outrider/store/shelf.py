@@ -1,7 +1,8 @@
 """Bundles on their way to workers: each is packed once, and read by any number of them while it is packed.
 
-A small one stays in memory, a larger one lies in a file. What nobody has read for longest goes first when
-the shelf is full. The folder is emptied at the start: a bundle is made again in a moment.
+A small one stays in memory, a larger one lies in a file, which is open only while it is written or read. What nobody
+has read for longest goes first when the shelf is full: a master makes a step for each of its generations, for as long
+as it lives. The folder is emptied at the start: a bundle is made again in a moment.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from outrider.store.home import FOLDER_MODE, remove
 
 _AT_ONCE_BYTES: Final = 1 << 20
 _IN_MEMORY_BYTES: Final = 64 * 1024
+_MOST_BUNDLES: Final = 512
+"""However small they are: what is known of one takes memory as well."""
 
 
 class Packing(Protocol):
@@ -43,12 +46,12 @@ class Bundle:
         self.error: OutriderError | None = None
         self.readers = 0
         self._path = path
-        self._packing = packing
         self._threads = threads
         self._small = b""
-        self._file = -1
+        self._in_file = False
+        self._file = -1  # while it is written
         self._grown = asyncio.Event()
-        self._task = asyncio.create_task(self._pack())
+        self._task = asyncio.create_task(self._pack(packing))
 
     async def read(self, offset: int, size: int, *, within_s: float) -> tuple[bytes, bool]:
         """``size`` bytes from ``offset`` on, fewer at the end; and whether it ends there.
@@ -81,15 +84,28 @@ class Bundle:
             await self._grown.wait()
 
     async def _bytes(self, offset: int, size: int) -> bytes:
-        if self._file < 0 or not size:
+        if not self._in_file or not size:
             return self._small[offset : offset + size]
-        return await self._threads.run(os.pread, self._file, size, offset)
+        return await self._threads.run(self._read, offset, size)
 
-    async def _pack(self) -> None:
-        """In one piece of work for a thread the next bytes are made and kept; only here they begin to count."""
+    def _read(self, offset: int, size: int) -> bytes:
         try:
-            while data := await self._threads.run(self._packing.read, _AT_ONCE_BYTES):
-                if self._file < 0 and self.size + len(data) <= _IN_MEMORY_BYTES:
+            file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                return os.pread(file, size, offset)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
+
+    async def _pack(self, packing: Packing) -> None:
+        """In one piece of work for a thread the next bytes are made and kept; only here they begin to count.
+
+        When it ends nothing holds on to ``packing`` any more, nor to the files and manifests that it was made of.
+        """
+        try:
+            while data := await self._threads.run(packing.read, _AT_ONCE_BYTES):
+                if not self._in_file and self.size + len(data) <= _IN_MEMORY_BYTES:
                     self._small += data
                 else:
                     await self._threads.run(self._keep, data)
@@ -102,20 +118,24 @@ class Bundle:
             self.error = StoreError(f"cannot keep {self._path}: {error.strerror}", error.errno, str(self._path))
         finally:
             self._grown.set()
-            await asyncio.shield(asyncio.ensure_future(self._threads.run(self._packing.close)))
+            await asyncio.shield(asyncio.ensure_future(self._threads.run(self._end, packing)))
 
     def _keep(self, data: bytes) -> None:
-        if self._file < 0:
+        if not self._in_file:
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
             file = os.open(self._path, flags, 0o600)
             _write(file, self._small)
-            self._file = file
+            self._file, self._in_file = file, True
         _write(self._file, data)
 
-    def _discard(self) -> None:
+    def _end(self, packing: Packing) -> None:
+        packing.close()
         if self._file >= 0:
             file, self._file = self._file, -1
             os.close(file)
+
+    def _discard(self) -> None:
+        if self._in_file:
             self._path.unlink(missing_ok=True)
 
 
@@ -160,7 +180,8 @@ class Shelf:
     async def _make_room(self) -> None:
         held = sum(bundle.size for bundle in self._bundles.values())
         for ticket, bundle in list(self._bundles.items()):
-            if bundle.readers or (held <= self._most_bytes and bundle.error is None):
+            fits = held <= self._most_bytes and len(self._bundles) < _MOST_BUNDLES
+            if bundle.readers or (fits and bundle.error is None):
                 continue
             held -= bundle.size
             del self._bundles[ticket]

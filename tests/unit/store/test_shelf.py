@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -130,6 +132,42 @@ def test_what_was_read_longest_ago_makes_room(tmp_path: Path) -> None:
         assert shelf.get(b"1") is not None
 
     run(tmp_path, story, most_bytes=_MIB)
+
+
+def test_threat_47_a_bundle_that_is_whole_holds_no_descriptor_and_nothing_of_what_it_was_packed_from(
+    tmp_path: Path,
+) -> None:
+    async def story(shelf: Shelf) -> None:
+        before = open_files(tmp_path)
+        parts = Parts(b"a" * _MIB).free()
+        packed_from = weakref.ref(parts)
+        bundle = await shelf.get_or_pack(b"t", making(parts))
+        del parts
+        assert await bundle.read(0, 2 * _MIB, within_s=30) == (b"a" * _MIB, True)
+        await asyncio.wait([bundle._task])
+        assert open_files(tmp_path) == before == []
+        gc.collect()
+        assert packed_from() is None
+
+    run(tmp_path, story)
+
+
+def test_threat_47_however_small_bundles_are_the_shelf_keeps_a_bounded_number(tmp_path: Path) -> None:
+    async def story(shelf: Shelf) -> None:
+        for number in range(600):
+            bundle = await shelf.get_or_pack(b"%d" % number, making(Parts(b"x").free()))
+            await bundle.read(0, 1, within_s=30)
+        assert len(shelf._bundles) == 512
+        assert shelf.get(b"0") is None
+        assert shelf.get(b"599") is not None
+
+    run(tmp_path, story)
+
+
+def open_files(folder: Path) -> list[str]:
+    """What this process has open below a folder."""
+    links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return [target for target in links if target.startswith(str(folder))]
 
 
 def test_a_folder_that_cannot_be_made_has_a_clear_error(tmp_path: Path) -> None:
