@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: demo test check simulate faults fuzz audit bench wheel format clean
+.PHONY: demo test check simulate soak faults fuzz audit bench wheel format clean
 
 demo: $(BIN)/.native
 	$(BIN)/outrider demo
@@ -42,6 +42,11 @@ simulate: $(BIN)/.native
 # Licences, sources and known weaknesses of everything that Outrider is made of.
 audit: $(VENV)/audit/.ready rust-toolchain
 	.ci/audit $(VENV)/audit/bin
+
+# Real processes under churn for SOAK_MINUTES; a table, and target/soak.json.
+SOAK_MINUTES ?= 30
+soak: $(BIN)/.native
+	SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m tests.soak
 
 bench: $(BIN)/.native
 	$(BIN)/python -m benches $(BENCH_ARGS)

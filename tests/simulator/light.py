@@ -127,7 +127,7 @@ def light(folder: Path) -> Iterator[None]:
         for what, played in {
             "outrider.plugins.builtin": _table,
             "outrider.plugins._installed": lambda: ([], []),
-            "outrider.exchange.extension.identity_of": lambda home, _: identity(home.name),
+            "outrider.store.credentials.identity_of": lambda home, _: identity(home.name),
             "outrider.exchange.extension.version": lambda _: "0.1.0",
             "outrider.relay.handlers.handler": _handler,
             "outrider.protocol.seal.Fernet": PlayedFernet,

@@ -46,12 +46,14 @@ class Node:
         generations: dict[str, Any] | None = None,
         link: dict[str, Any] | None = None,
         key_file: Path | None = None,
+        level: str = "DEBUG",
         **limits: Any,
     ) -> None:
         self.role, self.home, self.port, self.host = role, home, port, host
         self.log = home.parent / f"{home.name}.log"
         self._intervals = {**_INTERVALS[role], **(intervals or {})}
         self._agents = agents or {}
+        self._level = level
         self._generations = generations or {}
         self._link = link or {}
         self._key = {"key": KEY} if key_file is None else {"key_file": str(key_file)}
@@ -131,7 +133,7 @@ class Node:
             "agents": self._agents,
             "generations": self._generations,
             "limits": limits,
-            "log": {"level": "DEBUG"},
+            "log": {"level": self._level},
             f"intervals.{self.role}": self._intervals,
         }
         text = "".join(
@@ -154,7 +156,7 @@ def nodes(*several: Node) -> Iterator[None]:
             node.kill()
 
 
-def wait_until(true: Callable[[], bool], what: str = "the condition") -> None:
+def wait_until(true: Callable[[], bool], what: str = "the condition", deadline_s: float = DEADLINE_S) -> None:
     """Wait for something that is sure to come; the deadline is there for tests that fail."""
 
     def now() -> bool:
@@ -162,9 +164,9 @@ def wait_until(true: Callable[[], bool], what: str = "the condition") -> None:
             return true()
         return False
 
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + deadline_s
     while not now():
-        assert time.monotonic() < deadline, f"waited {DEADLINE_S} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {deadline_s} s in vain for {what}"
         time.sleep(0.02)
 
 
