@@ -17,6 +17,7 @@ from tests.simulator.light import light
 from tests.simulator.seeds import run_seed
 
 from outrider.master.agent_info import WorkerAgentInfo
+from outrider.pending import Pending
 from outrider.relay.desk import Desk
 from outrider.relay.routes import Answer
 from outrider.store.outbox import Outbox
@@ -100,9 +101,9 @@ def _numbered_wrong(before: Known, *, number: int, lineage: str, root: str) -> K
 _taken = taken
 
 
-async def _run_twice(desk: Desk, caller: str, payload: bytes) -> Answer:
-    await _here(desk, caller, payload)
-    return await _here(desk, caller, payload)
+def _run_twice(desk: Desk, caller: str, payload: bytes) -> Pending[Answer]:
+    _here(desk, caller, payload)
+    return _here(desk, caller, payload)
 
 
 _here = Desk.here

@@ -89,10 +89,10 @@ def _table() -> Handlers:
 _SIGNATURES: dict[str, Handler] = {}
 
 
-def _handler(name: str, function: Callable[..., Any]) -> Handler:
+def _handler(name: str, function: Callable[..., Any], *, quick: bool = False) -> Handler:
     """The row of a call that each node adds for itself: its arguments are the same at all of them."""
     if name not in _SIGNATURES:
-        _SIGNATURES[name] = handler(name, function)
+        _SIGNATURES[name] = handler(name, function, quick=quick)
     return replace(_SIGNATURES[name], function=function)
 
 

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -95,14 +96,14 @@ def _none() -> tuple[list[Any], list[Any]]:
     return [], []
 
 
-def _remembering(make: Callable[[str, Callable[..., Any]], Handler]) -> Callable[[str, Callable[..., Any]], Handler]:
+def _remembering(make: Callable[..., Handler]) -> Callable[..., Handler]:
     """The arguments of a call are the same at each worker: it is enough to read them from the code once."""
     known: dict[str, Handler] = {}
 
     @functools.wraps(make)
-    def made(name: str, function: Callable[..., Any]) -> Handler:
-        row = known.get(name) or known.setdefault(name, make(name, function))
-        return Handler(name, function, row.arguments, row.returns, row.context, row.plain, row.signature)
+    def made(name: str, function: Callable[..., Any], *, quick: bool = False) -> Handler:
+        row = known.get(name) or known.setdefault(name, make(name, function, quick=quick))
+        return replace(row, function=function)
 
     return made
 

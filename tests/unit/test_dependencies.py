@@ -36,7 +36,8 @@ def needed(name: str) -> set[str]:
 def licences(name: str) -> set[str]:
     """Any of these may be chosen."""
     about = metadata.metadata(name)
-    if said := about.get("License-Expression"):
+    if "License-Expression" in about:
+        said = about["License-Expression"]
         assert " AND " not in said, f"{name}: {said} is more than a choice"
         return set(said.split(" OR "))
     return {CLASSIFIERS.get(line, line) for line in about.get_all("Classifier") or () if line.startswith("License ::")}

@@ -149,6 +149,8 @@ class Integrity(Talk):
             return Verdict.BUSY
         packer = await self._look()
         verdict = self._verdict = asyncio.get_running_loop().create_future()
+        # The master may give up before our manifest is sent, and the sending then fails by an error of its own.
+        verdict.add_done_callback(lambda spoken: spoken.cancelled() or spoken.exception())
         container = container_path(self._session.worker, self._ports.wall(), self._ports.random.getrandbits(128))
         await self._session.sender.container(packer, _CHECK, container)
         return await self._patiently(verdict)
