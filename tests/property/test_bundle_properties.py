@@ -58,7 +58,7 @@ def fetch_of(ends: Ends, bundle: bytes, cut: int) -> Fetch:
     applying = asyncio.ensure_future(ends.worker.apply_bundle(feed, ends.old, root))
     ticket = g.ticket_of(bytes.fromhex(ends.old.root), bytes.fromhex(root))
     offer = g.Offer(2, bytes.fromhex(root), b"l" * 16, ticket, bundle[:cut], whole=cut >= len(bundle))
-    fetch = Fetch(offer, feed, lambda: applying, ends.threads)
+    fetch = Fetch(offer, feed, lambda: applying, ends.ports)
     fetch._begun()
     return fetch
 

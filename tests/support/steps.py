@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ from outrider.settings import Settings
 from outrider.store.bundles import BundlePacker, Bundles, Step
 from outrider.store.generations import GenerationStore, open_generations
 from outrider.store.tree import FileTree
+from outrider.world import real_ports
 
 Files = Mapping[str, bytes]
 
@@ -53,6 +55,7 @@ class Ends:
         self.master, self.worker, self.store = master, worker, store
         self.old, self.new = old, old
         self.threads = master._threads
+        self.ports = replace(real_ports(), threads=self.threads)
         self.bundles = Bundles(master, store, self.threads, entries=1000)
 
     async def known(self) -> bytes:

@@ -13,13 +13,12 @@ from typing import Final
 
 from outrider.errors import OutriderError, SyncError, TransportError
 from outrider.exchange.session import Session
-from outrider.ports import Threads
+from outrider.ports import Ports
 from outrider.protocol.commands import GEN_READ
 from outrider.protocol.generations import PART_BYTES, Offer, Read, decode_part, encode
 from outrider.store.tree import Applied, BundleFeed
+from outrider.worker.pace import Pace
 
-_WINDOW: Final = 16
-"""Parts under way: 4 MiB, enough for 40 MB/s over 100 ms."""
 _ENOUGH: Final = 1 << 20
 """Bytes with which the apply begins if they are not all: for less no thread has to wait."""
 
@@ -27,14 +26,12 @@ _ENOUGH: Final = 1 << 20
 class Fetch:
     """One bundle; ``apply`` begins the work that reads ``feed``. Both outlive a connection."""
 
-    def __init__(
-        self, offer: Offer, feed: BundleFeed, apply: Callable[[], Awaitable[Applied]], threads: Threads
-    ) -> None:
+    def __init__(self, offer: Offer, feed: BundleFeed, apply: Callable[[], Awaitable[Applied]], ports: Ports) -> None:
         self.ticket = offer.ticket
         self.received = 0
         self._whole = False
         self._feed = feed
-        self._threads = threads
+        self._ports = ports
         self._apply = apply
         self._applying: asyncio.Future[Applied] | None = None
         self._writing = self._write(memoryview(offer.data), last=offer.whole)
@@ -63,14 +60,16 @@ class Fetch:
         await asyncio.gather(*ends, return_exceptions=True)
 
     async def _read(self, session: Session) -> None:
-        under_way: deque[asyncio.Future[bytes]] = deque()
-        asked = self.received
+        under_way: deque[tuple[float, asyncio.Future[bytes]]] = deque()
+        asked, pace, now = self.received, Pace(), self._ports.monotonic
         try:
             while not self._whole:
-                while len(under_way) < _WINDOW:
-                    under_way.append(session.request(GEN_READ, encode(Read(self.ticket, asked))))
+                while len(under_way) < pace.most:
+                    under_way.append((now(), session.request(GEN_READ, encode(Read(self.ticket, asked)))))
                     asked += PART_BYTES
-                data, last = decode_part(await under_way.popleft())
+                since, answer = under_way.popleft()
+                data, last = decode_part(await answer)
+                pace.came(now() - since)
                 if not data and not last:  # the master is still packing, and the parts behind this one wait as well
                     asked = self.received
                     _drop(under_way)
@@ -85,7 +84,7 @@ class Fetch:
 
     async def _write_part(self, data: memoryview, *, last: bool) -> None:
         """To its end even if nobody waits for it any more: a part counts exactly if the feed has it."""
-        if not await self._threads.run(self._feed.write, bytes(data)):
+        if not await self._ports.threads.run(self._feed.write, bytes(data)):
             if self._applying is not None:  # it has ended by itself, and says why
                 await asyncio.shield(self._applying)
             raise SyncError("the apply takes no more of the bundle")
@@ -102,7 +101,7 @@ class Fetch:
         return self._applying
 
 
-def _drop(answers: deque[asyncio.Future[bytes]]) -> None:
-    for answer in answers:
+def _drop(answers: deque[tuple[float, asyncio.Future[bytes]]]) -> None:
+    for _, answer in answers:
         answer.cancel()
     answers.clear()

@@ -69,7 +69,7 @@ class Generations(Half["GenerationsTalk"]):
             root, feed = offer.root.hex(), BundleFeed()
             most = self.standpoint.most_deleted(root, free=offer.approved)
             apply = partial(self.ground.tree.apply_bundle, feed, base, root, most_deleted=most)
-            self._cut = Fetch(offer, feed, apply, self.ground.ports.threads)
+            self._cut = Fetch(offer, feed, apply, self.ground.ports)
         return self._cut
 
     async def go_back(self, reason: str) -> int:
