@@ -4,7 +4,8 @@ Ours: a master and two workers with all that runs on them, in one process, over 
 The peer (``requests_bare.py``), in one process too: the same bytes as Fernet tokens (none on the local socket), four
 exchanges for each hop in the same order and with as many turnarounds, and nothing that looks at them. Times are those
 of all requests together.
-Routes 1 to 3 are measured between nodes; route 4, which has no other wire, over the local socket.
+Routes 1 to 3 are measured between nodes; route 4, which has no other wire, over the local socket: once asked by the
+peer's own program, so that what differs is the node alone, and once by our client, which writes and reads what it asks.
 
 The last row is the 99th percentile of requests through the master to a worker, 100 in flight, while that worker is at
 work on one that takes longer than all of them; beside it the same without that one.
@@ -113,7 +114,7 @@ def _request(**fields: Any) -> bytes:
 _LOCAL = _request()
 _DISTRIBUTED = _request(request_type="distributed_master", nodes=("worker2",))
 _SLOW = "slow"
-_ROUTES = ("worker to master", "worker to worker", "master to worker", "program to master")
+_ROUTES = ("worker to master", "worker to worker", "master to worker", "program to master", "our client to master")
 
 
 def _calls() -> Handlers:
@@ -140,12 +141,15 @@ async def _nodes(folder: Path) -> AsyncIterator[dict[str, list[Ask]]]:
         await asyncio.sleep(0.01)
     routes = workers[0].routes
     async with AsyncExitStack() as stack:
-        programs = [await stack.enter_async_context(AsyncLocalClient(socket)) for _ in range(_IN_FLIGHT)]
+        programs = await _programs(socket)
+        stack.callback(_close, programs)
+        clients = [await stack.enter_async_context(AsyncLocalClient(socket)) for _ in range(_IN_FLIGHT)]
         asks: list[list[Ask]] = [
             [lambda: _good(routes.ask("1", _LOCAL))],
             [lambda: _good(routes.ask("1", _DISTRIBUTED))],
             [lambda: _good(master.routes.forward("1", "worker2", _LOCAL))],
-            [partial(program.call, "outrider.ping", text="0123456789") for program in programs],
+            [partial(_heard, program) for program in programs],
+            [partial(client.call, "outrider.ping", text="0123456789") for client in clients],
         ]
         slow = Request(call="bench.slow", request_type="distributed_master", nodes=("worker2",)).encode()
         yield {**dict(zip(_ROUTES, asks, strict=True)), _SLOW: [lambda: routes.ask("2", slow)]}
@@ -159,6 +163,22 @@ async def _good(waiting: Awaitable[Any]) -> None:
     answer = await waiting
     if not answer.ok or b"0123456789" not in answer.body:
         raise RuntimeError(answer.body)
+
+
+async def _heard(program: Bare) -> None:
+    if b"0123456789" not in (answer := await program.ask(_LOCAL)):
+        raise RuntimeError(answer)
+
+
+async def _programs(socket: Path) -> list[Bare]:
+    """So many programs that know no more than the frames, connected."""
+    loop = asyncio.get_running_loop()
+    return [(await loop.create_unix_connection(lambda: Bare(None), str(socket)))[1] for _ in range(_IN_FLIGHT)]
+
+
+def _close(programs: list[Bare]) -> None:
+    for program in programs:
+        program.transport.close()
 
 
 def _settings(folder: Path, name: str, port: int) -> Settings:
@@ -181,17 +201,18 @@ async def _bare(folder: Path) -> AsyncIterator[dict[str, list[Ask]]]:
     to_worker = await _pair(seal, result)
     through = await _pair(seal, to_worker.ask)
     loop = asyncio.get_running_loop()
-    path = str(folder / "bare.sock")
-    server = await loop.create_unix_server(lambda: Bare(None, result), path)
-    programs = [(await loop.create_unix_connection(lambda: Bare(None), path))[1] for _ in range(_IN_FLIGHT)]
+    socket = folder / "bare.sock"
+    server = await loop.create_unix_server(lambda: Bare(None, result), str(socket))
+    programs = await _programs(socket)
+    asks: list[Ask] = [partial(program.ask, _LOCAL) for program in programs]
     yield {
         _ROUTES[0]: [lambda: to_master.ask(_LOCAL)],
         _ROUTES[1]: [lambda: through.ask(_DISTRIBUTED)],
         _ROUTES[2]: [lambda: to_worker.ask(_LOCAL)],
-        _ROUTES[3]: [partial(program.ask, _LOCAL) for program in programs],
+        _ROUTES[3]: asks,
+        _ROUTES[4]: asks,
     }
-    for end in (to_master, to_worker, through, *programs):
-        end.transport.close()
+    _close([to_master, to_worker, through, *programs])
     server.close()
 
 

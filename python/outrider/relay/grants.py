@@ -7,6 +7,7 @@ table of calls, as with the original; what changes something is for programs of 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Literal
 
 from outrider.errors import Refusal
@@ -30,7 +31,7 @@ class Grants:
         """:class:`Refusal`, counted, if ``caller`` may not ask for ``call``; ``elsewhere``: of other nodes."""
         granted = self._of(caller, elsewhere=elsewhere)
         patterns: tuple[str, ...] = getattr(self._grants, granted)
-        if any(fnmatchcase(call, pattern) for pattern in patterns):
+        if _matches(call, patterns):
             return
         self._status.count(f"not_granted.grants.{granted}")
         raise Refusal(
@@ -43,3 +44,9 @@ class Grants:
         if self._type == "worker":
             return "master"
         return "workers_at_workers" if elsewhere else "workers_at_master"
+
+
+@lru_cache(maxsize=1024)
+def _matches(call: str, patterns: tuple[str, ...]) -> bool:
+    """Kept: few calls are asked for, each of them often, and every request is looked at twice."""
+    return any(fnmatchcase(call, pattern) for pattern in patterns)
