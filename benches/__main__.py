@@ -52,9 +52,10 @@ def _table(name: str, rows: list[Row]) -> Table:
     for title in ("work", "ours", "peer", "its time", "ratio", "wanted"):
         table.add_column(title, justify="right" if title in {"ours", "its time", "ratio"} else "left")
     for row in rows:
-        ratio = row.peer_s / row.ours_s
+        # A short run may be too short to cost anything that can be measured.
+        ratio = f"{row.peer_s / row.ours_s:.2f}x" if row.ours_s > 0 else "-"
         ours, its = (_figure(value, row.unit) for value in (row.ours_s, row.peer_s))
-        table.add_row(row.name, ours, row.peer, its, f"{ratio:.2f}x", row.target)
+        table.add_row(row.name, ours, row.peer, its, ratio, row.target)
     return table
 
 
