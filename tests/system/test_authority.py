@@ -63,6 +63,13 @@ def test_a_new_worker_joins_with_one_command_and_all_of_its_link_is_tls(tmp_path
             assert "days left" in outrider("status", "--home", str(worker.home))
             shown = json.loads(outrider("status", "--json", "--home", str(worker.home)))["status"]["certificate"]
             assert shown["name"] == "worker1"
+            for node, says in (
+                (worker, "of the worker worker1, good until"),
+                (master, "this node holds the authority"),
+            ):
+                seen = outrider("doctor", "--config", str(node.config), "--home", str(node.home))  # fails if one is bad
+                assert re.search(r"answers\s+within\s+\d+\s+ms\s+inside\s+TLS", seen), seen
+                assert says in " ".join(re.sub("[│|]", " ", seen).split()), seen
             assert worker.terminate() == 0
         assert master.terminate() == 0
 

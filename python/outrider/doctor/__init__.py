@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from outrider.doctor import databases, folder, machine, reach, rounds
+from outrider.doctor import certificates, databases, folder, machine, reach, rounds
 from outrider.doctor.finding import Finding
 from outrider.doctor.patient import Patient
 
@@ -18,6 +18,7 @@ _CHECKS: dict[str, Check] = {
     "settings": folder.settings,
     "home": folder.home,
     "node": rounds.node,
+    "certificates": certificates.look,
     "disk": machine.disk,
     "watches": machine.watches,
     "port": reach.port,

@@ -1,31 +1,34 @@
-"""The way to the master: one ``echo`` before any hello says whether it answers, knows the key, and has our time.
+"""The way to the master: one ``echo`` says whether it answers, and whether it takes this node.
 
-A node is in nobody's way by that: ``echo`` is the one command that a stranger may send (2.1), and no name is taken.
+Under the cluster key it also says whether the clocks agree; inside TLS from the first byte nothing carries a time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from outrider.doctor.asking import ask_inside, ask_sealed
+from outrider.doctor.certificates import shown
 from outrider.doctor.finding import Finding
 from outrider.doctor.patient import Patient
-from outrider.errors import OutriderError, SettingsError, TransportError
+from outrider.errors import OutriderError, SettingsError, StoreError, TransportError
 from outrider.model import endpoint
-from outrider.ports import Ports
-from outrider.protocol.commands import ECHO, Command
-from outrider.protocol.connection import Connection, LinkLimits
-from outrider.protocol.seal import AGE_SETTING, KeyRing, stamp_of
+from outrider.ports import Authorities
+from outrider.protocol.seal import AGE_SETTING
 from outrider.settings import Settings
-from outrider.transport.channel import Channel, Reply
+from outrider.transport.tls import REFUSALS
 from outrider.world import real_ports
 
-_ANSWER_S = 10.0
 _ALLOWED_SKEW_S = 5.0
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
-_KEY = "do the cluster keys differ? Compare `outrider key status` of both, or the files of link.key_file"
+_KEY = (
+    "do the cluster keys differ? Compare `outrider key status` of both, or the files of link.key_file. "
+    "Or does the master demand TLS (link.tls = required)?"
+)
+_CERTIFICATE = (
+    "see the check of the certificates, here and at the master; the master's log says whom it refuses, and why"
+)
 
 
 def port(patient: Patient) -> Iterator[Finding]:
@@ -50,78 +53,61 @@ def port(patient: Patient) -> Iterator[Finding]:
 
 
 def master(patient: Patient) -> Iterator[Finding]:
-    """Whether the master that this node dials, or is, answers; how far the clocks are apart."""
+    """Whether the master that this node dials, or is, answers as this node asks; how far the clocks are apart."""
     settings = patient.settings
-    if settings.link.key is None or (patient.role == "master" and patient.status is None):
+    if patient.role == "master" and patient.status is None:
         return
     if patient.role != "master" and not settings.link.nodes:
         yield Finding.warning("master", "link.nodes is empty", "a worker needs the address of its master there")
         return
     bound = settings.link.bind_addr
     host = _ANYWHERE.get(bound, bound) if patient.role == "master" else settings.link.nodes[0]
+    if settings.link.tls == "required":
+        yield from _inside(patient, host)
+    elif settings.link.key is not None:
+        yield from _sealed(settings, host)
+
+
+def _sealed(settings: Settings, host: str) -> Iterator[Finding]:
     where = endpoint(host, settings.link.port)
     try:
-        echo = asyncio.run(_echo(settings, host, real_ports()))
+        answer = asyncio.run(ask_sealed(settings.link.keys, host, settings.link.port, real_ports()))
     except TransportError as error:
-        yield _unreached(where, error)
+        yield _unreached(where, error, _KEY)
     except OutriderError as error:
         yield Finding.bad("master", f"{where}: {error}", _KEY)
     else:
-        yield Finding.good("master", f"{where} answers within {1000 * echo.seconds:.0f} ms and has the same key")
-        yield from _clock(settings, echo.ahead_s)
+        yield Finding.good("master", f"{where} answers within {1000 * answer.seconds:.0f} ms and has the same key")
+        yield from _clock(settings, answer.ahead_s)
 
 
-class _Echo(NamedTuple):
-    seconds: float
-    ahead_s: float
-
-
-class _Stamped:
-    """The node's own seal, noting by the peer's clock when what it opened was made."""
-
-    def __init__(self, ring: KeyRing) -> None:
-        self._link = ring.link()
-        self.stamp = 0
-
-    def seal(self, plain: bytes, wall: float) -> bytes:
-        return self._link.seal(plain, wall)
-
-    def open(self, token: bytes, wall: float) -> bytes:
-        plain = self._link.open(token, wall)
-        self.stamp = stamp_of(token)
-        return plain
-
-
-class _Caller:
-    """Owns the channel of one question; whoever answers asks nothing of us."""
-
-    def connected(self, channel: Channel) -> None:
-        """Nothing follows of itself."""
-
-    def process_request(self, command: Command, payload: bytes) -> Reply | None:  # noqa: ARG002
-        return None
-
-    def lost(self, reason: str) -> None:
-        """The question fails by itself."""
-
-
-async def _echo(settings: Settings, host: str, ports: Ports) -> _Echo:
-    seal = _Stamped(KeyRing(settings.link.keys))
-    connection = Connection(seal, ports.random, serves={}, limits=LinkLimits())
-    channel = Channel(connection, _Caller(), ports)
-    await ports.network.dial(host, settings.link.port, lambda: channel)
-    began = time.perf_counter()
+def _inside(patient: Patient, host: str) -> Iterator[Finding]:
+    """With the node's own certificate; a master's is no client's, so that one shows itself none."""
     try:
-        await channel.request(ECHO, b"doctor", _ANSWER_S)
-    finally:
-        channel.close("the question is answered")
-    return _Echo(time.perf_counter() - began, seal.stamp - ports.wall())
+        found = shown(patient)
+    except StoreError:
+        return  # the check of certificates says so
+    if found is None or found.file is None or found.holder is None:
+        return  # this as well
+    port = patient.settings.link.port
+    where = endpoint(host, port)
+    identity = None if patient.role == "master" else found.identity
+    try:
+        answer = asyncio.run(ask_inside(identity, Authorities(found.file), host, port, real_ports()))
+    except OutriderError as error:
+        yield _unreached(where, error, _CERTIFICATE)
+    else:
+        took = f"answers within {1000 * answer.seconds:.0f} ms"
+        yield Finding.good("master", f"{where} {took} inside TLS as the master {answer.master}")
 
 
-def _unreached(where: str, error: TransportError) -> Finding:
+def _unreached(where: str, error: OutriderError, refused: str) -> Finding:
+    """``refused`` is what to do where somebody is there and does not take this node."""
     text = str(error)
+    if text.startswith(REFUSALS):
+        return Finding.bad("master", f"{where}: {text}", refused)
     if "closed" in text:  # a master closes without a word what it cannot open (1.3)
-        return Finding.bad("master", f"{where} closes the connection: {text}", _KEY)
+        return Finding.bad("master", f"{where} closes the connection: {text}", refused)
     return Finding.bad(
         "master", f"{where}: {text}", "start the master; if it runs, open link.port in the firewalls between"
     )

@@ -117,6 +117,11 @@ class Trust:
         """Whether one of the authorities has signed ``certificate``, whatever became of it."""
         return any(_signed(read(certificate), one) for one in self.authorities)
 
+    def lists(self, serial: str) -> bool:
+        """Whether a list names this serial number (hex) as revoked."""
+        found = (one.get_revoked_certificate_by_serial_number(int(serial, 16)) for one in self._lists.values())
+        return any(one is not None for one in found)
+
     def holder(self, certificate: bytes) -> Holder | None:
         """Whom a certificate of these authorities names, good or not; ``None`` for any other."""
         shown = read(certificate)

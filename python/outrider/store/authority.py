@@ -91,6 +91,10 @@ class Authority:
         self.trust()
         return ledgers.read(self.folder)
 
+    def check_keys(self) -> None:
+        """:class:`StoreError` unless every authority's key is there and opens."""
+        self._signers()
+
     def issue(self, public: Ed25519PublicKey, name: str, role: NodeRole, now: float, days: float = NODE_DAYS) -> str:
         """The certificate (PEM) of the node ``name``, which must have none that is good."""
         with self._changing() as ledger:
@@ -136,9 +140,14 @@ class Authority:
             return token.name, self._sign(spent, public, (token.name, "worker"), now, NODE_DAYS)
 
     def revoke(self, word: str, now: float) -> list[Issued]:
-        """Revoke every good certificate of this name, or the one with this serial number; which those were."""
+        """Revoke every good certificate of this name, or the one with this serial number; which those were.
+
+        One that the ledger calls revoked and the list does not, since a crash came between the two, is among them.
+        """
         with self._changing() as ledger:
-            gone = [one for one in ledger.issued if word in (one.name, one.serial) and one.good(now)]
+            trust = self.trust()
+            told = [one for one in ledger.issued if word in (one.name, one.serial) and one.until > now]
+            gone = [one for one in told if one.revoked is None or _unlisted(one, trust)]
             issued = tuple(msgspec.structs.replace(one, revoked=now) if one in gone else one for one in ledger.issued)
             tokens = tuple(one for one in ledger.tokens if one.name != word)
             self._publish(msgspec.structs.replace(ledger, issued=issued, tokens=tokens), self._signers(), now)
@@ -288,6 +297,10 @@ def _check_free(ledger: Ledger, name: str, now: float) -> None:
         raise StoreError(
             f"{name} has a certificate that is good; if another node is to have the name: outrider ca revoke {name}"
         )
+
+
+def _unlisted(one: Issued, trust: Trust) -> bool:
+    return one.authority in trust.fingerprints and not trust.lists(one.serial)
 
 
 def _hash(secret: str) -> str:
