@@ -240,7 +240,10 @@ TABLE: dict[str, tuple[dict[str, Any], Scene]] = {
         {"unpacked_file_bytes": KIB, "unpacked_total_bytes": KIB},
         lambda stage: unpacked(stage, TWO),
     ),
-    "unpacked_ratio": ({}, lambda stage: unpacked(stage, {"zeros": bytes(66 * MIB)})),
+    "unpacked_ratio": (
+        {"unpacked_file_bytes": MIB * 40},
+        lambda stage: unpacked(stage, {"zeros": bytes(40 * MIB), "zeroes": bytes(40 * MIB)}),
+    ),
     "unpacked_files": ({"unpacked_files": 1}, lambda stage: unpacked(stage, TWO)),
     "metadata_bytes": (
         {"metadata_bytes": KIB},

@@ -334,7 +334,8 @@ class Limits(Section, frozen=True, kw_only=True):
     unpacked_file_bytes: Annotated[int, _bytes("largest file out of a container", example=4 * GIB)] = 4 * GIB
     unpacked_total_bytes: Annotated[int, _bytes("all files out of a container", example=16 * GIB)] = 16 * GIB
     unpacked_ratio: Annotated[
-        int, _count("unpacked bytes for each packed one, from 64 MiB on", least=10, most=1_000_000, example=250)
+        int,
+        _count("unpacked bytes for each packed one, beyond one largest file", least=10, most=1_000_000, example=250),
     ] = 250
     unpacked_files: Annotated[int, _count("files in a container or a bundle", most=100_000_000, example=2_097_152)] = (
         2_097_152

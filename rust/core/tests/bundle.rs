@@ -185,7 +185,7 @@ fn a_large_file_is_patched_and_a_larger_one_by_segments() {
     let to = scan(&is, &table(), ScanOptions::default()).unwrap().manifest;
     let bundle = pack(&Step::new(&from, &to, &table(), &[]), &was, &is);
     assert!(bundle.len() < 40_000, "{}", bundle.len());
-    let worker = Node { home: worker, folder: node.folder };
+    let worker = Node { home: worker, folder: node.folder, budget: node.budget };
     worker.apply(&bundle, &from, to.root()).unwrap();
     assert!(fs::read(worker.home.join(path)).unwrap() == old);
 }
@@ -212,7 +212,7 @@ fn an_unknown_base_is_rebuilt_out_of_its_chunks() {
     fs::create_dir(&nothing).unwrap();
     let bundle = pack(&step, &nothing, &is);
     assert!(bundle.len() < 80_000, "{}", bundle.len());
-    let worker = Node { home: worker, folder: node.folder };
+    let worker = Node { home: worker, folder: node.folder, budget: node.budget };
     worker.apply(&bundle, &from, to.root()).unwrap();
     assert!(fs::read(worker.home.join("etc/rules/large")).unwrap() == content);
 }

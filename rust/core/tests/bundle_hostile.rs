@@ -130,13 +130,17 @@ fn threat_07_numbers_that_lie_allocate_nothing() {
 
 #[test]
 fn threat_27_what_unpacks_to_more_than_it_says_or_may_is_refused() {
-    let hostile = Hostile::new();
+    let mut hostile = Hostile::new();
     let zeros = frame(&vec![0; 200 << 20]);
     assert!(zeros.len() < 200_000);
     let text = hostile.refuse(&hostile.bundle("etc/rules/", &[line(0, "etc/rules/n", 1 << 10)], &zeros));
     assert!(text.contains("longer than declared"), "{text}");
-    let text = hostile.refuse(&hostile.bundle("etc/rules/", &[line(0, "etc/rules/n", 200 << 20)], &zeros));
-    assert!(text.contains("over the limit"), "{text}");
+    let one = hostile.bundle("etc/rules/", &[line(0, "etc/rules/n", 200 << 20)], &zeros);
+    assert!(hostile.refuse(&one).contains("does not lead to the root"), "a file within its limit may be a hole");
+    hostile.node.budget.file_bytes = 100 << 20;
+    let two = [line(0, "etc/rules/m", 100 << 20), line(0, "etc/rules/n", 100 << 20)];
+    let text = hostile.refuse(&hostile.bundle("etc/rules/", &two, &zeros));
+    assert!(text.contains("over the limit") && text.contains("limits.unpacked_ratio"), "{text}");
     let text = hostile.refuse(&hostile.bundle("etc/rules/", &[line(0, "etc/rules/n", 5)], &frame(b"x")));
     assert!(text.contains("cut short"), "{text}");
     let many: Vec<_> = (0..10).map(|at| line(0, &format!("etc/rules/n{at}"), 1 << 30)).collect();

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use crate::bundle::unframe::FrameReader;
-use crate::container::{FILE_SETTING, RATIO_FREE, RATIO_SETTING, TOTAL_SETTING};
+use crate::container::{FILE_SETTING, RATIO_SETTING, TOTAL_SETTING};
 use crate::{Budget, Error, Result};
 
 /// Counts what comes out against what came in.
@@ -44,7 +44,7 @@ impl Meter {
 
     fn unpack(&mut self, size: usize, consumed: u64) -> Result<()> {
         self.unpacked += size as u64;
-        let limit = (self.old + RATIO_FREE).saturating_add(consumed.saturating_mul(self.budget.ratio));
+        let limit = (self.old + self.budget.free_of_ratio()).saturating_add(consumed.saturating_mul(self.budget.ratio));
         if self.unpacked > limit {
             let what = "what a bundle of its size unpacks to".to_owned();
             return Err(Error::Limit { what, limit, setting: RATIO_SETTING });

@@ -29,7 +29,7 @@ pub struct Budget {
     pub total_bytes: u64,
     /// Unpacked bytes of the metadata.
     pub metadata_bytes: u64,
-    /// Unpacked bytes for each packed one, looked at from 64 MiB on: a small file may be all blanks.
+    /// Unpacked bytes for each packed one, looked at beyond one largest file: that may be all zeros.
     pub ratio: u64,
 }
 
@@ -50,8 +50,15 @@ impl Default for Budget {
     }
 }
 
-/// Below this much no ratio is looked at: a small file may be all blanks.
-pub(crate) const RATIO_FREE: u64 = 64 << 20;
+impl Budget {
+    /// So many bytes of files may come out of anything: a file within its limit may be a hole from end to end.
+    pub(crate) fn free_of_ratio(&self) -> u64 {
+        self.file_bytes.max(RATIO_FREE)
+    }
+}
+
+/// So many bytes may come out of anything, whatever they are.
+const RATIO_FREE: u64 = 64 << 20;
 
 /// Reads a container from front to back.
 pub(crate) struct Reader<R> {
@@ -174,7 +181,12 @@ impl<R: Read> Reader<R> {
         }
         // What is in the window is part of the container, whether consumed or not.
         let known = self.consumed + (self.end - self.start) as u64;
-        if self.unpacked > RATIO_FREE.max(known.saturating_mul(ratio)) {
+        // What memory holds must be worth its own bytes earlier than what goes to the disk.
+        let (unpacked, free) = match limit.1 {
+            METADATA_SETTING => (size, RATIO_FREE),
+            _ => (self.unpacked, self.budget.free_of_ratio()),
+        };
+        if unpacked > free.max(known.saturating_mul(ratio)) {
             let what = "the unpacked size of the container, as a multiple of the packed one,";
             return Err(over(what, (ratio, RATIO_SETTING)));
         }
@@ -419,16 +431,20 @@ mod tests {
 
     #[test]
     fn threat_27_bombs_stop_at_each_budget() {
-        let bomb = member("a", &vec![0; 200 << 20]);
-        assert!(bomb.len() < 1 << 20);
+        let one = member("a", &vec![0; 200 << 20]);
+        assert!(one.len() < 1 << 20);
+        let two = [one.clone(), member("b", &vec![0; 200 << 20])].join(FILE_SEP.as_slice());
         let tight = [
-            Budget::default(),
-            Budget { file_bytes: 1 << 20, ..Budget::default() },
-            Budget { total_bytes: 1 << 20, ..Budget::default() },
+            (&one, Budget { file_bytes: 1 << 20, ..Budget::default() }, FILE_SETTING),
+            (&one, Budget { total_bytes: 1 << 20, ..Budget::default() }, TOTAL_SETTING),
+            (&two, Budget { file_bytes: 200 << 20, ..Budget::default() }, RATIO_SETTING),
         ];
-        for budget in tight {
-            assert!(matches!(members(bomb.as_slice(), budget, true), Err(Error::Limit { .. })), "{budget:?}");
+        for (bomb, budget, by) in tight {
+            let stopped = members(bomb.as_slice(), budget, true);
+            assert!(matches!(stopped, Err(Error::Limit { setting, .. }) if setting == by), "{budget:?}");
         }
+        let hole = Budget { file_bytes: 200 << 20, ..Budget::default() };
+        assert!(members(one.as_slice(), hole, true).is_ok(), "one file may be a hole");
         let many = (0..5).map(|i| member(&i.to_string(), b"")).collect::<Vec<_>>().join(FILE_SEP.as_slice());
         assert_eq!(all(&many).unwrap().len(), 5);
         let budget = Budget { members: 4, ..Budget::default() };

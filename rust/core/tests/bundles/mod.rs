@@ -104,6 +104,7 @@ pub fn pack(step: &Step, old: &Path, new: &Path) -> Vec<u8> {
 pub struct Node {
     pub folder: tempfile::TempDir,
     pub home: PathBuf,
+    pub budget: Budget,
 }
 
 impl Node {
@@ -112,12 +113,12 @@ impl Node {
         let home = folder.path().join("home");
         fs::create_dir(&home).unwrap();
         write(&home, files);
-        Self { folder, home }
+        Self { folder, home, budget: Budget::default() }
     }
 
     pub fn applier(&self) -> Applier {
         let (home, table) = (self.home.clone(), Arc::new(table()));
-        Applier { home, table, owner: None, keep_previous: 0, budget: Budget::default() }
+        Applier { home, table, owner: None, keep_previous: 0, budget: self.budget }
     }
 
     pub fn apply(&self, bundle: &[u8], from: &Manifest, root: Digest) -> Result<Applied> {
