@@ -13,7 +13,8 @@
     │   ├── RequestTimeoutError    no answer within the time
     │   └── ConnectionLostError    the link is gone
     ├── SyncError            a round failed as a whole: nothing changed, rolled back, tried again
-    │   └── HeldBackError    a step is not taken before a person or the next generation changes something
+    │   ├── HeldBackError    a step is not taken before a person or the next generation changes something
+    │   └── ReportedError    the other end says that it failed there
     └── StoreError           this machine's disk or database refused
         ├── DamagedError     a file that a person must look at
         ├── StoreBusyError   it cannot be reached, is locked or full: the same may work later
@@ -151,6 +152,12 @@ class SyncError(OutriderError):
 
 class HeldBackError(SyncError):
     """A step is not taken as things are: it deletes too much, is older than what stands here, or failed its check."""
+
+    nature = Nature.PERMANENT
+
+
+class ReportedError(SyncError):
+    """The peer says that it could not do its part, and tries again when it thinks fit: its own log says more."""
 
     nature = Nature.PERMANENT
 

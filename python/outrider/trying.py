@@ -138,7 +138,8 @@ class Tries:
             level, text = logging.ERROR if defect else logging.WARNING, "%s failed%s: %s"
             self._log.log(level, text, self._name, when, reason, exc_info=defect)
         elif nature is Nature.PERMANENT:
-            self._log.error("%s: %s; trying again every %d s", self._name, reason, PERMANENT_S)
+            again = f"; trying again every {PERMANENT_S} s" if when else ""
+            self._log.error("%s: %s%s", self._name, reason, again)
         else:
             text = "%s failed %d times within %s, and more of it is only counted: %s"
             span = _span(self._ports.monotonic() - self._streak.since)

@@ -13,7 +13,7 @@ from tests.support.loop import EPOCH, run
 from tests.support.network import Fabric
 from tests.support.ports import Highest, simulated_ports
 
-from outrider.errors import Awaits, HeldBackError, OutriderError, StoreError, SyncError, TransportError
+from outrider.errors import Awaits, HeldBackError, OutriderError, ReportedError, StoreError, SyncError, TransportError
 from outrider.logs import Tag, task_logger
 from outrider.status import Retrying, Status
 from outrider.trying import STABLE_S, Tries
@@ -60,6 +60,16 @@ def test_what_a_person_must_mend_is_one_alarm_with_the_pause(caplog: pytest.LogC
 
     run(story())
     assert told(caplog) == [("ERROR", "the work: run: outrider approve; trying again every 300 s")]
+
+
+def test_what_the_peer_tries_again_is_one_alarm_without_a_pause_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        with tries_of(Status()) as tries:
+            for _ in range(12):
+                tries.failed(ReportedError("the worker reports: no room"), asked=True)
+
+    run(story())
+    assert told(caplog) == [("ERROR", "the work: the worker reports: no room")]
 
 
 def test_what_is_a_part_of_the_work_is_quiet_until_it_does_not_end(caplog: pytest.LogCaptureFixture) -> None:

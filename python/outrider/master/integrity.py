@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from outrider.errors import OutriderError, TransportError
+from outrider.errors import OutriderError, ReportedError, TransportError
 from outrider.exchange.sending import Opening
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import LinkGround, Talk
@@ -32,6 +32,7 @@ from outrider.status import Outcome
 from outrider.sync.permission import Permission
 from outrider.sync.size_limit import SizeLimit
 from outrider.transport.channel import Reply
+from outrider.trying import Tries
 
 _NAMES_TOLD = 10
 """A peer decides how many there are; the log does not grow with them."""
@@ -60,6 +61,16 @@ class WorkerIntegrity(Talk):
             receiver_timeout_s=times.timeout_receiving_file,
         )
         self._complained = hash(frozenset[tuple[str, str]]())
+        self._tries: Tries | None = None  # what the worker could not do, once it has joined
+
+    def joined(self) -> None:
+        """Its name is known."""
+        self._tries = Tries(Tag.INTEGRITY_SYNC, self._ports, self._log(None), self._status, base_s=1, cap_s=1)
+
+    def lost(self, reason: str) -> None:  # noqa: ARG002  (whatever it is)
+        """Nobody tries any more."""
+        if self._tries is not None:
+            self._tries.forget()
 
     def serves(self) -> Mapping[Command, Serve]:
         """A worker's rounds."""
@@ -90,7 +101,8 @@ class WorkerIntegrity(Talk):
         """``syn_i_w_m_r``: the metadata does not come, or the worker could not apply what we sent."""
         failed = TaskFault.decode(payload)
         if not self._session.tasks.fail(failed.task, failed.fault):
-            self._log(failed.task).error("the worker reports: Error %d - %s", *failed.fault)
+            if self._tries is not None:
+                self._tries.failed(ReportedError("the worker reports: Error {} - {}".format(*failed.fault)), asked=True)
             self._status.count("worker_sync_failures")
         self._permission.release()
         return Reply(b"Error received")
@@ -110,6 +122,8 @@ class WorkerIntegrity(Talk):
             else:
                 await self._session.request(IN_STEP)
                 detail = "in step"
+                if self._tries is not None:
+                    self._tries.worked()
         except asyncio.CancelledError:
             if not arrival.done():
                 self._session.tell(CANCEL_TASK, TaskFault(task, Fault(faults.FILE_ERROR, "the master is stopping")))

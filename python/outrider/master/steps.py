@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from outrider.errors import OutriderError, Refusal
+from outrider.errors import OutriderError, Refusal, ReportedError
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import LinkGround, Talk
 from outrider.logs import Tag, TaskLogger, task_logger
@@ -17,6 +17,7 @@ from outrider.protocol import generations as g
 from outrider.protocol.commands import Command
 from outrider.status import Outcome
 from outrider.transport.channel import Reply
+from outrider.trying import Tries
 
 if TYPE_CHECKING:
     from outrider.master.generations import Aim, Generations
@@ -37,6 +38,7 @@ class WorkerGenerations(Talk):
         self._node = half.ground.node.name
         self._sent = 0
         self._began = 0.0  # Unix seconds at which it asked, or was told
+        self._tries: Tries | None = None  # what the worker could not take, once it has joined
         self._reported: Aim | None = None
         self._working: asyncio.Task[g.Answer] | None = None  # on one answer at a time: a report is large
 
@@ -53,10 +55,13 @@ class WorkerGenerations(Talk):
     def joined(self) -> None:
         """It may soon say where it stands."""
         self._half.standings.joined(self._session)
+        self._tries = Tries(Tag.INTEGRITY_SYNC, self._ports, self._log(), self._status, base_s=1, cap_s=1)
 
     def lost(self, reason: str) -> None:  # noqa: ARG002  (whatever it is)
         """Nobody waits for the answer any more."""
         self._half.standings.left(self._session)
+        if self._tries is not None:
+            self._tries.forget()
         self._give_up()
 
     def tell(self, payload: bytes) -> None:
@@ -138,7 +143,7 @@ class WorkerGenerations(Talk):
     def _done(self, payload: bytes) -> Reply:
         done = g.decode_done(payload)
         if done.failure:
-            self._log().error("generation %d is not taken, the worker reports: %s", done.number, done.failure)
+            self._failed(f"generation {done.number} is not taken, the worker reports: {done.failure}")
             self._status.count("worker_sync_failures")
         else:
             self.root = done.root
@@ -148,7 +153,14 @@ class WorkerGenerations(Talk):
         self._record(ok=not done.failure, detail=done.failure or f"generation {done.number}", counts=done.counts)
         return Reply(b"")
 
+    def _failed(self, why: str) -> None:
+        """It tries again by itself, and tells each time."""
+        if self._tries is not None:
+            self._tries.failed(ReportedError(why), asked=True)
+
     def _record(self, *, ok: bool, detail: str, counts: tuple[int, int, int] = (0, 0, 0)) -> None:
+        if ok and self._tries is not None:
+            self._tries.worked()
         now = self._ports.wall()
         started, self._began = self._began or now, 0.0
         if any(counts):

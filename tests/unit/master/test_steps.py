@@ -281,3 +281,25 @@ def test_threat_06_what_is_no_body_is_a_value_error(command: Command) -> None:
             await stage.reply(command, b"\xc1")
 
     on_stage(story)
+
+
+def test_what_a_worker_cannot_take_is_one_alarm_until_it_takes_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(stage: Stage) -> None:
+        stage.talk.joined()
+        for _ in range(50):
+            await stage.reply(c.GEN_DONE, g.encode(g.Done(4, THERE, "the disk is full")))
+        retry = stage.status.snapshot().retries["Integrity sync"]
+        assert (retry.failures, retry.next_try) == (50, None)
+        assert retry.reason == "generation 4 is not taken, the worker reports: the disk is full"
+        assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+            f"Integrity sync: {retry.reason}"
+        ]
+        await stage.reply(c.GEN_DONE, g.encode(g.Done(4, THERE)))
+        assert stage.status.snapshot().retries == {}
+        assert caplog.records[-1].getMessage().startswith("Integrity sync works again after 50 failures")
+        await stage.reply(c.GEN_DONE, g.encode(g.Done(5, HERE, "the disk is full")))
+        stage.talk.lost("gone")
+        assert stage.status.snapshot().retries == {}
+
+    with caplog.at_level(logging.DEBUG, "outrider"):
+        on_stage(story)
