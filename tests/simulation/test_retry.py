@@ -18,8 +18,10 @@ from tests.support.wazuh_db_store import StoreAnswers
 
 from outrider.model import AgentInfo
 from outrider.protocol import commands as c
+from outrider.protocol.frame import HEADER
 from outrider.store.peers import Peers
 from outrider.store.wazuh_db import open_wazuh_db
+from outrider.transport.channel import Reply
 
 HOUR = 3600
 WAZUH_DB: dict[str, Any] = {"agents.store": "wazuh-db", "intervals.worker.sync_agent_info": 2}
@@ -54,6 +56,33 @@ def test_a_master_that_refuses_for_an_hour_is_a_few_lines_and_one_alarm(
 
     with caplog.at_level(logging.INFO, "outrider"):
         simulate(tmp_path, story, link="base")
+
+
+def test_a_master_that_breaks_the_protocol_is_at_fault_whatever_waited_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster) -> None:
+        def lets_in_and_then_raves(_: bytes) -> Reply:
+            stream: Any = master.side.channel._transport
+            asyncio.get_running_loop().call_later(5, stream.write_unseen, raving)
+            return Reply(b"added")
+
+        raving = HEADER.pack(7, 2**32 - 1, b"echo -------")
+        master = PlayedMaster(cluster, {c.HELLO: lets_in_and_then_raves})
+        await master.listen()
+        worker = cluster.worker("worker1")
+        await asyncio.sleep(HOUR)
+        retry = worker.status.snapshot().retries[LINK]
+        assert retry.nature == "the peer's fault"
+        assert "a frame declares 4294967295 bytes" in retry.reason
+        assert HOUR / 120 <= retry.failures <= HOUR / 60 + 6, (
+            "after the alarm there are one or two minutes between tries"
+        )
+        assert worker.status.snapshot().limits_hit == {"limits.frame_bytes": retry.failures}
+
+    with caplog.at_level(logging.INFO, "outrider"):
+        simulate(tmp_path, story, link="base")
+    assert [record.levelname for record in caplog.records if LINK in record.getMessage()] == ["WARNING"] * 4 + ["ERROR"]
 
 
 def test_a_master_that_comes_back_is_told_once_its_link_has_held(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.support.wazuh_db import WazuhDbDaemon
 from outrider._native import Tree
 from outrider.master.integrity import WorkerIntegrity
 from outrider.protocol import commands as c
+from outrider.settings.sections import GIB
 from outrider.store.tree import FileTree
 from outrider.store.wazuh_db import open_wazuh_db
 
@@ -115,3 +117,45 @@ def test_process_pool_size_is_the_number_of_threads_of_a_master_unless_tree_thre
 
     simulate(tmp_path, story)
     assert told == [5, 0, 7]
+
+
+async def written(cluster: Cluster, number: int) -> None:
+    """A generation more, of 100 KB that nothing makes smaller, at a worker in step."""
+    cluster.write("master", {"tree/a": Random(number).randbytes(100_000)})
+    await cluster.until(lambda: cluster.in_step("worker1"), within_s=60)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({}, 9),
+        ({"generations.keep": 3}, 3),
+        ({"generations.keep_bytes": 350_000}, 2),
+    ],
+)
+def test_generations_keep_and_keep_bytes_are_what_a_master_keeps(
+    tmp_path: Path, changes: dict[str, Any], kept: int
+) -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.master(changes)
+        cluster.worker()
+        for number in range(8):
+            await written(cluster, number)
+        await asyncio.sleep(10)
+        lie = list((cluster.home("master") / ".outrider/generations").glob("*.generation"))
+        assert len(lie) == kept, lie
+
+    simulate(tmp_path, story)
+
+
+@pytest.mark.parametrize(("most", "left"), [(GIB, 5), (150_000, 2)])
+def test_bundle_bytes_is_what_a_master_keeps_of_its_packed_steps(tmp_path: Path, most: int, left: int) -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.master({"generations.bundle_bytes": most})
+        cluster.worker()
+        for number in range(5):
+            await written(cluster, number)
+        lie = [file.stat().st_size for file in (cluster.home("master") / ".outrider/bundles").iterdir()]
+        assert len(lie) == left, lie
+
+    simulate(tmp_path, story)

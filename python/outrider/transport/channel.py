@@ -17,7 +17,15 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from outrider.errors import ConnectionLostError, PeerError, Refusal, RefusedByPeer, RequestTimeoutError, TransportError
+from outrider.errors import (
+    ConnectionLostError,
+    PeerError,
+    ProtocolError,
+    Refusal,
+    RefusedByPeer,
+    RequestTimeoutError,
+    TransportError,
+)
 from outrider.ports import Instant, Ports, Tls
 from outrider.protocol import faults
 from outrider.protocol.commands import ERR, OK, RESPONSES, START_TLS, Command
@@ -104,7 +112,7 @@ class Channel(asyncio.BufferedProtocol):
         self.opening: Opening | None = None  # before the stream is there; gone when it has begun
         self.opened = False  # whether nothing was ever said outside TLS
         self.shown: bytes | None = None  # the peer's certificate (DER), once TLS stands
-        self.limit: str | None = None  # the setting that the peer went beyond, if that closed the channel
+        self.fault: ProtocolError | None = None  # how the peer broke the protocol, if that closed the channel
         self.bytes_in = 0
         self.bytes_out = 0
         self._owner = owner
@@ -175,6 +183,11 @@ class Channel(asyncio.BufferedProtocol):
     def is_open(self) -> bool:
         """Whether requests can still be sent."""
         return self._transport is not None and self.connection.state is not State.CLOSED
+
+    @property
+    def limit(self) -> str | None:
+        """The setting that the peer went beyond, if that closed the channel."""
+        return self.fault.limit if self.fault is not None else None
 
     @property
     def reason(self) -> str:
@@ -320,7 +333,7 @@ class Channel(asyncio.BufferedProtocol):
                     case TimedOut():
                         self._hear(event.counter, RequestTimeoutError("the peer did not answer in time"))
                     case Closed():
-                        self.limit = event.limit
+                        self.fault = ProtocolError(event.reason, event.limit)
                         self._flush()
                         self.close(event.reason)
         finally:

@@ -218,8 +218,10 @@ class Worker:
             with tries.holding():
                 await self._work(handler)
         except OutriderError as error:
-            ended = _explained(error)
+            ended, fault = _explained(error), handler.session.channel.fault
             reason = str(ended)
+            if fault is not None:  # whatever waited then tells of a lost link
+                ended.like(fault)
             return ended
         finally:
             self._handler = None
