@@ -9,6 +9,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
+from outrider.cli.import_wazuh import import_wazuh
 from outrider.cli.options import WrongSettings, home_option, load_settings, settings_options, write_json
 from outrider.errors import SettingsError
 from outrider.plugins import load_plugins
@@ -24,7 +25,10 @@ def keygen() -> None:
 
 @click.group()
 def config() -> None:
-    """Check the settings, or show each with where it comes from."""
+    """Check the settings, show each with where it comes from, or make them of a Wazuh node's."""
+
+
+config.add_command(import_wazuh)
 
 
 @config.command()

@@ -16,6 +16,7 @@ from outrider.settings.files import as_rows
 from outrider.settings.key import ClusterKey
 from outrider.settings.sections import Section
 from outrider.settings.sources import Given
+from outrider.settings.toml import toml
 
 SHOWN = 200
 """So many characters of a wrong value are repeated."""
@@ -35,15 +36,7 @@ _FROM_THE_HOME = frozenset(
 
 def example(key: Key) -> str:
     """How a line of the settings file could look."""
-    return f"e.g. {key.name} = {'...' if key.secret else _toml(key.example)}"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return msgspec.json.encode(value).decode()
+    return f"e.g. {key.name} = {'...' if key.secret else toml(key.example)}"
 
 
 def read_values(given: Mapping[str, Given]) -> tuple[dict[str, Any], list[str]]:
