@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from outrider.codes import Code
 from outrider.deadlines import Deadlines
 from outrider.errors import ConnectionLostError, RefusedByPeer, RequestTimeoutError, TransportError
 from outrider.model import NodeInfo
@@ -84,7 +85,7 @@ class AsyncLocalClient:
         except TransportError as error:
             raise TransportError(
                 f"no node answers at {self._socket}: {error}; start one with outrider worker or outrider master"
-            ) from error
+            ).coded(Code.NO_NODE) from error
         self._living = asyncio.create_task(self._keep_alive())
         return self
 

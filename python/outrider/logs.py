@@ -1,7 +1,8 @@
 """One tagged logger for each process of a node, under the ``outrider`` logger.
 
-A record carries ``node``, ``peer``, ``tag`` and ``task`` as attributes, so that a host may format
-or filter by them. The library never configures logging for its host: only the command line calls
+A record carries ``node``, ``peer``, ``tag`` and ``task`` as attributes, and ``code`` where it tells of an error of ours
+(``outrider explain``), so that a host may format or filter by them. The library never configures logging for its
+host: only the command line calls
 :func:`configure`.
 """
 
@@ -16,6 +17,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TextIO
 
+from outrider.errors import OutriderError
 from outrider.printable import printable
 
 ROOT = "outrider"
@@ -55,6 +57,14 @@ class TaskLogger(logging.LoggerAdapter[logging.Logger]):
         super().__init__(_logger(tag))
         self.fields: dict[str, str | None] = {"node": node, "peer": peer, "tag": str(tag), "task": task}
 
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log; a line that tells of an error of ours carries its code."""
+        told = next((one for one in args if isinstance(one, OutriderError)), None)
+        if told is not None:
+            kwargs["extra"] = {"code": told.situation, **(kwargs.get("extra") or {})}
+        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # the line is the caller's, not this one
+        super().log(level, msg, *args, **kwargs)
+
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Put the fields on the record."""
         kwargs["extra"] = {**(kwargs.get("extra") or {}), **self.fields}
@@ -69,6 +79,8 @@ def task_logger(tag: str, node: str, peer: str | None = None, task: str | None =
 class HumanFormatter(logging.Formatter):
     """``2026-01-31T12:00:00.000Z INFO    [worker1] [Integrity sync] [task 3f2a08c1] text``, one line a record.
 
+    The code of an error ends it: ``[OUT-1702]``.
+
     Control characters are written as escapes: a peer's bytes can neither start a line nor colour one.
     """
 
@@ -82,7 +94,9 @@ class HumanFormatter(logging.Formatter):
         if task := getattr(record, "task", None):
             where += f" [task {task.partition('-')[0]}]"
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{moment}.{int(record.msecs):03}Z {record.levelname:<7} " + printable(f"{where} {record.getMessage()}")
+        code = f" [{record.code}]" if hasattr(record, "code") else ""
+        line = printable(f"{where} {record.getMessage()}{code}")
+        return f"{moment}.{int(record.msecs):03}Z {record.levelname:<7} {line}"
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  (the name that logging calls)
         """The traceback, its lines kept and everything else that is no text escaped."""

@@ -49,6 +49,7 @@ class Retrying(Struct, frozen=True, kw_only=True):
 
     ``nature`` is one of :class:`outrider.errors.Nature`; ``failures`` in a row, the first at ``since``; ``awaits``
     is what ends the pause before ``next_try``, if something does. ``next_try`` is ``None`` if a peer decides when.
+    ``code`` is what ``outrider explain`` takes.
     """
 
     nature: str
@@ -57,6 +58,7 @@ class Retrying(Struct, frozen=True, kw_only=True):
     reason: str
     next_try: float | None
     awaits: str = ""
+    code: str = ""
 
 
 class Certificate(Struct, frozen=True, kw_only=True):

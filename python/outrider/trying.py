@@ -80,6 +80,7 @@ class Tries:
                 reason=str(error) or type(error).__name__,
                 next_try=None if asked else wall + again.pause_s,
                 awaits=str(self._awaits or ""),
+                code=error.situation if isinstance(error, OutriderError) else "",
             )
         )
         self._tell(error, again.tell, nature, "" if asked else f", again in {again.pause_s:.1f} s")
@@ -128,7 +129,7 @@ class Tries:
 
     def _tell(self, error: Exception, tell: Tell, nature: Nature, when: str) -> None:
         defect = None if isinstance(error, OutriderError) else error  # told in full
-        reason = str(error) or type(error).__name__
+        reason = error if str(error) else type(error).__name__
         unheard = self._quiet is not None and isinstance(error, self._quiet) and tell is Tell.LINE
         if tell is Tell.NOTHING or unheard:
             self._log.debug("%s failed%s: %s", self._name, when, reason)

@@ -98,7 +98,7 @@ def test_revoke_takes_a_name_or_a_serial_and_names_who_has_none(made: Path, tmp_
 
 def test_rotate_shows_whose_certificate_is_still_of_the_old_one(made: Path) -> None:
     nothing = run("ca", "rotate", "--finish", "--home", str(made))
-    assert (nothing.exit_code, nothing.stderr) == (1, "outrider: no authority is being replaced\n")
+    assert (nothing.exit_code, nothing.stderr) == (1, "outrider: no authority is being replaced [OUT-1405]\n")
     assert "a new authority signs now" in run("ca", "rotate", "--window", "1d", "--home", str(made)).stdout
     assert "of the old authority" in run("ca", "list", "--home", str(made)).stdout
     twice = run("ca", "rotate", "--home", str(made))

@@ -100,7 +100,7 @@ def test_items_that_failed_are_errors_after_those_that_came(monkeypatch: pytest.
     assert '001  {"name":"x"}' in result.stdout
     assert "1 in all, 1 failed" in result.stdout
     assert "Error 1701" in result.stderr
-    assert result.stderr.rstrip().endswith("007")
+    assert result.stderr.rstrip().endswith("007 [OUT-1903]")
     assert json.loads(run("call", "wazuh.agent:get_agents", "--json").stdout)["affected_items"][0]["id"] == "001"
 
 

@@ -43,7 +43,7 @@ def test_a_peer_is_forgotten_once(home: Path) -> None:
     assert (first.exit_code, first.stdout) == (0, "forgot the master m at 10.0.0.1:1516\n")
     again = run(home, "forget", "m")
     assert (again.exit_code, again.stdout) == (1, "")
-    assert again.stderr == "outrider: no peer 'm' is remembered; `outrider peer list` shows who is\n"
+    assert again.stderr == "outrider: no peer 'm' is remembered; `outrider peer list` shows who is [OUT-1413]\n"
     assert [peer.name for peer in Peers(home).all()] == ["w"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import re
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from outrider.errors import StoreError
 from outrider.logs import HumanFormatter, Tag, configure, task_logger
 from outrider.settings import Settings
 
@@ -112,3 +114,21 @@ def test_the_library_leaves_the_logging_of_its_host_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[] 0 []\n", "")
+
+
+def test_a_line_that_tells_of_an_error_of_ours_carries_its_code(
+    stream: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = task_logger(Tag.CLUSTER, "w")
+    with caplog.at_level(logging.INFO, logger="outrider"):
+        log.error("it failed: %s; again later", StoreError("no room", errno.ENOSPC))
+        log.error("it failed: %s", ValueError("no error of ours"))
+    ours, other = caplog.records
+    assert (vars(ours)["code"], hasattr(other, "code")) == ("OUT-1702", False)
+    assert (ours.filename, ours.funcName) == (
+        "test_logs.py",
+        "test_a_line_that_tells_of_an_error_of_ours_carries_its_code",
+    )
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith("it failed: no room; again later [OUT-1702]")
+    assert second.endswith("it failed: no error of ours")

@@ -102,6 +102,7 @@ def test_the_status_shows_what_is_tried_again_until_it_works_or_nobody_tries() -
                     reason="no room",
                     next_try=EPOCH + 3,
                     awaits="space /srv",
+                    code="OUT-1701",
                 )
             }
             tries.worked()

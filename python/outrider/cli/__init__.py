@@ -15,6 +15,7 @@ from outrider.cli.cluster import call, health, list_nodes
 from outrider.cli.config import config, keygen
 from outrider.cli.demo import demo
 from outrider.cli.doctor import doctor
+from outrider.cli.explain import explain
 from outrider.cli.generations import approve, generations, rollback
 from outrider.cli.groups import groups
 from outrider.cli.join import join_command
@@ -35,5 +36,5 @@ def main() -> None:
 
 NODE = (worker, master, list_nodes, health, status, call, generations, rollback, approve, key)
 HOME = (scan, diff, verify, doctor, agents, groups, peer, ca, join_command)
-for command in (*NODE, *HOME, demo, keygen, config, plugins):
+for command in (*NODE, *HOME, demo, keygen, config, plugins, explain):
     main.add_command(command)

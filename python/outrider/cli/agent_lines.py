@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from outrider.cli.options import Failure
+from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.model import GROUP_NAMES, MOST_GROUPS, AgentId, AgentInfo, GroupAssignment, is_group_name
 from outrider.protocol.agents import decode_agents, encode_agent
@@ -75,9 +76,9 @@ async def import_lines(store: SqliteStore, file: IO[bytes]) -> int:
             for batch in _batches(lines):
                 imported += await _store(store, batch.lines)
                 if batch.fault:
-                    raise Failure(f"{batch.fault}; {_before(imported)}")
+                    raise Failure(f"{batch.fault}; {_before(imported)}", Code.IMPORT_LINE)
         except StoreError as error:
-            raise Failure(f"{error}; {_before(imported)}") from error
+            raise Failure(f"{error}; {_before(imported)}", error.situation) from error
     return imported
 
 

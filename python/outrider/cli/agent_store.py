@@ -12,6 +12,7 @@ import click
 
 from outrider.cli.options import F, Failure, home_option, load_settings, settings_options
 from outrider.client import LocalClient
+from outrider.codes import Code
 from outrider.errors import OutriderError, SettingsError
 from outrider.protocol.api import Request
 from outrider.settings import Settings
@@ -57,12 +58,14 @@ def _check(settings: Settings, *, make: bool) -> None:
         raise SettingsError(
             f'agents.store = "{settings.agents.store}": these commands serve the embedded store; '
             'use the tools of the daemon, or set agents.store = "sqlite"'
-        )
+        ).coded(Code.NO_SUCH_STORE)
     home = settings.node.home
     if not home.is_dir():
-        raise Failure(f"{home} is no folder: name the home of a node, e.g. --home /var/ossec")
+        raise Failure(f"{home} is no folder: name the home of a node, e.g. --home /var/ossec", Code.NO_FOLDER)
     if not make and not agents_file(settings).exists():
-        raise Failure(f"there is no {agents_file(settings)} yet: a node or `outrider agents add` makes it")
+        raise Failure(
+            f"there is no {agents_file(settings)} yet: a node or `outrider agents add` makes it", Code.NO_STORE_YET
+        )
 
 
 async def _run(settings: Settings, work: Callable[[SqliteStore], Awaitable[T]]) -> T:

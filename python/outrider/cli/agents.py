@@ -11,6 +11,7 @@ from outrider.cli.agent_lines import as_line, checked, import_lines
 from outrider.cli.agent_store import store_options, with_store
 from outrider.cli.options import Failure, write_json
 from outrider.cli.put_aside import put_aside
+from outrider.codes import Code
 from outrider.model import AgentInfo, GroupAssignment, GroupMode
 from outrider.printable import printable
 from outrider.protocol.agents import encode_agent
@@ -74,7 +75,7 @@ def add(*, number: int, name: str, ip: str | None, groups: tuple[str, ...], as_j
         assignment = _assignment(number, groups)
         known = await store.agent(number)
         if known and known.info:
-            raise Failure(f"there is an agent {number} already: {printable(known.info.name)}")
+            raise Failure(f"there is an agent {number} already: {printable(known.info.name)}", Code.AGENT_EXISTS)
         await store.put([AgentInfo(id=number, name=name, ip=ip, connection_status="never_connected")])
         if groups:
             await store.set_groups([assignment], status="syncreq")
@@ -137,13 +138,13 @@ def _assignment(number: int, groups: tuple[str, ...]) -> GroupAssignment:
     try:
         return GroupAssignment(number, checked(groups))
     except ValueError as error:
-        raise Failure(f"agent {number}: {error}") from error
+        raise Failure(f"agent {number}: {error}", Code.RECORDS_REFUSED) from error
 
 
 async def _known(store: SqliteStore, number: int) -> KnownAgent:
     agent = await store.agent(number)
     if agent is None:
-        raise Failure(f"agent {number} is unknown: outrider agents list names those that there are")
+        raise Failure(f"agent {number} is unknown: outrider agents list names those that there are", Code.NO_SUCH_AGENT)
     return agent
 
 

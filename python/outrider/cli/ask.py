@@ -44,7 +44,7 @@ def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
             except (RequestTimeoutError, ConnectionLostError):
                 raise
             except TransportError as error:
-                raise NoNode(f"{error}, or name its home with --home DIR") from error
+                raise NoNode(f"{error}, or name its home with --home DIR", error.situation) from error
 
         return command(ask=ask, **rest)
 

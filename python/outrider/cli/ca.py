@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from outrider.cli.ask import print_rows
 from outrider.cli.durations import duration
 from outrider.cli.options import Failure, home_option, load_settings, settings_options, write_json
+from outrider.codes import Code
 from outrider.errors import Refusal
 from outrider.exchange.credentials import authority_of
 from outrider.ports import Ports
@@ -136,7 +137,10 @@ def revoke(*, name_or_serial: str, at: _At) -> None:
     """Cut off a node, by its name or its certificate's serial number; its links end within 5 s."""
     gone = at.authority.revoke(name_or_serial, at.now)
     if not gone:
-        raise Failure(f"{name_or_serial!r} has no certificate that is good; `outrider ca list` shows who has")
+        raise Failure(
+            f"{name_or_serial!r} has no certificate that is good; `outrider ca list` shows who has",
+            Code.NOTHING_TO_REVOKE,
+        )
     for one in gone:
         click.echo(printable(f"revoked {one.serial} of the {one.role} {one.name}"))
 
@@ -154,7 +158,7 @@ def rotate(*, at: _At, window: float, finish: bool, days: float) -> None:
     """
     if finish:
         if not at.authority.hasten(at.now):
-            raise Failure("no authority is being replaced")
+            raise Failure("no authority is being replaced", Code.AUTHORITY_STATE)
         click.echo("the master drops the old authority within seconds, or at its next start")
         return
     until = at.authority.rotate(at.settings.node.cluster, at.now, window, days)

@@ -11,6 +11,7 @@ import msgspec
 from outrider.cli.ask import answer_of, client_options, print_rows
 from outrider.cli.options import Failure, write_json
 from outrider.client import LocalClient
+from outrider.codes import Code
 from outrider.printable import printable
 from outrider.protocol.results import AffectedItemsWazuhResult, WazuhResult, parse
 
@@ -101,7 +102,7 @@ def call(
         result = ask(lambda client: client.call(name, **arguments), timeout)
     failed = show_result(result, as_json=as_json)
     if failed:
-        raise Failure("\n".join(failed))
+        raise Failure("\n".join(failed), Code.PARTLY_FAILED)
 
 
 def _argument(pair: str) -> tuple[str, Any]:

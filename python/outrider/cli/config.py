@@ -55,7 +55,8 @@ def check(
     except SettingsError as error:
         if not as_json:
             raise
-        write_json({"valid": False, "errors": str(error).splitlines(), "warnings": []})
+        codes = [line.code for line in error.lines]
+        write_json({"valid": False, "errors": [line.text for line in error.lines], "codes": codes, "warnings": []})
         ctx.exit(WrongSettings.exit_code)
     if as_json:
         write_json({"valid": True, "errors": [], "warnings": settings.warnings})

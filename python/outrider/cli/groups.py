@@ -8,6 +8,7 @@ import click
 
 from outrider.cli.agent_store import store_options, with_store
 from outrider.cli.options import Failure, write_json
+from outrider.codes import Code
 from outrider.store.sqlite import SqliteStore
 
 
@@ -57,4 +58,7 @@ def remove(*, names: tuple[str, ...], as_json: bool, **place: Any) -> None:
     elif removed:
         click.echo(f"Removed {', '.join(removed)}.")
     if unknown:
-        raise Failure(f"there is no group {', '.join(unknown)}: outrider groups list names those that there are")
+        raise Failure(
+            f"there is no group {', '.join(unknown)}: outrider groups list names those that there are",
+            Code.NO_SUCH_GROUP,
+        )

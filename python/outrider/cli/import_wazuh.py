@@ -9,6 +9,7 @@ from typing import TypeVar
 import click
 
 from outrider.cli.options import WrongSettings, write_json
+from outrider.codes import Code
 from outrider.printable import printable
 from outrider.settings import Settings
 from outrider.wazuh import cluster_json, ossec_conf
@@ -39,7 +40,9 @@ def import_wazuh(
     imported = _read(ossec_conf, cluster_json, home)
     key_file = output.with_suffix(".key") if output else Path("outrider.key")
     if output is not None and key_file == output:
-        raise WrongSettings(f"--output {output}: this is what the key's file would be called; e.g. {output.stem}.toml")
+        raise WrongSettings(
+            f"--output {output}: this is what the key's file would be called; e.g. {output.stem}.toml", Code.USAGE
+        )
     text = text_of(imported, key_file.name)
     settings = tried(text, imported, key_file.name)
     _tell(imported, settings)
@@ -47,7 +50,7 @@ def import_wazuh(
         try:
             write(text, imported, output.absolute(), key_file.absolute(), replace=force)
         except FileExistsError as error:
-            raise WrongSettings(str(error)) from error
+            raise WrongSettings(str(error), Code.WOULD_OVERWRITE) from error
     if as_json:
         write_json(_outcome(imported, settings, output, key_file))
     elif output is None:
@@ -68,7 +71,7 @@ def _read(conf: Path, table: Path | None, home: str | None) -> Imported:
     try:
         return translate(section, json, place)
     except ValueError as error:
-        raise WrongSettings(f"{conf}: {printable(str(error))}") from error
+        raise WrongSettings(f"{conf}: {printable(str(error))}", Code.WAZUH_FILES) from error
 
 
 def _of(path: Path, read: Callable[[bytes], T], largest: int) -> T:
@@ -76,9 +79,9 @@ def _of(path: Path, read: Callable[[bytes], T], largest: int) -> T:
         with path.open("rb") as file:
             return read(file.read(largest + 1))
     except OSError as error:
-        raise WrongSettings(f"{path} cannot be read: {error.strerror}") from error
+        raise WrongSettings(f"{path} cannot be read: {error.strerror}", Code.WAZUH_FILES) from error
     except ValueError as error:
-        raise WrongSettings(f"{path}: {printable(str(error))}") from error
+        raise WrongSettings(f"{path}: {printable(str(error))}", Code.WAZUH_FILES) from error
 
 
 def _tell(imported: Imported, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from outrider.cli.options import Failure, WrongSettings, home_option, load_settings, settings_options
+from outrider.codes import Code
 from outrider.errors import TransportError
 from outrider.exchange.joining import join
 from outrider.model import endpoint
@@ -40,13 +41,13 @@ def join_command(
     try:
         promise = Token.decode(sys.stdin.readline() if token == "-" else token)  # noqa: S105
     except ValueError as error:
-        raise WrongSettings(str(error)) from error
+        raise WrongSettings(str(error), Code.BAD_TOKEN) from error
     _check(settings, promise)
     host, port = _address(settings, master)
     try:
         joined = asyncio.run(join(promise, host, port, real_ports()))
     except TransportError as error:
-        raise Failure(f"cannot join at {endpoint(host, port)}: {error}") from error
+        raise Failure(f"cannot join at {endpoint(host, port)}: {error}", error.situation) from error
     install(settings.node.home, joined.key, joined.certificate, joined.trust.text)
     held = holder_of(read(joined.certificate.encode()), "")
     until = datetime.fromtimestamp(held.until, UTC)
@@ -57,17 +58,19 @@ def join_command(
 
 def _check(settings: Settings, token: Token) -> None:
     if "node.home" not in settings.origins:
-        raise WrongSettings("node.home: name the home that joins; e.g. --home /var/ossec")
+        raise WrongSettings("node.home: name the home that joins; e.g. --home /var/ossec", Code.HOME)
     if not settings.node.home.is_dir():
-        raise WrongSettings(f"node.home = {str(settings.node.home)!r}: there is no such folder; make it first")
+        raise WrongSettings(
+            f"node.home = {str(settings.node.home)!r}: there is no such folder; make it first", Code.HOME
+        )
     if "node.name" in settings.origins and settings.node.name != token.name:
-        raise WrongSettings(f"node.name = {settings.node.name!r}: the token is for {token.name}")
+        raise WrongSettings(f"node.name = {settings.node.name!r}: the token is for {token.name}", Code.BAD_TOKEN)
 
 
 def _address(settings: Settings, master: str | None) -> tuple[str, int]:
     if master is None:
         if not settings.link.nodes:
-            raise WrongSettings("--master HOST[:PORT]: where is the master? (or set link.nodes)")
+            raise WrongSettings("--master HOST[:PORT]: where is the master? (or set link.nodes)", Code.SETTING_MISSING)
         return settings.link.nodes[0], settings.link.port
     found = re.fullmatch(r"(?:\[([^\s\]]+)\]|([^\s:]+))(?::(\d{1,5}))?", master)
     if found is not None:

@@ -14,6 +14,7 @@ import click
 
 from outrider.cli.ask import client_options, print_rows
 from outrider.cli.options import Failure, write_json
+from outrider.codes import Code
 from outrider.printable import printable
 from outrider.protocol.api import Request
 
@@ -55,7 +56,10 @@ def _confirm(unable: list[dict[str, Any]]) -> None:
     lines = [f"{one['name']} cannot learn the new key: {one['why']}" for one in unable]
     lines.append("each must be given it by hand before the window is over, or it is shut out")
     if not at_a_terminal():
-        raise Failure("\n".join([*map(printable, lines), "to go on nevertheless: outrider key rotate --yes"]))
+        raise Failure(
+            "\n".join([*map(printable, lines), "to go on nevertheless: outrider key rotate --yes"]),
+            Code.ROTATION_LEAVES_OUT,
+        )
     for line in lines:
         click.echo(printable(line), err=True)
     click.confirm("Rotate the key nevertheless?", abort=True, err=True)

@@ -13,6 +13,7 @@ import click
 import outrider
 from outrider import logs
 from outrider.cli.options import F, Failure, home_option, load_settings, settings_options
+from outrider.codes import Code
 from outrider.settings import Settings
 from outrider.world import share_freed_memory
 
@@ -96,6 +97,6 @@ async def until_signal(make: Callable[[Settings], Runs], settings: Settings) -> 
         tasks.append(asyncio.create_task(node.stop(), name="stop"))
     ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     if any(task.cancelled() for task in ended):
-        raise Failure("stopped at once, before the node's tasks had ended")
+        raise Failure("stopped at once, before the node's tasks had ended", Code.STOPPED_AT_ONCE)
     for task in ended:
         task.result()

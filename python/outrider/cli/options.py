@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 import click
 import msgspec
 
-from outrider.errors import OutriderError, SettingsError
+from outrider.codes import Code
+from outrider.errors import Line, OutriderError, SettingsError
 from outrider.settings import Settings
 from outrider.settings.catalogue import CATALOGUE
 from outrider.settings.sources import variable_of
@@ -18,12 +20,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Failure(click.ClickException):
-    """An error of ours as lines of text."""
+    """An error of ours as lines of text, each with its code; ``as_json``: as a program reads it."""
+
+    as_json = False
+
+    def __init__(self, text: str, code: str = Code.OTHER) -> None:
+        """Have ``code`` explain the text; it stands behind the first of its lines."""
+        super().__init__(text)
+        first, *more = text.splitlines() or [text]
+        self.lines = (Line(first, code), *map(Line, more))
+
+    @classmethod
+    def of(cls, error: OutriderError) -> Self:
+        """What an error of ours says."""
+        failure = cls(str(error), error.situation)
+        failure.lines = error.lines
+        return failure
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Write each line with the program's name before it."""
-        for line in self.message.splitlines():
-            click.echo(f"outrider: {line}", file=file, err=file is None)
+        """Write each line with the program's name before it, and the code behind it."""
+        if self.as_json:
+            told = {"errors": [{"code": line.code or None, "text": line.text} for line in self.lines]}
+            click.echo(msgspec.json.encode(told).decode(), file=file, err=file is None)
+            return
+        for line in self.lines:
+            code = f" [{line.code}]" if line.code else ""
+            click.echo(f"outrider: {line.text}{code}", file=file, err=file is None)
 
 
 class WrongSettings(Failure):
@@ -33,20 +55,48 @@ class WrongSettings(Failure):
 
 
 class PlainErrors(click.Group):
-    """A group whose commands fail with one clear line for each cause."""
+    """A group whose commands fail with one clear line for each cause, and a code that `outrider explain` knows.
+
+    With ``--json`` an error is one JSON object on standard error.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what this package or the system raises on purpose becomes a :class:`Failure`."""
+        as_json = "--json" in ctx.args
+        with _coded_usage():
+            try:
+                return self._invoke(ctx)
+            except Failure as failure:
+                failure.as_json = as_json
+                raise
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments before the command's name."""
+        with _coded_usage():
+            return super().parse_args(ctx, args)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except SettingsError as error:
-            raise WrongSettings(str(error)) from error
+            raise WrongSettings.of(error) from error
         except OutriderError as error:
-            raise Failure(str(error)) from error
+            raise Failure.of(error) from error
         except BrokenPipeError:
             raise  # whoever reads our output has seen enough: click ends quietly
         except OSError as error:
-            raise Failure(str(error)) from error
+            raise Failure(str(error), Code.SYSTEM) from error
+
+
+@contextmanager
+def _coded_usage() -> Iterator[None]:
+    """An error of the command line ends with its code."""
+    try:
+        yield
+    except click.UsageError as error:
+        if type(error).show is not click.UsageError.show:
+            raise  # it shows the help
+        raise click.UsageError(f"{error.format_message()} [{Code.USAGE}]", error.ctx) from error
 
 
 def settings_options(command: F) -> F:
@@ -83,7 +133,8 @@ def load_settings(config: Path | None, home: str | None, pairs: tuple[str, ...],
         if key in CATALOGUE and CATALOGUE[key].secret:
             raise WrongSettings(
                 f"{key}: every user of this machine can read a command line, and the shell keeps it; "
-                f"use link.key_file, a credential of systemd, or the variable {variable_of(key)}"
+                f"use link.key_file, a credential of systemd, or the variable {variable_of(key)}",
+                Code.SECRET_IN_THE_OPEN,
             )
         overrides[key] = value
     named = {"node.home": home} | {key.replace("__", "."): value for key, value in flags.items()}

@@ -9,6 +9,7 @@ import click
 
 from outrider.cli.ask import print_rows
 from outrider.cli.options import Failure, home_option, load_settings, settings_options, write_json
+from outrider.codes import Code
 from outrider.printable import printable
 from outrider.store.peers import Peer, Peers
 
@@ -40,7 +41,7 @@ def forget(*, name: str, config: Path | None, home: str | None, pairs: tuple[str
     peers = _peers(config, home, pairs)
     gone = peers.forget(name)
     if not gone:
-        raise Failure(f"no peer {name!r} is remembered; `outrider peer list` shows who is")
+        raise Failure(f"no peer {name!r} is remembered; `outrider peer list` shows who is", Code.NO_SUCH_PEER)
     for one in gone:
         click.echo(printable(f"forgot the {one.type} {one.name} at {one.address}"))
 

@@ -110,7 +110,11 @@ def _row(name: str, rounds: Rounds) -> tuple[str, ...]:
 
 def _tried(name: str, how: Retrying) -> tuple[str, ...]:
     waits = how.awaits or _NEVER
-    return name, str(how.failures), _moment(how.since), _moment(how.next_try), how.nature, waits, how.reason
+    return name, str(how.failures), _moment(how.since), _moment(how.next_try), how.nature, waits, _reason(how)
+
+
+def _reason(how: Retrying) -> str:
+    return f"{how.reason} [{how.code}]" if how.code else how.reason
 
 
 def _moment(seconds: float | None) -> str:

@@ -17,6 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from outrider._native import Scan
 from outrider._native import diff as compare
 from outrider.cli.options import Failure, load_settings, settings_options, write_json
+from outrider.codes import Code
 from outrider.printable import printable
 from outrider.settings import Settings
 from outrider.store.tree import files_table, open_tree
@@ -116,7 +117,9 @@ def look(settings: Settings, *, rehash: bool = False) -> Scan:
 
 def _check_home(settings: Settings) -> None:
     if not settings.node.home.is_dir():
-        raise Failure(f"{settings.node.home} is no folder: name the home of a node, e.g. outrider scan /var/ossec")
+        raise Failure(
+            f"{settings.node.home} is no folder: name the home of a node, e.g. outrider scan /var/ossec", Code.NO_FOLDER
+        )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from outrider.codes import Code
 from outrider.errors import OutriderError
 
 _VERDICT = re.compile(r"Finished in ([\d.]+) s: (in step|synchronised)")
@@ -43,6 +44,8 @@ remove_subdirs_if_empty = true
 
 class NodeFailedError(OutriderError):
     """A process of the demo ended by itself, or said nothing in time."""
+
+    situation = Code.DEMO_NODE
 
 
 class NodeProcess:

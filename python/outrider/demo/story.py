@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from outrider.codes import Code
 from outrider.demo import trees
 from outrider.demo.processes import NodeProcess
 from outrider.demo.show import Show, Step
@@ -55,7 +56,7 @@ class _Story:
             if count < _LEAST_FILES:
                 raise SettingsError(
                     f"--tree, --files: {count} files of {source} are too few; the demo needs {_LEAST_FILES} at least"
-                )
+                ).coded(Code.USAGE)
             await self._start()
             await self._step(f"first sync of {count:,} files", self._nothing)
             await self._step("one file changed", self._change(0))

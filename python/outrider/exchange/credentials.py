@@ -11,6 +11,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from outrider.codes import Code
 from outrider.errors import SettingsError, StoreError
 from outrider.ports import Authorities, Identity, Ports
 from outrider.protocol.certificates import Holder, NodeRole, Trust
@@ -63,10 +64,12 @@ class Credentials:
             raise SettingsError(
                 "link.tls = required: this node has no certificate of an authority; `outrider join` gives a worker its "
                 "own, `outrider ca init` a master"
-            )
+            ).coded(Code.NO_CERTIFICATE)
         if self.holder is not None and (self.holder.name, self.holder.role) != (self._name, self.role):
             held = f"the {self.holder.role} {self.holder.name}"
-            raise SettingsError(f"node.name: this node is the {self.role} {self._name}, its certificate is of {held}")
+            raise SettingsError(
+                f"node.name: this node is the {self.role} {self._name}, its certificate is of {held}"
+            ).coded(Code.CERTIFICATE_OF_ANOTHER)
 
     async def look(self) -> bool:
         """Read what has changed; whether something has. :class:`StoreError` leaves all as it was."""
@@ -168,7 +171,7 @@ class Credentials:
     @property
     def _now(self) -> Shown:
         if self._shown is None:
-            raise StoreError("this node's certificate has not been read yet")
+            raise StoreError("this node's certificate has not been read yet").coded(Code.IDENTITY_FILE)
         return self._shown
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from outrider.codes import Code
 from outrider.errors import PeerError, RefusedByPeer, TransportError
 from outrider.ports import Ports, Tls
 from outrider.protocol.certificates import Trust, holder_of, make_request, read
@@ -51,7 +52,7 @@ async def join(token: Token, host: str, port: int, ports: Ports) -> Joined:
         trust = Trust(granted.trust)
         _check_granted(trust, token, key, granted.certificate)
     except ValueError as error:
-        raise PeerError(f"this master is not taken: {error}") from error
+        raise PeerError(f"this master is not taken: {error}").coded(Code.PEER_NOT_TRUSTED) from error
     finally:
         channel.close("joined, or not")
     return Joined(key, granted.certificate, trust)
@@ -76,10 +77,12 @@ async def _ask(channel: Channel, command: Command, payload: bytes, answer: type[
         return msgspec.json.decode(await channel.request(command, payload, _TIMEOUT_S), type=answer)
     except RefusedByPeer as refusal:
         if (refusal.detail or "").startswith("unknown command"):
-            raise PeerError("this node holds no authority: name the master where `outrider ca init` was run") from None
-        raise PeerError(f"the master refuses: {refusal.detail or refusal}") from refusal
+            raise PeerError("this node holds no authority: name the master where `outrider ca init` was run").coded(
+                Code.JOIN_REFUSED
+            ) from None
+        raise PeerError(f"the master refuses: {refusal.detail or refusal}").coded(Code.JOIN_REFUSED) from refusal
     except TransportError as error:
-        raise TransportError(f"the master has not answered: {error}") from error
+        raise TransportError(f"the master has not answered: {error}").coded(Code.NO_ANSWER) from error
 
 
 def _check_master(trust: Trust, token: Token, shown: bytes, now: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.ports import Threads
 from outrider.protocol.seal import KeyRing, Retired
@@ -50,7 +51,7 @@ class Keys:
     async def keep(self, keys: Sequence[ClusterKey], retired: Sequence[Retired] = ()) -> None:
         """Write the keys into the file, durably, then use them; :class:`StoreError` if the file cannot be written."""
         if self._file is None:
-            raise StoreError(self.cannot)
+            raise StoreError(self.cannot).coded(Code.KEY_NOT_KEPT)
         if list(keys) != self._on_disk:
             await self._threads.run(_write, self._file, keys)
             self._on_disk = list(keys)
@@ -85,4 +86,4 @@ def _write(file: Path, keys: Sequence[ClusterKey]) -> None:
             f"cannot write the key file {file}: {error.strerror}; this node's user must be able to",
             error.errno,
             str(target),
-        ) from error
+        ).coded(Code.KEY_NOT_KEPT) from error

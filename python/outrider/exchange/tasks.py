@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from outrider.codes import Code
 from outrider.errors import PeerError, Refusal
 from outrider.protocol import faults
 from outrider.protocol.bodies import task_id
@@ -59,7 +60,9 @@ class Tasks:
         arrival = self._waiting.get(name) if name else None
         if arrival is None or arrival.done():
             return False
-        arrival.set_exception(PeerError(f"the peer gave up sending: Error {fault.code} - {fault.detail}"))
+        arrival.set_exception(
+            PeerError(f"the peer gave up sending: Error {fault.code} - {fault.detail}").coded(Code.PEER_GAVE_UP)
+        )
         return True
 
     def sending(self, name: bytes) -> Outgoing:

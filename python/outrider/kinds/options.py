@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from outrider.errors import SettingsError
+from outrider.codes import Code
+from outrider.errors import Line, SettingsError
 from outrider.kinds.builtin import BUILTIN
 from outrider.kinds.interface import Kind
 from outrider.settings import Settings
@@ -26,33 +27,38 @@ def options_of(kind: Kind, settings: Settings) -> tuple[float, Any]:
     interval_s = kind.interval_s
     if INTERVAL in given:
         if not interval_s:
-            raise SettingsError(f"kinds.{kind.name}.{INTERVAL}: nothing of this kind happens at an interval of its own")
+            raise SettingsError(
+                f"kinds.{kind.name}.{INTERVAL}: nothing of this kind happens at an interval of its own"
+            ).coded(Code.KIND_OPTION)
         interval_s = _convert(kind, {INTERVAL: given.pop(INTERVAL)}, dict[str, _Seconds])[INTERVAL]
     if kind.options is None:
         if given:
-            raise SettingsError(f"kinds.{kind.name}.{min(given)}: this kind has no such option")
+            raise SettingsError(f"kinds.{kind.name}.{min(given)}: this kind has no such option").coded(Code.KIND_OPTION)
         return interval_s, None
     known = [field.encode_name for field in msgspec.structs.fields(kind.options)]
     if unknown := sorted(given.keys() - set(known)):
-        raise SettingsError(f"kinds.{kind.name}.{unknown[0]}: this kind has no such option; it has {', '.join(known)}")
+        raise SettingsError(
+            f"kinds.{kind.name}.{unknown[0]}: this kind has no such option; it has {', '.join(known)}"
+        ).coded(Code.KIND_OPTION)
     return interval_s, _convert(kind, given, kind.options)
 
 
 def check_options(kinds: Iterable[Kind], settings: Settings) -> None:
     """Raise a :class:`SettingsError` with a line for everything in ``[kinds]`` that none of ``kinds`` can use."""
     named = {kind.name: kind for kind in (*BUILTIN, *kinds)}
-    errors: list[str] = []
+    errors: list[Line] = []
     for name in settings.kinds:
         if name not in named:
             there = f"there are {', '.join(sorted(named))}; `outrider plugins list` says why one is missing"
-            errors.append(f"kinds.{name[:_SHOWN]}: no kind of synchronisation has this name; {there}")
+            text = f"kinds.{name[:_SHOWN]}: no kind of synchronisation has this name; {there}"
+            errors.append(Line(text, Code.KIND_OPTION))
     for kind in named.values():
         try:
             options_of(kind, settings)
         except SettingsError as error:
-            errors.append(str(error))
+            errors += error.lines
     if errors:
-        raise SettingsError("\n".join(errors))
+        raise SettingsError(*errors)
 
 
 def _convert(kind: Kind, given: Mapping[str, Any], wanted: Any) -> Any:
@@ -63,4 +69,6 @@ def _convert(kind: Kind, given: Mapping[str, Any], wanted: Any) -> Any:
         why, _, where = str(error).replace("`", "").partition(" - at $")
         key = where.strip(".") or (INTERVAL if INTERVAL in given else "")
         key = INTERVAL if key == "[...]" else key
-        raise SettingsError(f"kinds.{kind.name}.{key} = {given.get(key)!r:.{_SHOWN}}: {why}") from error
+        raise SettingsError(f"kinds.{kind.name}.{key} = {given.get(key)!r:.{_SHOWN}}: {why}").coded(
+            Code.KIND_OPTION
+        ) from error

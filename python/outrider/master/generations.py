@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
+from outrider.codes import Code
 from outrider.errors import OutriderError, Refusal, StoreError, SyncError
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Task
 from outrider.logs import Tag, task_logger
@@ -158,7 +159,7 @@ class Generations(Half[WorkerGenerations]):
         """
         tree, wanted = self.ground.tree, await self.store.manifest(number)
         if wanted is None:
-            raise StoreError(f"generation {number} is not kept whole any more")
+            raise StoreError(f"generation {number} is not kept whole any more").coded(Code.GENERATION_NOT_KEPT)
         await self._source.look()
         base = self._source.manifest
         feed = BundleFeed()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+from outrider.codes import Code
 from outrider.errors import OutriderError, ReportedError, TransportError
 from outrider.exchange.sending import Opening
 from outrider.exchange.session import Serve
@@ -179,7 +180,9 @@ class WorkerIntegrity(Talk):
         sent = await self._session.sender.container(packer, _SYNC, path)
         self._limit.sent(sent.size, sent.seconds, cancelled=sent.cancelled)
         if sent.cancelled:
-            raise TransportError(f"the worker cancelled after {sent.size} bytes; the next container is smaller")
+            raise TransportError(f"the worker cancelled after {sent.size} bytes; the next container is smaller").coded(
+                Code.CONTAINER_CANCELLED
+            )
         for left, reason in packer.packed().left_out:
             log.warning("left out %s: %s", left, reason)
         log.info("sent %d bytes in %.3f s", sent.size, sent.seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from outrider.codes import Code
 from outrider.errors import Refusal, SettingsError, StoreError
 from outrider.exchange.credentials import Credentials
 from outrider.exchange.extension import extension_of
@@ -59,7 +60,9 @@ class Master:
         kinds: Iterable[Kind] = (),
     ) -> None:
         if settings.link.lacks_key:
-            raise SettingsError("link.key: a master needs the cluster key; make one with: outrider keygen")
+            raise SettingsError("link.key: a master needs the cluster key; make one with: outrider keygen").coded(
+                Code.NO_KEY
+            )
         self.settings = settings
         self.status = Status()
         self.started = asyncio.Event()
@@ -90,14 +93,14 @@ class Master:
     def agents(self) -> AgentStore:
         """What this node knows of agents and their groups, while it runs."""
         if self._agents is None:
-            raise StoreError("this node does not run, so that its store of agents is closed")
+            raise StoreError("this node does not run, so that its store of agents is closed").coded(Code.NOT_RUNNING)
         return self._agents
 
     @property
     def routes(self) -> Routes:
         """Where requests of programs beside this node go, while it runs."""
         if self._requests is None:
-            raise StoreError("this node does not run, so that it takes no requests")
+            raise StoreError("this node does not run, so that it takes no requests").coded(Code.NOT_RUNNING)
         return self._requests
 
     def add_tasks(self, source: Source, halves: Halves) -> list[Task]:

@@ -22,6 +22,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
+from outrider.codes import Code
 from outrider.errors import ProtocolError
 
 AGE_SETTING: Final = "link.token_age_s"
@@ -152,16 +153,20 @@ class KeyRing:
             if gone.made(token):
                 raise ProtocolError(
                     f"the peer seals with a cluster key that was rotated out {gone.since}", WINDOW_SETTING
-                )
-        raise ProtocolError("a payload does not open: the cluster keys differ, or it was damaged")
+                ).coded(Code.KEY_ROTATED_OUT)
+        raise ProtocolError("a payload does not open: the cluster keys differ, or it was damaged").coded(
+            Code.KEYS_DIFFER
+        )
 
     def _check_age(self, stamped: int, wall: float) -> None:
         age = wall - stamped
         if age > self._max_age_s:
             reason = f"a token is {age:.0f} s old, {self._max_age_s:.0f} s are allowed: compare the clocks"
-            raise ProtocolError(reason, AGE_SETTING)
+            raise ProtocolError(reason, AGE_SETTING).coded(Code.CLOCKS_APART)
         if age < -_CLOCK_SKEW_S:
-            raise ProtocolError(f"a token is {-age:.0f} s ahead of this node's clock: compare the clocks", AGE_SETTING)
+            raise ProtocolError(
+                f"a token is {-age:.0f} s ahead of this node's clock: compare the clocks", AGE_SETTING
+            ).coded(Code.CLOCKS_APART)
 
 
 class LinkSeal:

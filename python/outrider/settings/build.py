@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from outrider.codes import Code
+from outrider.errors import Line
 from outrider.settings.catalogue import CATALOGUE, SECTIONS, Key, nearest
 from outrider.settings.files import as_rows
 from outrider.settings.key import ClusterKey
@@ -39,21 +41,21 @@ def example(key: Key) -> str:
     return f"e.g. {key.name} = {'...' if key.secret else toml(key.example)}"
 
 
-def read_values(given: Mapping[str, Given]) -> tuple[dict[str, Any], list[str]]:
+def read_values(given: Mapping[str, Given]) -> tuple[dict[str, Any], list[Line]]:
     """Each value as its key's type, and what is wrong with the others."""
     values: dict[str, Any] = {}
-    errors: list[str] = []
+    errors: list[Line] = []
     for name, one in given.items():
         key = CATALOGUE.get(name)
         if key is None:
-            errors.append(_unknown(name, one))
+            errors.append(Line(_unknown(name, one), Code.UNKNOWN_KEY))
             continue
         try:
             values[name] = _read(key, one)
         except ValueError as error:  # msgspec's and tomllib's are ValueErrors too
             shown = "" if key.secret else f" = {_short(one.value)}"
             why = str(error).replace("`", "").replace(" - at $", ", at ")
-            errors.append(f"{name}{shown} ({one.origin}): {why}; {example(key)}")
+            errors.append(Line(f"{name}{shown} ({one.origin}): {why}; {example(key)}", Code.VALUE_REFUSED))
     return values, errors
 
 

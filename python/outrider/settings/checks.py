@@ -13,6 +13,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from outrider.codes import Code
+from outrider.errors import Line
 from outrider.settings.files import faults, folder_fault
 from outrider.settings.sections import Intervals, Limits, Link, Local, Node, Tree
 
@@ -115,23 +117,32 @@ def check_limits(limits: Limits) -> Iterator[str]:
             yield f"limits.{part} = {small}: it is above limits.{whole} = {large}; e.g. limits.{part} = {large}"
 
 
-def check_role(node: Node, link: Link, *, home_is_set: bool) -> Iterator[str]:
+def check_role(node: Node, link: Link, *, home_is_set: bool) -> Iterator[Line]:
     """What a node needs before it can take its role. Its home must be meant: it would change files there."""
     if link.lacks_key:
-        yield "link.key: a node needs the cluster's key; `outrider keygen` makes one, for link.key or a link.key_file"
-    if not home_is_set:
-        yield 'node.home: a node needs its folder; e.g. --home /var/ossec, or node.home = "/var/ossec"'
-    elif not node.home.is_dir():
-        yield f'node.home = "{node.home}": there is no such folder; make it, or set e.g. node.home = "/srv/node"'
-    elif not os.access(node.home, os.R_OK | os.W_OK | os.X_OK):
-        yield f'node.home = "{node.home}": this process may not read and write there; change its owner or mode'
+        text = "link.key: a node needs the cluster's key; `outrider keygen` makes one, for link.key or a link.key_file"
+        yield Line(text, Code.NO_KEY)
+    if fault := _home_fault(node, home_is_set=home_is_set):
+        yield Line(fault, Code.HOME)
     if node.type == "worker":
         if not link.nodes:
-            yield 'link.nodes: a worker needs the address of its master; e.g. link.nodes = ["192.0.2.10"]'
+            text = 'link.nodes: a worker needs the address of its master; e.g. link.nodes = ["192.0.2.10"]'
+            yield Line(text, Code.SETTING_MISSING)
         if link.port == 0:
-            yield "link.port = 0: only a master can take any port; e.g. link.port = 1516"
+            yield Line("link.port = 0: only a master can take any port; e.g. link.port = 1516", Code.VALUES_MISFIT)
         if node.name == "master":
-            yield 'node.name = "master": the protocol keeps this name for the master; e.g. node.name = "worker1"'
+            text = 'node.name = "master": the protocol keeps this name for the master; e.g. node.name = "worker1"'
+            yield Line(text, Code.VALUES_MISFIT)
+
+
+def _home_fault(node: Node, *, home_is_set: bool) -> str | None:
+    if not home_is_set:
+        return 'node.home: a node needs its folder; e.g. --home /var/ossec, or node.home = "/var/ossec"'
+    if not node.home.is_dir():
+        return f'node.home = "{node.home}": there is no such folder; make it, or set e.g. node.home = "/srv/node"'
+    if not os.access(node.home, os.R_OK | os.W_OK | os.X_OK):
+        return f'node.home = "{node.home}": this process may not read and write there; change its owner or mode'
+    return None
 
 
 def warn(link: Link, tree: Tree) -> Iterator[str]:

@@ -10,6 +10,8 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from outrider.codes import Code
+from outrider.errors import Line
 from outrider.settings.build import check_texts
 from outrider.settings.sources import KINDS, Given
 
@@ -19,20 +21,25 @@ _PARTS: Final = 3
 Options = Mapping[str, Mapping[str, Any]]
 
 
-def read_kinds(given: Mapping[str, Given]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def read_kinds(given: Mapping[str, Given]) -> tuple[dict[str, dict[str, Any]], list[Line]]:
     """The values of each kind by its name, and what is wrong with the others; all of ``given`` is of ``kinds``."""
     kinds: dict[str, dict[str, Any]] = {}
-    errors: list[str] = []
+    errors: list[Line] = []
     for name, one in given.items():
         parts = name.split(".", _PARTS - 1)
         if len(parts) < _PARTS or not all(parts):
-            errors.append(f"{name} ({one.origin}) is a section, not a value: write [{KINDS}.NAME] and its keys below")
+            errors.append(
+                Line(
+                    f"{name} ({one.origin}) is a section, not a value: write [{KINDS}.NAME] and its keys below",
+                    Code.UNKNOWN_KEY,
+                )
+            )
             continue
         try:
             value = _parse(one)
             check_texts(value)
         except ValueError as error:  # tomllib's is one too
-            errors.append(f"{name} ({one.origin}): {error}; e.g. {name} = 60")
+            errors.append(Line(f"{name} ({one.origin}): {error}; e.g. {name} = 60", Code.KIND_OPTION))
             continue
         kinds.setdefault(parts[1], {})[parts[2]] = value
     return kinds, errors

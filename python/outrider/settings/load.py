@@ -10,7 +10,8 @@ from typing import Any, Literal, Self
 import msgspec
 from msgspec import Struct
 
-from outrider.errors import SettingsError
+from outrider.codes import Code
+from outrider.errors import Line, SettingsError
 from outrider.printable import printable
 from outrider.settings import checks, key_file, sources
 from outrider.settings.build import make_section, read_values
@@ -109,11 +110,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         settings = cls(**sections, kinds=kinds, origins=origins)
         errors += [*wrong, *settings._errors()]
         if errors:
-            raise SettingsError("\n".join(printable(error) for error in errors))
+            raise SettingsError(*(error._replace(text=printable(error.text)) for error in errors))
         return msgspec.structs.replace(settings, warnings=(*warnings, *checks.warn(settings.link, settings.tree)))
 
-    def _errors(self) -> list[str]:
-        return [
+    def _errors(self) -> list[Line]:
+        misfits = [
             *checks.check_node(self.node),
             *checks.check_link(self.link),
             *checks.check_tls(self.link),
@@ -122,12 +123,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             *checks.check_local(self.local, self.tree),
             *checks.check_limits(self.limits),
         ]
+        return [Line(misfit, Code.VALUES_MISFIT) for misfit in misfits]
 
     def require(self, role: Literal["worker", "master"]) -> Self:
         """These settings for a node of this role, or a :class:`SettingsError` that says what it lacks."""
         ready = msgspec.structs.replace(self, node=msgspec.structs.replace(self.node, type=role))
         if errors := list(checks.check_role(ready.node, ready.link, home_is_set="node.home" in self.origins)):
-            raise SettingsError("\n".join(errors))
+            raise SettingsError(*errors)
         return ready
 
     @property
@@ -154,7 +156,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def _gather_keys(
-    values: dict[str, Any], origins: dict[str, str], errors: list[str], environ: Mapping[str, str]
+    values: dict[str, Any], origins: dict[str, str], errors: list[Line], environ: Mapping[str, str]
 ) -> list[str]:
     """Read the key file, or the credential, into ``link.key`` and ``link.previous_keys``; returns warnings."""
     path, origin = values.get("link.key_file"), "link.key_file"
@@ -162,15 +164,17 @@ def _gather_keys(
         path, origin = _credential(values, origins, errors, environ), "link.key_credential"
     if path is None:
         if "link.previous_keys" in values and not {"link.key", "link.key_file"} & origins.keys():
-            errors.append("link.previous_keys: there is no link.key that replaced them; `outrider keygen` makes one")
+            text = "link.previous_keys: there is no link.key that replaced them; `outrider keygen` makes one"
+            errors.append(Line(text, Code.NO_KEY))
         return []
     if "link.key" in origins:
-        errors.append(f"link.key_file = {str(path)!r}: link.key is set as well; keep one of them")
+        text = f"link.key_file = {str(path)!r}: link.key is set as well; keep one of them"
+        errors.append(Line(text, Code.TWO_KEYS))
         return []
     try:
         first, *older = key_file.read_key_file(path)
     except ValueError as error:
-        errors.append(f"{origin} = {str(path)!r}: {error}")
+        errors.append(Line(f"{origin} = {str(path)!r}: {error}", Code.KEY_FILE))
         return []
     values["link.key"] = first
     origins["link.key"] = origin
@@ -179,15 +183,16 @@ def _gather_keys(
 
 
 def _credential(
-    values: Mapping[str, Any], origins: Mapping[str, str], errors: list[str], environ: Mapping[str, str]
+    values: Mapping[str, Any], origins: Mapping[str, str], errors: list[Line], environ: Mapping[str, str]
 ) -> Path | None:
     name = values.get("link.key_credential", CATALOGUE["link.key_credential"].default)
     path = key_file.credential(name, environ)
     if path is None and "link.key_credential" in origins:
-        errors.append(
+        text = (
             f"link.key_credential = {name!r}: systemd handed this process no credential of this name; write e.g. "
             f"LoadCredential={name}:/etc/outrider/key into its unit, or set link.key_file"
         )
+        errors.append(Line(text, Code.KEY_CREDENTIAL))
     return path
 
 

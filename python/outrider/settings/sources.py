@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from outrider.codes import Code
 from outrider.errors import SettingsError
 from outrider.settings.catalogue import CATALOGUE
 
@@ -58,13 +59,19 @@ def from_file(path: Path) -> dict[str, Given]:
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise SettingsError(f"there is no settings file {path}: name another with --config, or leave it out") from error
+        raise SettingsError(f"there is no settings file {path}: name another with --config, or leave it out").coded(
+            Code.SETTINGS_FILE
+        ) from error
     except OSError as error:
-        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
+        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}").coded(
+            Code.SETTINGS_FILE
+        ) from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"settings file {path} is not UTF-8 text (byte {error.start})") from error
+        raise SettingsError(f"settings file {path} is not UTF-8 text (byte {error.start})").coded(
+            Code.NOT_TOML
+        ) from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"settings file {path} is not TOML: {error}") from error
+        raise SettingsError(f"settings file {path} is not TOML: {error}").coded(Code.NOT_TOML) from error
     base = path.absolute().parent
     return {name: Given(value, f"file {path.name}", base=base) for name, value in flatten(data)}
 

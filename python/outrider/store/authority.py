@@ -25,6 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.protocol.certificates import (
     Holder,
@@ -69,7 +70,9 @@ class Authority:
             make_folder(self.folder, 0o700)
         with alone(self.folder), _told("make", self.folder):
             if self.exists:
-                raise StoreError(f"{self.folder} holds an authority already; `outrider ca rotate` replaces it")
+                raise StoreError(f"{self.folder} holds an authority already; `outrider ca rotate` replaces it").coded(
+                    Code.AUTHORITY_STATE
+                )
             signer = self._new(cluster, now, days)
             self._write_keys([signer.key])
             return self._publish(Ledger(), [signer], now)
@@ -80,11 +83,13 @@ class Authority:
         try:
             return Trust(file.read_text("utf-8"))
         except FileNotFoundError:
-            raise StoreError(f"there is no authority in {self.folder}; `outrider ca init` makes one") from None
+            raise StoreError(f"there is no authority in {self.folder}; `outrider ca init` makes one").coded(
+                Code.NO_AUTHORITY
+            ) from None
         except OSError as error:
-            raise StoreError(f"cannot read {file}: {error.strerror}") from error
+            raise StoreError(f"cannot read {file}: {error.strerror}").coded(Code.AUTHORITY_FILES) from error
         except ValueError as error:
-            raise StoreError(f"{file} is damaged: {error}") from error
+            raise StoreError(f"{file} is damaged: {error}").coded(Code.AUTHORITY_FILES) from error
 
     def ledger(self) -> Ledger:
         """What it has signed and promised."""
@@ -159,7 +164,7 @@ class Authority:
             if ledger.drop_at is not None:
                 raise StoreError(
                     "the authority is being replaced already; `outrider ca rotate --finish` ends that at once"
-                )
+                ).coded(Code.AUTHORITY_STATE)
             old = self._signers()
             new = self._new(cluster, now, days)
             self._write_keys([new.key, *(one.key for one in old)])
@@ -238,15 +243,21 @@ class Authority:
             passphrase = self._passphrase()
             found = [_load(text, passphrase) for text in _KEYS.findall(file.read_bytes())]
         except OSError as error:
-            raise StoreError(f"cannot read the authority's key {file}: {error.strerror}") from error
+            raise StoreError(f"cannot read the authority's key {file}: {error.strerror}").coded(
+                Code.AUTHORITY_FILES
+            ) from error
         except (TypeError, ValueError) as error:
-            raise StoreError(f"cannot open the authority's key {file}: {_why(error)}") from error
+            raise StoreError(f"cannot open the authority's key {file}: {_why(error)}").coded(
+                Code.AUTHORITY_FILES
+            ) from error
         keys = {key.public_key().public_bytes_raw(): key for key in found}
         signers = []
         for certificate in self.trust().authorities:
             key = keys.get(_raw(certificate))
             if key is None:
-                raise StoreError(f"{file} holds no key for the authority in {self.folder / TRUST}: restore both")
+                raise StoreError(f"{file} holds no key for the authority in {self.folder / TRUST}: restore both").coded(
+                    Code.AUTHORITY_FILES
+                )
             signers.append(Signer(certificate, key))
         return signers
 
@@ -260,9 +271,13 @@ class Authority:
         try:
             first = self._passphrase_file.read_bytes().partition(b"\n")[0].strip()
         except OSError as error:
-            raise StoreError(f"cannot read ca.passphrase_file {self._passphrase_file}: {error.strerror}") from error
+            raise StoreError(f"cannot read ca.passphrase_file {self._passphrase_file}: {error.strerror}").coded(
+                Code.AUTHORITY_FILES
+            ) from error
         if not first:
-            raise StoreError(f"ca.passphrase_file {self._passphrase_file}: its first line is empty")
+            raise StoreError(f"ca.passphrase_file {self._passphrase_file}: its first line is empty").coded(
+                Code.AUTHORITY_FILES
+            )
         return first
 
 
@@ -296,7 +311,7 @@ def _check_free(ledger: Ledger, name: str, now: float) -> None:
     if ledger.holder(name, now) is not None:
         raise StoreError(
             f"{name} has a certificate that is good; if another node is to have the name: outrider ca revoke {name}"
-        )
+        ).coded(Code.NAME_HAS_CERTIFICATE)
 
 
 def _unlisted(one: Issued, trust: Trust) -> bool:
@@ -312,4 +327,6 @@ def _told(action: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"cannot {action} the authority in {folder}: {error.strerror}; is it yours?") from error
+        raise StoreError(f"cannot {action} the authority in {folder}: {error.strerror}; is it yours?").coded(
+            Code.AUTHORITY_FILES
+        ) from error

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from outrider.codes import Code
 from outrider.errors import SettingsError, StoreError
 from outrider.ports import Ports
 from outrider.settings import Settings
@@ -27,7 +28,7 @@ def check_store(settings: Settings, stores: Mapping[str, StoreFactory]) -> None:
         raise SettingsError(
             f"agents.store = {name[:80]!r}: there is no such store; there are {', '.join([*OWN_STORES, *stores])}; "
             "`outrider plugins list` says why one is missing"
-        )
+        ).coded(Code.NO_SUCH_STORE)
 
 
 def open_agents(settings: Settings, ports: Ports, stores: Mapping[str, StoreFactory]) -> AgentStore:
@@ -39,11 +40,13 @@ def open_agents(settings: Settings, ports: Ports, stores: Mapping[str, StoreFact
     try:
         store = stores[name](settings.without_secrets(), ports)
     except Exception as error:
-        raise StoreError(
-            f"agents.store = {name!r}: the store cannot be made: {error or type(error).__name__}"
+        raise StoreError(f"agents.store = {name!r}: the store cannot be made: {error or type(error).__name__}").coded(
+            Code.STORE_OF_A_PACKAGE
         ) from error
     if missing := [method for method in _METHODS if not callable(getattr(store, method, None))]:
-        raise StoreError(f"agents.store = {name!r}: {type(store).__name__} is no store, it has no {missing[0]}()")
+        raise StoreError(
+            f"agents.store = {name!r}: {type(store).__name__} is no store, it has no {missing[0]}()"
+        ).coded(Code.STORE_OF_A_PACKAGE)
     return store
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.ports import Identity
 from outrider.protocol.certificates import Holder, Trust
@@ -57,10 +58,10 @@ class CredentialFiles:
         except FileNotFoundError:
             return Shown(identity, None, None, None)
         except OSError as error:
-            raise StoreError(f"cannot read {file}: {error.strerror}") from error
+            raise StoreError(f"cannot read {file}: {error.strerror}").coded(Code.IDENTITY_FILE) from error
         except ValueError as error:
             remedy = "`outrider join` makes it anew" if file == self._home / TRUST else "restore it from a copy"
-            raise StoreError(f"{file} is damaged: {error}; {remedy}") from error
+            raise StoreError(f"{file} is damaged: {error}; {remedy}").coded(Code.IDENTITY_FILE) from error
         return Shown(identity, trust, file, trust.holder(identity.certificate.encode()))
 
     def _trust_file(self) -> Path:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from outrider.codes import Code
 from outrider.errors import SettingsError, StoreError
 
 _TRANSFERS = Path("queue/cluster")
@@ -28,7 +29,9 @@ class Home:
         :class:`SettingsError` if the folder is absent or another node runs on it.
         """
         if not self.path.is_dir():
-            raise SettingsError(f"node.home: {self.path} is not a folder; create it, or name another, e.g. /var/ossec")
+            raise SettingsError(
+                f"node.home: {self.path} is not a folder; create it, or name another, e.g. /var/ossec"
+            ).coded(Code.HOME)
         state = self.path / ".outrider"
         with _store_error("prepare", state):
             state.mkdir(mode=FOLDER_MODE, exist_ok=True)
@@ -40,7 +43,7 @@ class Home:
             self.close()
             raise SettingsError(
                 f"node.home: another node runs on {self.path}; stop it, or give this one a home of its own"
-            ) from None
+            ).coded(Code.HOME_TAKEN) from None
         try:
             with _store_error("empty", self.path / _TRANSFERS):
                 for left in (self.path / _TRANSFERS).iterdir():

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.ports import Identity
 from outrider.store.authority import private_pem
@@ -43,12 +44,16 @@ def identity_of(home: Path, seed: bytes) -> Identity:
             write_whole(file, _make(seed), 0o600)
         pem = file.read_bytes()
     except OSError as error:
-        raise StoreError(f"cannot keep this node's certificate in {file}: {error.strerror}") from error
+        raise StoreError(f"cannot keep this node's certificate in {file}: {error.strerror}").coded(
+            Code.IDENTITY_FILE
+        ) from error
     with contextlib.suppress(ValueError):
         serialization.load_pem_private_key(pem, None)
         certificate = x509.load_pem_x509_certificate(pem)
         return Identity(certificate.public_bytes(serialization.Encoding.PEM).decode(), file)
-    raise StoreError(f"{file} is not this node's key and certificate: remove it, and a new one is made")
+    raise StoreError(f"{file} is not this node's key and certificate: remove it, and a new one is made").coded(
+        Code.IDENTITY_FILE
+    )
 
 
 def install(home: Path, key: Ed25519PrivateKey, certificate: str, trust: str | None = None) -> None:
@@ -63,7 +68,9 @@ def install(home: Path, key: Ed25519PrivateKey, certificate: str, trust: str | N
         make_folder((home / NODE).parent, 0o700)
         write_whole(home / NODE, private_pem(key) + certificate.encode(), 0o600)
     except OSError as error:
-        raise StoreError(f"cannot keep this node's certificate in {home / NODE}: {error.strerror}") from error
+        raise StoreError(f"cannot keep this node's certificate in {home / NODE}: {error.strerror}").coded(
+            Code.IDENTITY_FILE
+        ) from error
 
 
 def install_trust(home: Path, trust: str) -> None:
@@ -72,7 +79,9 @@ def install_trust(home: Path, trust: str) -> None:
         make_folder((home / TRUST).parent, 0o700)
         write_whole(home / TRUST, trust.encode(), 0o644)
     except OSError as error:
-        raise StoreError(f"cannot keep whom this node trusts in {home / TRUST}: {error.strerror}") from error
+        raise StoreError(f"cannot keep whom this node trusts in {home / TRUST}: {error.strerror}").coded(
+            Code.IDENTITY_FILE
+        ) from error
 
 
 def fingerprint(certificate: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from outrider.codes import Code
 from outrider.errors import PeerError, StoreError
 from outrider.store.home import FOLDER_MODE
 
@@ -42,7 +43,9 @@ class IncomingFile:
         self.size += len(data)
         if self.size > self._max_bytes:
             self.discard()
-            raise StoreError(f"{self.path.name} is over the limit of {self._max_bytes} bytes (limits.file_bytes)")
+            raise StoreError(
+                f"{self.path.name} is over the limit of {self._max_bytes} bytes (limits.file_bytes)"
+            ).coded(Code.PEER_LIMIT)
         try:
             rest = memoryview(data)
             while rest:

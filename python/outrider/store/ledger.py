@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.protocol.certificates import NodeRole
 from outrider.store.whole import write_whole
@@ -63,9 +64,9 @@ def read(folder: Path) -> Ledger:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Ledger)
     except OSError as error:
-        raise StoreError(f"cannot read {file}: {error.strerror}") from error
+        raise StoreError(f"cannot read {file}: {error.strerror}").coded(Code.AUTHORITY_FILES) from error
     except ValueError as error:  # msgspec's are ValueErrors
-        raise StoreError(f"{file} is damaged ({error}): restore it from a copy") from error
+        raise StoreError(f"{file} is damaged ({error}): restore it from a copy").coded(Code.AUTHORITY_FILES) from error
 
 
 def write(folder: Path, ledger: Ledger) -> None:

@@ -22,6 +22,7 @@ import msgspec
 from msgspec import DecodeError, Struct
 from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 
+from outrider.codes import Code
 from outrider.errors import StoreBusyError, StoreError
 from outrider.ports import Threads
 from outrider.store.home import remove
@@ -178,7 +179,7 @@ class Outbox:
     def _do(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with self._one, _store_error(self.path):
             if self._closed:
-                raise StoreError(f"{self.path} is closed")
+                raise StoreError(f"{self.path} is closed").coded(Code.NOT_RUNNING)
             db = self._db or self._open()
             try:
                 with db:
@@ -189,7 +190,7 @@ class Outbox:
                 self._db = None
                 db.close()
                 gone = f"{self.path} is damaged ({error}) and is now {self._make_room()}"
-                raise StoreError(f"{gone}; all agents are sent again") from error
+                raise StoreError(f"{gone}; all agents are sent again").coded(Code.DAMAGED) from error
 
     def _make_room(self) -> Path:
         """Whatever was in a damaged file is sent again; it stays beside, for a person to look at."""
@@ -310,4 +311,6 @@ def _store_error(path: Path) -> Iterator[None]:
             awaits_of(path, error)
         ) from error
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"cannot use {path}: {error}; move it away: all agents are then sent once more") from error
+        raise StoreError(f"cannot use {path}: {error}; move it away: all agents are then sent once more").coded(
+            Code.DAMAGED
+        ) from error

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from outrider._native import Manifest, Tree, diff, latest_generation
+from outrider.codes import Code
 from outrider.errors import StoreError, SyncError
 from outrider.settings import Settings
 from outrider.store.tree import files_table, open_tree
@@ -81,7 +82,7 @@ def _last(home: Path, tree: Tree) -> _Last:
     raise SyncError(
         f"{home} has no generation to compare its tree with: a master makes one at its first look, a worker takes one "
         "from a master that is an Outrider; `outrider scan` says what lies there"
-    )
+    ).coded(Code.NO_GENERATION)
 
 
 def _known(path: Path) -> Known:
@@ -90,7 +91,9 @@ def _known(path: Path) -> Known:
     except FileNotFoundError:
         return Known()
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}): start the node, and it makes a new one") from error
+        raise StoreError(f"{path} cannot be read ({error}): start the node, and it makes a new one").coded(
+            Code.DAMAGED
+        ) from error
 
 
 def _age(path: Path) -> float:

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field, structs
 
+from outrider.codes import Code
 from outrider.errors import HeldBackError
 
 
@@ -47,11 +48,15 @@ def check_offer(known: Known, *, number: int, lineage: str, root: str) -> None:
         raise HeldBackError(
             f"the master offers generation {number}, this node has taken {known.number}: an older state of it "
             "answers; if its folder was restored from a backup, forget it here with: outrider peer forget"
-        )
+        ).coded(Code.OLDER_GENERATION)
     if lineage == known.lineage and number == known.number and known.root and root != known.root:
-        raise HeldBackError(f"the master offers another generation {number} than before; look at its .outrider folder")
+        raise HeldBackError(
+            f"the master offers another generation {number} than before; look at its .outrider folder"
+        ).coded(Code.OTHER_GENERATION)
     if reason := known.bad.get(root):
-        raise HeldBackError(f"generation {number} is quarantined on this node: {reason}; it waits for the next one")
+        raise HeldBackError(
+            f"generation {number} is quarantined on this node: {reason}; it waits for the next one"
+        ).coded(Code.QUARANTINED)
 
 
 def taken(known: Known, *, number: int, lineage: str, root: str) -> Known:

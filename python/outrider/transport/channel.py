@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from outrider.codes import Code
 from outrider.errors import (
     ConnectionLostError,
     PeerError,
@@ -204,7 +205,9 @@ class Channel(asyncio.BufferedProtocol):
                 async with asyncio.timeout(timeout_s):
                     await self._writable.wait()
             except TimeoutError:
-                raise RequestTimeoutError(f"the peer took nothing of what was sent for {timeout_s:g} s") from None
+                raise RequestTimeoutError(f"the peer took nothing of what was sent for {timeout_s:g} s").coded(
+                    Code.NOTHING_TAKEN
+                ) from None
 
     def hold(self, why: str) -> None:
         """Stop reading until every reason for it is gone (:meth:`release`)."""

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from outrider.codes import Code
 from outrider.errors import TransportError
 from outrider.ports import Listener
 
@@ -49,7 +50,7 @@ class LocalSockets:
             async with asyncio.timeout(_DIAL_TIMEOUT_S):
                 _, protocol = await asyncio.get_running_loop().create_unix_connection(factory, str(path))
         except TimeoutError:
-            raise TransportError(f"no answer within {_DIAL_TIMEOUT_S} s") from None
+            raise TransportError(f"no answer within {_DIAL_TIMEOUT_S} s").coded(Code.NO_ANSWER) from None
         except OSError as error:
             # A path that is too long for the system has no number, only words.
             raise TransportError(str(error) if error.errno is None else os.strerror(error.errno)) from error
@@ -62,14 +63,16 @@ class LocalSockets:
         if (size := len(os.fsencode(path))) > _LONGEST_PATH:
             raise TransportError(
                 f"the path {path} has {size} bytes, {_LONGEST_PATH} is the most: set a shorter local.socket"
-            )
+            ).coded(Code.LOCAL_SOCKET)
         try:
             # Nothing up to the server's start waits: whoever is cancelled here leaves no socket open.
             door = _bound(path, owner)
             loop = asyncio.get_running_loop()
             server = await loop.create_unix_server(factory, sock=door, backlog=_BACKLOG, start_serving=False)
         except OSError as error:
-            raise TransportError(f"cannot listen at {path}: {error.strerror or error}") from error
+            raise TransportError(f"cannot listen at {path}: {error.strerror or error}").coded(
+                Code.LOCAL_SOCKET
+            ) from error
         listener = LocalListener(server, path)
         try:
             await server.start_serving()
@@ -99,7 +102,9 @@ def _make_way(path: Path) -> None:
     """Remove the socket of a node that is dead; :class:`TransportError` if somebody listens, or it is no socket."""
     if not path.is_socket():
         if path.exists() or path.is_symlink():
-            raise TransportError(f"{path} is no socket: move it away, or set another local.socket")
+            raise TransportError(f"{path} is no socket: move it away, or set another local.socket").coded(
+                Code.LOCAL_SOCKET
+            )
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
@@ -112,7 +117,9 @@ def _make_way(path: Path) -> None:
             pass
         except FileNotFoundError:
             return
-    raise TransportError(f"another program listens at {path}: stop it, or set another local.socket")
+    raise TransportError(f"another program listens at {path}: stop it, or set another local.socket").coded(
+        Code.LOCAL_SOCKET
+    )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

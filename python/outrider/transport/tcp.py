@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 
+from outrider.codes import Code
 from outrider.errors import SettingsError, TransportError
 from outrider.model import endpoint
 from outrider.ports import Listener
@@ -44,7 +45,7 @@ class TcpNetwork:
                     factory, host, port, happy_eyeballs_delay=0.25
                 )
         except TimeoutError:
-            raise TransportError(f"no answer within {_DIAL_TIMEOUT_S} s") from None
+            raise TransportError(f"no answer within {_DIAL_TIMEOUT_S} s").coded(Code.NO_ANSWER) from None
         except OSError as error:
             raise TransportError(_reason(error)) from error
         transport.get_extra_info("socket").setsockopt(*_KEEP_ALIVE)
@@ -62,7 +63,7 @@ class TcpNetwork:
             raise SettingsError(
                 f"link.bind_addr, link.port: cannot listen on {endpoint(host, port)}: {_reason(error)}; "
                 "is another master running there?"
-            ) from error
+            ).coded(Code.CANNOT_LISTEN) from error
         for door in server.sockets:
             door.setsockopt(*_KEEP_ALIVE)  # whoever is let in inherits it
         return TcpListener(server)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+from outrider.codes import Code
 from outrider.errors import TransportError
 from outrider.ports import Authorities, Secured, Tls
 from outrider.protocol.certificates import FOREIGN, REVOKED, holder_of, read
@@ -70,13 +71,13 @@ class TlsStreams:
             )
         except (OSError, ValueError) as error:
             stream.abort()
-            raise TransportError(_explain(error, terms)) from error
+            raise TransportError(_explain(error, terms)).coded(Code.TLS) from error
         if secured is None or early.lost:
-            raise TransportError(_CLOSED)
+            raise TransportError(_CLOSED).coded(Code.TLS)
         shown = _shown(secured)
         if refusal := _objection(shown, terms):
             secured.abort()
-            raise TransportError(f"{_REFUSES}{refusal}")
+            raise TransportError(f"{_REFUSES}{refusal}").coded(Code.PEER_NOT_TRUSTED)
         early.next = protocol
         secured.set_protocol(protocol)
         return Secured(secured, b"".join(early.said), shown)

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from outrider.errors import SettingsError
+from outrider.errors import Line, SettingsError
 from outrider.printable import printable
 from outrider.settings import Settings
 from outrider.settings.toml import toml
@@ -69,7 +69,8 @@ def tried(text: str, imported: Imported, key_file: str) -> Settings:
         try:
             return Settings.load(file, environ={})
         except SettingsError as error:
-            raise SettingsError("\n".join(_placed(line, imported, file) for line in str(error).splitlines())) from None
+            placed = (Line(_placed(line.text, imported, file), line.code) for line in error.lines)
+            raise SettingsError(*placed) from None
 
 
 def _placed(line: str, imported: Imported, file: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, NamedTuple
 
+from outrider.codes import Code
 from outrider.errors import SyncError
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
@@ -155,7 +156,9 @@ class AgentInfoSync(Talk):
             setbacks += step is not Step.CONFIRM
             if step is Step.WAIT or setbacks == _SETBACKS:
                 self._record(started, kept, ok=False)
-                raise SyncError(f"the master did not keep {len(message)} chunks: {answer.why}")
+                raise SyncError(f"the master did not keep {len(message)} chunks: {answer.why}").coded(
+                    Code.CHUNKS_NOT_KEPT
+                )
             await self._fill(self._pace.chunks)
             allowed = bool(await self._outbox.count()) and await self._permitted()
         if kept:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from outrider.codes import Code
 from outrider.errors import (
     Awaits,
     ConnectionLostError,
@@ -91,7 +92,9 @@ class MasterExtension:
                 raise
             return _OLD
         except ValueError as error:
-            raise ProtocolError(f"the master's answer to the probe cannot be read: {error}") from error
+            raise ProtocolError(f"the master's answer to the probe cannot be read: {error}").coded(
+                Code.UNREADABLE_DATA
+            ) from error
 
     async def _stay(self, extension: Extension, why: str) -> None:
         """The base protocol it is, if that may be."""
@@ -106,34 +109,36 @@ class MasterExtension:
                 f"the master at {self._address} must speak the extended protocol (link.require), and does not: {why}; "
                 "run Outrider there, or set link.require = any"
             )
-        raise NotExtendedError(
+        changed = NotExtendedError(
             f"the master at {self._address} ({known.name}) was seen to speak the extended protocol, and now does not: "
             f"{why}; either somebody changes what it says, or it was replaced: then run here: "
             f"outrider peer forget {known.name}"
-        ).until(Awaits("file", str(extension.peers.file)))
+        ).coded(Code.PEER_CHANGED)
+        raise changed.until(Awaits("file", str(extension.peers.file)))
 
     def _check_name(self, extension: Extension, theirs: Abilities) -> None:
         """Inside TLS from the first byte the certificate came first: now the master says who it is."""
         try:
             named = extension.credentials.who(self._session.channel.shown or b"").name
         except ValueError as error:
-            raise TransportError(f"this node refuses the master: {error}") from error
+            raise TransportError(f"this node refuses the master: {error}").coded(Code.PEER_NOT_TRUSTED) from error
         if named != theirs.node:
             self._status.count("identities_refused")
             raise TransportError(
                 f"this node refuses the master: its certificate names {named}, and it says that it is {theirs.node}"
-            )
+            ).coded(Code.PEER_NOT_TRUSTED)
 
     async def _check_proof(self, extension: Extension, theirs: Abilities) -> None:
         """A master that the authority has vouched for once is not taken at the cluster key's word."""
         known = await self._ports.threads.run(extension.peers.master, self._address)
         if known is not None and known.proof == "ca" and isinstance(extension.trusted(theirs), str):
             self._status.count("identities_refused")
-            raise NotExtendedError(
+            changed = NotExtendedError(
                 f"the master at {self._address} has shown a certificate of the cluster's authority, and now shows "
                 f"none; either somebody stands in its place, or it was replaced: then run here: "
                 f"outrider peer forget {known.name}"
-            ).until(Awaits("file", str(extension.peers.file)))
+            ).coded(Code.PEER_CHANGED)
+            raise changed.until(Awaits("file", str(extension.peers.file)))
 
     def _extend(self, extension: Extension, theirs: Abilities, agreement: Agreement) -> None:
         self._session.extended = extension.met(theirs, agreement, self._session.channel.shown)
@@ -145,7 +150,9 @@ class MasterExtension:
         try:  # in TLS 1.3 a client is done before the server has looked at its certificate
             await session.request(ECHO, b"do you believe me?")
         except ConnectionLostError as error:
-            raise TransportError(f"the master ended the link as TLS began; its log says why ({error})") from error
+            raise TransportError(f"the master ended the link as TLS began; its log says why ({error})").coded(
+                Code.TLS
+            ) from error
 
     async def _tell(self, extension: Extension) -> None:
         peer = self._session.extended

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from outrider.codes import Code
 from outrider.errors import HeldBackError, OutriderError, PeerError, TransportError
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
@@ -182,7 +183,7 @@ class GenerationsTalk(Talk):
             try:
                 return await self._stepping.round()
             except ValueError as error:
-                raise PeerError(f"what the master says cannot be read: {error}") from error
+                raise PeerError(f"what the master says cannot be read: {error}").coded(Code.UNREADABLE_DATA) from error
 
     def _record(self, verdict: Verdict, seconds: float) -> None:
         self._log.info("Finished in %.3f s: %s", seconds, verdict.value)

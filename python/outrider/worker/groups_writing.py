@@ -14,6 +14,7 @@ from typing import NamedTuple
 from msgspec import UNSET
 
 from outrider._native import AgentMessage
+from outrider.codes import Code
 from outrider.errors import OutriderError, PeerError, StoreBusyError, StoreError
 from outrider.protocol.agents import GROUPS_SET, Result
 from outrider.protocol.groups_message import GroupsHash, GroupsRead, read_groups
@@ -27,6 +28,8 @@ _MOST_FAULTS = 100
 
 class UnwrittenError(OutriderError):
     """Nothing more of a message can be written; the text is what the master is told."""
+
+    situation = Code.GROUPS_NOT_WRITTEN
 
 
 class Written(NamedTuple):

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from outrider.codes import Code
 from outrider.errors import OutriderError, RequestTimeoutError, SyncError
 from outrider.exchange.sending import Opening
 from outrider.exchange.session import Serve
@@ -223,7 +224,7 @@ class Integrity(Talk):
     def _files_failed(self, payload: bytes) -> Reply:
         failed = TaskFault.decode(payload)
         if not self._session.tasks.fail(failed.task, failed.fault):
-            self.fail(SyncError(f"the master cannot send files: {failed.fault}"))
+            self.fail(SyncError(f"the master cannot send files: {failed.fault}").coded(Code.MASTER_CANNOT_SEND))
         return Reply(b"Error received")
 
     # a round

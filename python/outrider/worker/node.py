@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import NoReturn
 
+from outrider.codes import Code
 from outrider.errors import (
     Awaits,
     ConnectionLostError,
@@ -79,9 +80,13 @@ class Worker:
         kinds: Iterable[Kind] = (),
     ) -> None:
         if not settings.link.nodes:
-            raise SettingsError("link.nodes: a worker needs its master's address, e.g. nodes = ['192.0.2.10']")
+            raise SettingsError("link.nodes: a worker needs its master's address, e.g. nodes = ['192.0.2.10']").coded(
+                Code.SETTING_MISSING
+            )
         if settings.link.lacks_key:
-            raise SettingsError("link.key: a worker needs the cluster key; make one with: outrider keygen")
+            raise SettingsError("link.key: a worker needs the cluster key; make one with: outrider keygen").coded(
+                Code.NO_KEY
+            )
         self.settings = settings
         self.status = Status()
         self._ports = ports or real_ports()
@@ -106,14 +111,14 @@ class Worker:
     def agents(self) -> AgentStore:
         """What this node knows of agents and their groups, while it runs."""
         if self._agents is None:
-            raise StoreError("this node does not run, so that its store of agents is closed")
+            raise StoreError("this node does not run, so that its store of agents is closed").coded(Code.NOT_RUNNING)
         return self._agents
 
     @property
     def routes(self) -> Routes:
         """Where requests of programs beside this node go, while it runs."""
         if self._requests is None:
-            raise StoreError("this node does not run, so that it takes no requests")
+            raise StoreError("this node does not run, so that it takes no requests").coded(Code.NOT_RUNNING)
         return self._requests
 
     def add_tasks(self, handler: WorkerHandler) -> list[Task]:
@@ -235,18 +240,20 @@ class Worker:
         try:
             await self._ports.network.dial(link.nodes[0], link.port, lambda: channel)
         except TransportError as error:
-            raise TransportError(f"cannot reach the master at {endpoint(link.nodes[0], link.port)}: {error}") from error
+            text = f"cannot reach the master at {endpoint(link.nodes[0], link.port)}: {error}"
+            raise TransportError(text).like(error) from error
         try:
             await handler.hello()
         except TransportError as error:
             if channel.bytes_in:
-                raise TransportError(f"no answer to hello: {error}") from error
+                raise TransportError(f"no answer to hello: {error}").coded(Code.NO_HELLO) from error
             hint = self._silence(channel)
             if not channel.opened:
                 self._keys.ring.try_next()
             file = self.settings.link.key_file
             awaits = Awaits("file", str(file.absolute())) if file else None
-            raise TransportError(f"no answer to hello: {error}{hint}").until(awaits) from error
+            silent = TransportError(f"no answer to hello: {error}{hint}").until(awaits)
+            raise silent.coded(Code.NO_HELLO if channel.opened else Code.KEYS_DIFFER) from error
         await handler.extend()
 
     def _silence(self, channel: Channel) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Protocol
 
+from outrider.codes import Code
 from outrider.errors import OutriderError, PeerError, RefusedByPeer, SyncError, TransportError
 from outrider.exchange.session import Session
 from outrider.logs import Tag, task_logger
@@ -101,3 +102,5 @@ class ReceiveIntegrityTask:
 
 class _NoFileError(PeerError):
     """The master has been told already, by ``cancel_task``."""
+
+    situation = Code.FILE_LATE

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from outrider.codes import Code
 from outrider.errors import ProtocolError, StoreError
 from outrider.exchange.keys import Keys
 from outrider.exchange.session import Serve
@@ -100,7 +101,9 @@ class KeyTalk(Talk):
                     return failed
                 ring = order.of(self._keys.held)
             except ValueError as error:
-                raise ProtocolError(f"the master's order for the cluster key cannot be read: {error}") from error
+                raise ProtocolError(f"the master's order for the cluster key cannot be read: {error}").coded(
+                    Code.UNREADABLE_DATA
+                ) from error
             try:
                 await self._keys.keep(ring, self._keys.ring.retired)
             except StoreError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from outrider.codes import Code
 from outrider.errors import HeldBackError, OutriderError, PeerError, RefusedByPeer, SyncError, TransportError
 from outrider.kinds.interface import LinkGround
 from outrider.logs import TaskLogger
@@ -136,7 +137,9 @@ class Stepping:
         steps = await self._half.standpoint.go_back(root, failure)
         self._status.count("generations_rolled_back")
         await self._done(number, bytes.fromhex(root), failure)
-        raise HeldBackError(f"generation {number} is quarantined here, {steps} changes were taken back: {failure}")
+        raise HeldBackError(
+            f"generation {number} is quarantined here, {steps} changes were taken back: {failure}"
+        ).coded(Code.QUARANTINED)
 
     async def _refuse(self, number: int, root: bytes, why: str) -> None:
         """Tell the master, unless it was the last thing that it was told."""

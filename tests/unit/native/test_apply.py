@@ -92,8 +92,9 @@ def test_errors_say_whose_fault_it_is_and_change_nothing(tmp_path: Path) -> None
         worker.apply(str(tmp_path / "absent"))
     (tmp_path / "worker/etc/rules/a/own").mkdir(parents=True)
     (tmp_path / "worker/etc/rules/a/own/file").touch()
-    with pytest.raises(SyncError, match="not empty"):
+    with pytest.raises(SyncError, match="not empty") as coded:
         worker.apply(str(container))
+    assert coded.value.situation == "OUT-1502"
     with pytest.raises(PeerError, match="over the limit"):
         Tree(str(tmp_path / "worker"), TABLE, max_total_bytes=1).apply(str(container))
     assert (tmp_path / "worker/etc/rules/b").read_text() == "0"

@@ -93,8 +93,9 @@ def test_what_stands_in_the_way_is_told_by_its_class(tmp_path: Path) -> None:
         worker.apply_bundle(feed, base, to.root)
     assert not feed.write(b"more")
     write(tmp_path / "worker", {"etc/rules/a": "an edit of this node\n"})
-    with pytest.raises(SyncError, match="etc/rules/a is not what this node last saw there"):
+    with pytest.raises(SyncError, match="etc/rules/a is not what this node last saw there") as coded:
         apply(worker, bundle, base, to.root)
+    assert coded.value.situation == "OUT-1503"
     write(tmp_path / "new", {"etc/rules/a": "lime\n" * 98})
     packer = BundlePacker(Step(base, to, TABLE), old.contents(), new.contents())
     with pytest.raises(SyncError, match="it changed while it was read"):

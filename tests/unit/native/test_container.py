@@ -58,10 +58,12 @@ def test_a_closed_packer_gives_nothing() -> None:
 
 
 def test_errors_say_whose_fault_it_is(tmp_path: Path) -> None:
-    with pytest.raises(PeerError, match="over the limit of 100"):
+    with pytest.raises(PeerError, match="over the limit of 100") as coded:
         read_manifest(str(RECORDED), max_bytes=100)
+    assert coded.value.situation == "OUT-1304"
     (tmp_path / "bad").write_bytes(b"nonsense")
-    with pytest.raises(PeerError, match="the container cannot be read"):
+    with pytest.raises(PeerError, match="the container cannot be read") as coded:
         read_manifest(str(tmp_path / "bad"))
+    assert coded.value.situation == "OUT-1306"
     with pytest.raises(StoreError, match="cannot open"):
         read_manifest(str(tmp_path / "absent"))

@@ -63,8 +63,9 @@ def test_equal_manifests_have_equal_hashes_and_roots() -> None:
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../b", "a\0b", "a\\b", "C:x", "x" * 256])
 def test_threat_24_a_bad_path_is_the_peers_error(path: str) -> None:
-    with pytest.raises(PeerError, match="is refused"):
+    with pytest.raises(PeerError, match="is refused") as coded:
         Manifest.from_wire(json.dumps(metadata(path)).encode())
+    assert coded.value.situation == "OUT-1306"
 
 
 def test_threat_24_twins_are_the_peers_error() -> None:
@@ -86,5 +87,6 @@ def test_a_row_that_cannot_work_is_an_error_of_the_settings(folder: str) -> None
 
 
 def test_a_folder_stands_in_the_table_once() -> None:
-    with pytest.raises(SettingsError, match="twice"):
+    with pytest.raises(SettingsError, match="twice") as coded:
         FilesTable([FileRule("etc/"), FileRule("etc/", recursive=False)])
+    assert coded.value.situation == "OUT-1016"

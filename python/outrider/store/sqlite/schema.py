@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlite3 import Connection
 from typing import Final
 
+from outrider.codes import Code
 from outrider.errors import StoreError
 
 _FIRST = (
@@ -72,6 +73,8 @@ def _check(connection: Connection, version: int) -> None:
         raise StoreError(
             f"it has version {version}, and this Outrider knows versions up to {len(MIGRATIONS)}: "
             "use the Outrider that wrote it, or a newer one"
-        )
+        ).coded(Code.FOREIGN_DATABASE)
     if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        raise StoreError("it is a database of something else: move it away, and an empty one is made")
+        raise StoreError("it is a database of something else: move it away, and an empty one is made").coded(
+            Code.FOREIGN_DATABASE
+        )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from outrider.codes import Code
 from outrider.errors import RecordsRefused, StoreError
 from outrider.logs import TaskLogger
 from outrider.model import AgentInfo
@@ -131,7 +132,7 @@ class ChangedAgents:
             raise StoreError(
                 f"wazuh-db hands out nothing and says that there is more: the information of an agent above "
                 f"{self._after} alone is larger than one answer; shorten that agent's labels"
-            )
+            ).coded(Code.LARGER_THAN_AN_ANSWER)
         agent = ids[0].id
         if agent not in self._too_large:
             self._too_large.add(agent)
@@ -153,7 +154,7 @@ class ChangedAgents:
             rows = _raw_rows.decode(payload.decode(errors="replace"))
         except ValueError as error:
             self._in_doubt = True
-            raise StoreError(f"wazuh-db's answer is no list of agents: {error}") from error
+            raise StoreError(f"wazuh-db's answer is no list of agents: {error}").coded(Code.STRANGE_WAZUH_DB) from error
         for row in rows:
             try:
                 yield from decode_agents(b"[%b]" % bytes(row))

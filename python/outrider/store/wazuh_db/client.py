@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from outrider.codes import Code
 from outrider.errors import Awaits, StoreBusyError, TransportError
 from outrider.ports import Network
 from outrider.store.wazuh_db.connection import Connection
@@ -22,6 +23,8 @@ _DUE_IS_ALL = (READ_AGENTS, READ_GROUPS)
 
 class NotSentError(StoreBusyError):
     """The request never reached wazuh-db: nothing was done."""
+
+    situation = Code.NO_WAZUH_DB
 
 
 class Client:
@@ -59,7 +62,7 @@ class Client:
         except TimeoutError:
             limit = f"{self._timeout_s:g} s (agents.database_timeout)"
             if sent:
-                raise StoreBusyError(f"wazuh-db did not answer within {limit}") from None
+                raise StoreBusyError(f"wazuh-db did not answer within {limit}").coded(Code.NO_WAZUH_DB) from None
             raise NotSentError(f"no connection to wazuh-db was free within {limit}") from None
 
     async def close(self) -> None:

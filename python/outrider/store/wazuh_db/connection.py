@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from outrider.codes import Code
 from outrider.errors import StoreBusyError, StoreError
 from outrider.store.wazuh_db.frames import AnswerReader
 
@@ -29,7 +30,7 @@ class Connection(asyncio.Protocol):
     async def ask(self, message: bytes) -> bytes:
         """Send a packed request and wait for its answer, however long that takes."""
         if self._transport is None or not self.usable:
-            raise StoreBusyError(f"the connection to {self._daemon} is closed")
+            raise StoreBusyError(f"the connection to {self._daemon} is closed").coded(Code.NO_WAZUH_DB)
         self._answer = asyncio.get_running_loop().create_future()
         try:
             self._transport.write(message)
@@ -65,7 +66,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
         reason = f": {exc}" if exc else ""
-        self._fail(StoreBusyError(f"{self._daemon} closed the connection before it had answered{reason}"))
+        self._fail(
+            StoreBusyError(f"{self._daemon} closed the connection before it had answered{reason}").coded(
+                Code.NO_WAZUH_DB
+            )
+        )
 
     def _fail(self, error: StoreError) -> None:
         self.close()

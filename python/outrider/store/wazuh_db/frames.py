@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from outrider.codes import Code
 from outrider.errors import RecordsRefused, StoreError
 
 LARGEST = 65_536
@@ -46,7 +47,7 @@ class AnswerReader:
                 raise StoreError(
                     f"wazuh-db announces an answer of {end - _HEADER:,} bytes, more than its {LARGEST:,}: "
                     "does something else listen at agents.wazuh_db_socket?"
-                )
+                ).coded(Code.STRANGE_WAZUH_DB)
             if len(self._buffer) < end:
                 return
             answer = bytes(self._buffer[_HEADER:end])

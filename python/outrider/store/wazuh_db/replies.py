@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
+from outrider.codes import Code
 from outrider.errors import RecordsRefused, StoreBusyError, StoreError, UnknownAgents
 
 Status = Literal["ok", "due", "err", "ign", "unk", "json"]
@@ -38,17 +39,21 @@ def read_reply(answer: bytes) -> Reply:
     word, space, payload = answer.partition(b" ")
     status = _STATUSES.get(word)
     if status is None or (not space and status != "ok"):
-        raise StoreError(f"wazuh-db answered {_text(answer[:64])!r}, which is none of its answers")
+        raise StoreError(f"wazuh-db answered {_text(answer[:64])!r}, which is none of its answers").coded(
+            Code.STRANGE_WAZUH_DB
+        )
     return Reply(status, payload)
 
 
 def failure(reply: Reply) -> StoreError:
     """The error that a reply other than ``ok`` and ``due`` is, with the daemon's own words."""
     if reply.status != "err":
-        return StoreError(f"wazuh-db did not do what was asked: {reply.status} {_text(reply.payload)}")
+        return StoreError(f"wazuh-db did not do what was asked: {reply.status} {_text(reply.payload)}").coded(
+            Code.STRANGE_WAZUH_DB
+        )
     text = _text(reply.payload)
     if any(part in text for part in _MAY_WORK_LATER):
-        return StoreBusyError(f"wazuh-db cannot now: {text}")
+        return StoreBusyError(f"wazuh-db cannot now: {text}").coded(Code.NO_WAZUH_DB)
     if _UNKNOWN_AGENT in text:
         return UnknownAgents(text)
     return RecordsRefused(text)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.model import AgentInfo, GroupAssignment, GroupMode, SyncStatus
 from outrider.protocol.agents import AGENT_INFO_SET, GROUPS_SET, GroupsText, decode_groups, encode_agent
@@ -51,13 +52,13 @@ class WazuhDb:
         try:
             part = decode_groups(reply.payload) if reply.payload != b"[]" else GroupsText([])
         except ValueError as error:
-            raise StoreError(f"wazuh-db's answer is no list of groups: {error}") from error
+            raise StoreError(f"wazuh-db's answer is no list of groups: {error}").coded(Code.STRANGE_WAZUH_DB) from error
         more = reply.status == "due"
         if more and not part.data:
             raise StoreError(
                 f"wazuh-db hands out no groups and says that there are more: those of an agent above {query.after} "
                 "alone are larger than one answer; shorten the names of its groups"
-            )
+            ).coded(Code.LARGER_THAN_AN_ANSWER)
         return GroupsPart(part.data, more, part.hash if isinstance(part.hash, str) else None)
 
     async def set_groups(

@@ -1,0 +1,226 @@
+"""Settings that no node takes, and the cluster key."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from outrider.codes import Code
+from outrider.explained.entry import Explanation
+
+_STAYS: Final = "A node does not start with it. One that runs goes on as it is."
+_COMMAND: Final = "The command has changed nothing."
+
+SETTINGS: Final = (
+    Explanation(
+        Code.OTHER,
+        "An error of a package or a command without a code of its own",
+        "Code of an installed package, or a command, gave up for a reason that only its text names.",
+        "Whatever the text says; the node itself goes on.",
+        "Read the text. If it comes from a package, its own documentation knows more.",
+        "the license of this store has run out",
+    ),
+    Explanation(
+        Code.SETTINGS,
+        "A setting is wrong",
+        "The settings as a whole do not fit, in a way that has no code of its own.",
+        _STAYS,
+        "The line begins with the key: change it, then try `outrider config check`.",
+        "node.name: ...",
+    ),
+    Explanation(
+        Code.SETTINGS_FILE,
+        "The settings file is not there, or cannot be read",
+        "`--config` or `OUTRIDER_CONFIG` names a file that does not exist, or that this user may not read.",
+        _STAYS,
+        "Correct the path, or the file's owner and mode. Without a file all settings can come from the environment.",
+        "there is no settings file /etc/outrider.toml: name another with --config, or leave it out",
+    ),
+    Explanation(
+        Code.NOT_TOML,
+        "The settings file is no TOML",
+        "A quote, a bracket or a value is not as TOML wants it, or the file is not UTF-8 text.",
+        _STAYS,
+        "The text names line and column. Texts stand in quotes; lists in brackets.",
+        "settings file outrider.toml is not TOML: Invalid value (at line 3, column 8)",
+    ),
+    Explanation(
+        Code.UNKNOWN_KEY,
+        "A key that there is not",
+        "A misspelt key, one of another version, or a value where a section belongs. It would silently do nothing.",
+        _STAYS,
+        "Take the key that the text proposes; `outrider config show` lists all.",
+        "node.nane (file outrider.toml) is not a known key; did you mean node.name?",
+    ),
+    Explanation(
+        Code.VALUE_REFUSED,
+        "A value that a key does not take",
+        "It is of another type, beyond the key's bounds, or no member of its list.",
+        _STAYS,
+        "The text says what was expected and gives an example; docs/settings.md has type and bounds of every key.",
+        "link.port = 70000 (flag): Expected int <= 65534; e.g. link.port = 1516",
+    ),
+    Explanation(
+        Code.VALUES_MISFIT,
+        "Values that do not fit together, or this machine",
+        "Each value is of the right type, but a part is larger than its whole, a name is none that travels, a user is "
+        "unknown here.",
+        _STAYS,
+        "The text names the keys, what is wrong between them, and a value that would do.",
+        "limits.string_bytes = 2147483648: it is above limits.strings_total = 268435456",
+    ),
+    Explanation(
+        Code.SETTING_MISSING,
+        "A node lacks a setting",
+        "A worker must be told the address of its master.",
+        _STAYS,
+        'Set it, e.g. link.nodes = ["192.0.2.10"], or name the master in the command.',
+        "link.nodes: a worker needs the address of its master",
+    ),
+    Explanation(
+        Code.HOME,
+        "The node's home is not there, or not its own",
+        "node.home names no folder, or one in which this user may not read and write; or no home was named at all.",
+        _STAYS,
+        "Make the folder, give it to the node's user, or name another.",
+        'node.home = "/var/ossec": there is no such folder',
+    ),
+    Explanation(
+        Code.HOME_TAKEN,
+        "Another node runs on this home",
+        "Two nodes would undo each other's work, so that each holds a lock on its home.",
+        "The second one does not start; the first one goes on.",
+        "Stop the other, or give this one a home of its own. `outrider status --home` shows who is there.",
+        "node.home: another node runs on /var/ossec; stop it, or give this one a home of its own",
+    ),
+    Explanation(
+        Code.CANNOT_LISTEN,
+        "The master cannot listen",
+        "Another program has the port, or link.bind_addr is no address of this machine.",
+        "The master does not start.",
+        "`ss -ltnp` shows who has the port. Stop it, or change link.port on all nodes.",
+        "link.bind_addr, link.port: cannot listen on 0.0.0.0:1516: Address already in use; is another master running?",
+    ),
+    Explanation(
+        Code.NO_SUCH_STORE,
+        "There is no such store of agents, or not here",
+        "agents.store names a store that no installed package brings, or one that a command cannot edit.",
+        _STAYS,
+        "`outrider plugins list` shows what there is. Agents of a wazuh-db are edited by its own tools.",
+        "agents.store = 'ldap': there is no such store; there are sqlite, wazuh-db",
+    ),
+    Explanation(
+        Code.KIND_OPTION,
+        "A kind of synchronisation has no such option",
+        "[kinds.NAME] names a kind that is not installed, or an option that it does not have or take.",
+        _STAYS,
+        "`outrider plugins list` shows the kinds; the text lists the options of this one.",
+        "kinds.notes.intervall_s: this kind has no such option; it has folder",
+    ),
+    Explanation(
+        Code.SECRET_IN_THE_OPEN,
+        "A key on a command line",
+        "Every user of a machine can read the command lines of all, and shells keep them.",
+        _COMMAND,
+        "Use link.key_file, a credential of systemd, or the variable that the text names; then rotate the key.",
+        "link.key: every user of this machine can read a command line, and the shell keeps it",
+    ),
+    Explanation(
+        Code.WAZUH_FILES,
+        "The files of a Wazuh node cannot be gone by",
+        "ossec.conf has no <cluster> section, several, or one without what a node needs; or cluster.json is no JSON.",
+        _COMMAND,
+        "The text names file and line. A file that holds the <cluster> section alone will do as well.",
+        "/var/ossec/etc/ossec.conf: line 310: <disabled> is yes: this node is in no cluster",
+    ),
+    Explanation(
+        Code.WOULD_OVERWRITE,
+        "A file is there already",
+        "An import writes a settings file and a key file beside it, and replaces nothing unasked.",
+        _COMMAND,
+        "Name another --output, or say --force.",
+        "/etc/outrider/outrider.toml is there already; --force replaces it, and the key file beside it",
+    ),
+    Explanation(
+        Code.FILES_TABLE,
+        "A row of the files table cannot work",
+        "Its folder is absolute, leads out of the home, or lies where the node keeps its own state.",
+        _STAYS,
+        'Write folders relative to the home and with a slash at the end, e.g. "etc/rules/".',
+        'the files table\'s folder "/etc/" is refused: it is absolute',
+    ),
+)
+
+KEY: Final = (
+    Explanation(
+        Code.NO_KEY,
+        "There is no cluster key",
+        "Links begin with the cluster key, but for those with link.tls = required; no setting and no file gives one.",
+        _STAYS,
+        "`outrider keygen > cluster.key && chmod 600 cluster.key`, the same file on all nodes, named by link.key_file.",
+        "link.key: a node needs the cluster's key; `outrider keygen` makes one",
+    ),
+    Explanation(
+        Code.KEY_FILE,
+        "The key file cannot be used",
+        "It is not there, holds no key of 32 word characters, or others may change it.",
+        _STAYS + " A worker looks at it again before each try to connect.",
+        "The text says which. One key a line, the current first, mode 600, owned by the node's user.",
+        "link.key_file = '/etc/outrider/key': every user may change it, and so the cluster's key: chmod 600",
+    ),
+    Explanation(
+        Code.TWO_KEYS,
+        "The key is given twice",
+        "Both link.key and link.key_file are set, and nobody could say which counts.",
+        _STAYS,
+        "Keep link.key_file, and take link.key out of the file and the environment.",
+        "link.key_file = '/etc/outrider/key': link.key is set as well; keep one of them",
+    ),
+    Explanation(
+        Code.KEY_CREDENTIAL,
+        "systemd handed over no such credential",
+        "link.key_credential is set, and the unit has no LoadCredential of this name.",
+        _STAYS,
+        "Write LoadCredential=NAME:/path/of/the/key into the unit, or set link.key_file.",
+        "link.key_credential = 'outrider.key': systemd handed this process no credential of this name",
+    ),
+    Explanation(
+        Code.KEYS_DIFFER,
+        "The other end does not open what this one seals",
+        "The two nodes have different cluster keys; or something on the way changes bytes.",
+        "The link is closed. A worker tries again, and at once when its key file changes; its tree stays as it is.",
+        "Compare the ids of `outrider key status` on both, and hand the right key over (docs/keys.md).",
+        "no answer to hello: the link is closed; does the cluster key differ from the master's?",
+    ),
+    Explanation(
+        Code.KEY_ROTATED_OUT,
+        "The other end seals with a key that was rotated out",
+        "It was away for longer than link.key_window.",
+        "It is not let in; all others are.",
+        "Write the new key into its key file (docs/keys.md); it connects by itself.",
+        "the peer seals with a cluster key that was rotated out 2 days ago",
+    ),
+    Explanation(
+        Code.CLOCKS_APART,
+        "Two clocks are apart",
+        "link.token_age_s is set, and a message is older, or from a time further ahead, than it allows.",
+        "The link is closed, and tried again.",
+        "Have both machines follow a time server, or raise link.token_age_s.",
+        "a token is 300 s ahead of this node's clock: compare the clocks",
+    ),
+    Explanation(
+        Code.KEY_NOT_KEPT,
+        "This node cannot keep a new key",
+        "Its key stands in a setting, a variable or a read-only credential, or its key file cannot be written.",
+        "It goes on with the key that it has; a rotation that it must follow waits for it, or goes on without it.",
+        "Use a link.key_file that the node's user may write, in a folder in which it may make files.",
+        "cannot write the key file /etc/outrider/key: Read-only file system; this node's user must be able to",
+    ),
+    Explanation(
+        Code.ROTATION_LEAVES_OUT,
+        "Some workers cannot learn the new key",
+        "They speak the base protocol, or keep their key where it cannot be written.",
+        "Nothing has begun.",
+        "Hand them the key by hand within the window, after `outrider key rotate --yes`; or mend them first.",
+        "w2 cannot learn the new key: it speaks the base protocol alone",
+    ),
+)
