@@ -3,7 +3,8 @@
 The public names load on first use, so that ``import outrider`` costs next to nothing::
 
     settings = outrider.Settings.load("outrider.toml")
-    asyncio.run(outrider.Worker(settings).run())
+    async with outrider.Worker(settings) as worker:
+        await worker.wait_for(1)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from outrider.blocking import SyncMaster, SyncWorker
     from outrider.client import AsyncLocalClient, LocalClient
     from outrider.errors import (
         ConnectionLostError,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         TransportError,
         UnknownAgents,
     )
+    from outrider.hooks import AgentInfoEvent, GenerationEvent, GroupsEvent, Hooks, RequestEvent
     from outrider.kinds.interface import Half, Kind, LinkGround, NodeGround, Talk, stateless
     from outrider.master import Master
     from outrider.model import AgentInfo, GroupAssignment
@@ -43,14 +46,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentInfo",
+    "AgentInfoEvent",
     "AgentStore",
     "AsyncLocalClient",
     "Command",
     "ConnectionLostError",
     "Context",
+    "GenerationEvent",
     "GroupAssignment",
+    "GroupsEvent",
     "Half",
     "Handlers",
+    "Hooks",
     "Kind",
     "LinkGround",
     "LocalClient",
@@ -64,12 +71,15 @@ __all__ = [
     "Refusal",
     "RefusedByPeer",
     "Reply",
+    "RequestEvent",
     "RequestTimeoutError",
     "Settings",
     "SettingsError",
     "StoreBusyError",
     "StoreError",
     "SyncError",
+    "SyncMaster",
+    "SyncWorker",
     "Talk",
     "To",
     "TransportError",
@@ -79,20 +89,27 @@ __all__ = [
 ]
 _HOMES = {
     "AgentInfo": "outrider.model",
+    "AgentInfoEvent": "outrider.hooks",
     "AgentStore": "outrider.store.agents",
     "AsyncLocalClient": "outrider.client",
     "Command": "outrider.protocol.commands",
     "Context": "outrider.relay.context",
+    "GenerationEvent": "outrider.hooks",
     "GroupAssignment": "outrider.model",
+    "GroupsEvent": "outrider.hooks",
     "Half": "outrider.kinds.interface",
     "Handlers": "outrider.relay.handlers",
+    "Hooks": "outrider.hooks",
     "Kind": "outrider.kinds.interface",
     "LinkGround": "outrider.kinds.interface",
     "LocalClient": "outrider.client",
     "Master": "outrider.master",
     "NodeGround": "outrider.kinds.interface",
     "Reply": "outrider.transport.channel",
+    "RequestEvent": "outrider.hooks",
     "Settings": "outrider.settings",
+    "SyncMaster": "outrider.blocking",
+    "SyncWorker": "outrider.blocking",
     "Talk": "outrider.kinds.interface",
     "To": "outrider.protocol.commands",
     "Worker": "outrider.worker",

@@ -34,6 +34,7 @@ class Tag(StrEnum):
     AGENT_REGISTRATION = "Agent registration"
     API = "API requests"
     CLUSTER = "Cluster"
+    HOOKS = "Hooks"
     IDENTITY = "Identity"
     INTEGRITY_CHECK = "Integrity check"
     INTEGRITY_SYNC = "Integrity sync"

@@ -22,6 +22,7 @@ from tests.support.requests import ask, slow_calls
 
 from outrider._native import diff
 from outrider.errors import OutriderError, PeerError
+from outrider.hooks import Hooks
 from outrider.master import Master
 from outrider.protocol import commands as c
 from outrider.protocol.frame import HEADER, pack_frame
@@ -272,6 +273,7 @@ TABLE: dict[str, tuple[dict[str, Any], Scene]] = {
     "local_clients": ({"local_clients": 1}, two_programs),
     "local_frame_bytes": ({"local_frame_bytes": MIB}, a_large_frame_of_a_program),
     "calls_in_threads": ({"calls_in_threads": 1}, a_blocking_call),
+    "hook_items": ({"hook_items": 1}, lambda stage: asked(stage, *[ask("outrider.ping")] * 3)),
 }
 WAITS = ("inflight_write_bytes", "requests_running", "requests_running_per_peer", "calls_in_threads")
 """What only makes somebody wait: nothing is refused."""
@@ -283,7 +285,9 @@ def test_each_limit_is_hit_counted_and_named(tmp_path: Path, caplog: pytest.LogC
     said: list[object] = []
 
     async def story(cluster: Cluster) -> None:
-        master = await cluster.master({f"limits.{key}": value for key, value in given.items()})
+        never = asyncio.Event()
+        hooks = Hooks(on_request=lambda _: never.wait()) if name == "hook_items" else None
+        master = await cluster.master({f"limits.{key}": value for key, value in given.items()}, hooks=hooks)
         said.append(await scene(Stage(cluster, master)))
         hit = master.status.snapshot().limits_hit
         assert hit.get(f"limits.{name}", 0) >= 1, hit

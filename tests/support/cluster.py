@@ -17,6 +17,7 @@ from tests.support.network import Fabric
 from tests.support.ports import InlineThreads, ScriptedWatch, simulated_ports
 from tests.support.trace import Trace
 
+from outrider.hooks import Hooks
 from outrider.kinds.interface import Kind
 from outrider.master import Master
 from outrider.settings import Settings
@@ -72,10 +73,13 @@ class Cluster:
         *,
         agents: AgentStore | None = None,
         kinds: Iterable[Kind] = (),
+        hooks: Hooks | None = None,
     ) -> Master:
         """Start a master; it listens when this returns."""
         ports = simulated_ports(self.fabric, MASTER, self.seed)
-        master = Master(self.settings("master", changes), ports, agents=agents or MemoryAgents(), kinds=kinds)
+        master = Master(
+            self.settings("master", changes), ports, agents=agents or MemoryAgents(), kinds=kinds, hooks=hooks
+        )
         self._start(master)
         await self.until(master.started.is_set)
         return master
@@ -88,6 +92,7 @@ class Cluster:
         random: Random | None = None,
         agents: AgentStore | None = None,
         kinds: Iterable[Kind] = (),
+        hooks: Hooks | None = None,
         clock_ahead_s: float = 0,
     ) -> Worker:
         """Start a worker, whose clock may go ahead of the others'."""
@@ -95,7 +100,7 @@ class Cluster:
         if clock_ahead_s:
             right = ports.wall
             ports = replace(ports, wall=lambda: right() + clock_ahead_s)
-        worker = Worker(self.settings(name, changes), ports, agents=agents or MemoryAgents(), kinds=kinds)
+        worker = Worker(self.settings(name, changes), ports, agents=agents or MemoryAgents(), kinds=kinds, hooks=hooks)
         self._start(worker)
         return worker
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from outrider.hooks import NodeEvents
 from outrider.kinds.interface import NodeGround
 from outrider.kinds.signals import Signal
 from outrider.logs import Tag, task_logger
@@ -31,4 +32,5 @@ def node_ground(ports: Ports, *, settings: Settings | None = None, agents: Agent
         tree=FileTree(settings, ports.threads),
         nodes=lambda: [node],
         applied=Signal(),
+        events=NodeEvents(None, settings, ports, status),
     )

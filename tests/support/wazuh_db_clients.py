@@ -11,12 +11,12 @@ from outrider.logs import Tag, task_logger
 from outrider.store.wazuh_db import WazuhDb
 from outrider.store.wazuh_db.changed import ChangedAgents
 from outrider.store.wazuh_db.client import Client
-from outrider.world import Sockets
+from outrider.world import Sockets, ThreadPool
 
 
 def client_of(daemon: WazuhDbDaemon, *, timeout_s: float = 30) -> Client:
     """A client with two connections."""
-    return Client(Sockets(), daemon.path, connections=2, timeout_s=timeout_s)
+    return Client(Sockets(ThreadPool()), daemon.path, connections=2, timeout_s=timeout_s)
 
 
 def store_of(client: Client) -> WazuhDb:

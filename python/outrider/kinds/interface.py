@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from msgspec import Struct
 
 from outrider.exchange.session import Serve, Session
+from outrider.hooks import NodeEvents
 from outrider.kinds.signals import Signal
 from outrider.model import NodeInfo
 from outrider.ports import Ports
@@ -67,8 +68,9 @@ class NodeGround:
     """What a half may use of its node.
 
     ``nodes`` gives who is in the cluster as this node sees it, itself first. ``applied`` is emitted when files of
-    the tree were replaced. ``settings`` are without the cluster's keys; ``interval_s`` and ``options`` are the kind's
-    own, as they have them: seconds, and a value of the type that the kind named.
+    the tree were replaced; ``events`` is what the node's host hears. ``settings`` are without the cluster's keys;
+    ``interval_s`` and ``options`` are the kind's own, as they have them: seconds, and a value of the type that the kind
+    named.
     """
 
     node: NodeInfo
@@ -80,6 +82,7 @@ class NodeGround:
     tree: FileTree
     nodes: Callable[[], Sequence[NodeInfo]]
     applied: Signal
+    events: NodeEvents
     interval_s: float = 0.0
     options: Any = None
 

@@ -17,10 +17,12 @@ from typing import Final
 from msgspec import UNSET
 
 from outrider.errors import StoreError
+from outrider.hooks import GroupsEvent
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Task
 from outrider.logs import Tag, task_logger
 from outrider.master.groups_sending import Outgoing, WorkerGroups
 from outrider.master.standings import Standings
+from outrider.model import GroupAssignment
 from outrider.protocol import commands as c
 from outrider.protocol.groups_message import GroupsHash, GroupsWriter
 from outrider.relay.context import Context
@@ -45,6 +47,7 @@ class AgentGroups(Half["WorkerGroups"]):
         self.standings = standings
         self._burst = ground.settings.watch
         self._agents = ground.agents
+        self._heard = ground.events.groups
         self._ports = ground.ports
         self._status = ground.status
         self._delay_s = times.agent_group_start_delay
@@ -117,11 +120,14 @@ class AgentGroups(Half["WorkerGroups"]):
         """Whether a message goes out; raises what the store does, once what it gave before is on its way."""
         if not self.talks:
             return False
+        changed: list[GroupAssignment] = []
         async with self._reading:
-            message, failure = await self._changes()
+            message, failure = await self._changes(changed)
             goes_out = bool(message.assignments) or not (only_changes or failure)
             for worker in self.talks.values() if goes_out else ():
                 worker.put(message)
+        if changed:
+            self._heard.tell(GroupsEvent(assignments=tuple(changed)), len(changed))
         if failure is not None:
             raise failure
         return goes_out
@@ -137,11 +143,14 @@ class AgentGroups(Half["WorkerGroups"]):
             self._changed.clear()
             await self._ports.sleep(self._burst.settle_s)
 
-    async def _changes(self) -> tuple[Outgoing, Exception | None]:
-        """What has changed. If the store fails midway, what it gave is sent without a hash: it counts as sent."""
+    async def _changes(self, changed: list[GroupAssignment]) -> tuple[Outgoing, Exception | None]:
+        """What has changed. If the store fails midway, what it gave is sent without a hash: it counts as sent.
+
+        Where the host hears of it, ``changed`` gets the assignments.
+        """
         writer = GroupsWriter()
         try:
-            digest = await self._read(_CHANGES, writer)
+            digest = await self._read(_CHANGES, writer, changed if self._heard.heard else None)
         except Exception as error:  # noqa: BLE001  (a host's store may raise anything)
             return await self._outgoing(c.GROUPS, writer, UNSET), error
         return await self._outgoing(c.GROUPS, writer, digest), None
@@ -172,11 +181,15 @@ class AgentGroups(Half["WorkerGroups"]):
         generation = await self.standings.of_now(self._interval_s)
         return message._replace(generation=generation, patience=patience)
 
-    async def _read(self, query: GroupsQuery, writer: GroupsWriter) -> str | None:
+    async def _read(
+        self, query: GroupsQuery, writer: GroupsWriter, all_of_it: list[GroupAssignment] | None = None
+    ) -> str | None:
         """All parts of an answer; the hash of the last."""
         while True:
             part = await self._agents.groups(query)
             writer.add(part.assignments)
+            if all_of_it is not None:
+                all_of_it += part.assignments
             if not part.more:
                 return part.hash
             if not part.assignments:

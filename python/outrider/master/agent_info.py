@@ -11,6 +11,7 @@ from typing import Final
 from outrider._native import AgentMessage
 from outrider.errors import OutriderError, PeerError, RecordsRefused, StoreError, UnknownAgents
 from outrider.exchange.session import Serve
+from outrider.hooks import AgentInfoEvent
 from outrider.kinds.interface import LinkGround, Talk
 from outrider.logs import Tag, TaskLogger, task_logger
 from outrider.protocol.agents import AGENT_INFO_SET, Result, SoundAgents, decode_sound_agents
@@ -45,6 +46,7 @@ class WorkerAgentInfo(Talk):
         node = link.node
         self._session = link.session
         self._agents = node.agents
+        self._heard = node.events.agent_info
         self._node = node.node.name
         self._ports = node.ports
         self._status = link.status
@@ -141,6 +143,10 @@ class WorkerAgentInfo(Talk):
                 tally.errors.append(str(error))
             tally.errors += [chunk.fault for chunk in batch if chunk.fault]
             return
+        for chunk in batch:
+            if chunk.agents:
+                its = AgentInfoEvent(peer=self._session.worker, agents=tuple(chunk.agents))
+                self._heard.tell(its, len(chunk.agents))
         tally.kept += sum(not chunk.fault for chunk in batch)
         tally.errors += [chunk.fault for chunk in batch if chunk.fault]
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from outrider.codes import Code
 from outrider.errors import OutriderError, Refusal, StoreError, SyncError
+from outrider.hooks import GenerationEvent
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Task
 from outrider.logs import Tag, task_logger
 from outrider.master.generation_calls import GenerationCalls
@@ -120,6 +121,7 @@ class Generations(Half[WorkerGenerations]):
             current, _ = await asyncio.gather(keeping, self._pack_ahead(manifest))
             self.current, self._holds = current, manifest
         self.standings.made(current, look)
+        self.ground.events.stands(GenerationEvent(number=current.number, root=current.root))
         self._log.info("generation %d: %d files", current.number, len(manifest))
         self.ground.supervisor.start("sweep generations", self._sweep())
         return True

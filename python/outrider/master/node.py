@@ -12,10 +12,12 @@ from outrider.exchange.extension import extension_of
 from outrider.exchange.keys import Keys
 from outrider.exchange.sending import Sender
 from outrider.exchange.session import Ground
+from outrider.hooks import Hooks
 from outrider.kinds.checking import checked
 from outrider.kinds.composing import Halves
 from outrider.kinds.interface import Kind, NodeGround, Task
 from outrider.kinds.signals import Signal
+from outrider.lifespan import Lifespan
 from outrider.logs import Tag, task_logger
 from outrider.master.builtin import builtin
 from outrider.master.census import Census
@@ -32,17 +34,15 @@ from outrider.relay.control import WorkerState
 from outrider.relay.local import LocalServer, Services
 from outrider.relay.routes import Routes
 from outrider.settings import Settings
-from outrider.status import Status
 from outrider.store.agents import AgentStore
 from outrider.store.choice import agents_of
 from outrider.store.home import Home
 from outrider.store.tree import FileTree, inhabited
 from outrider.supervise import Supervisor, until
 from outrider.transport.channel import Channel
-from outrider.world import real_ports
 
 
-class Master:
+class Master(Lifespan):
     """A node that others are kept in step with.
 
     ``run`` returns after :meth:`stop`; it raises :class:`SettingsError` if the settings do not allow a
@@ -58,27 +58,25 @@ class Master:
         *,
         agents: AgentStore | None = None,
         kinds: Iterable[Kind] = (),
+        hooks: Hooks | None = None,
     ) -> None:
         if settings.link.lacks_key:
             raise SettingsError("link.key: a master needs the cluster key; make one with: outrider keygen").coded(
                 Code.NO_KEY
             )
-        self.settings = settings
-        self.status = Status()
-        self.started = asyncio.Event()
+        super().__init__(settings, ports, hooks)
         self.addresses: list[tuple[str, int]] = []
         self.roster: Roster[MasterHandler] = Roster(self.get_node(), settings.node.cluster)
-        self._ports = ports or real_ports()
         self._keys = Keys(settings, self._ports.threads)
         self._own_agents = agents
         self._plugins = load_plugins(checked(kinds))
         self._plugins.check(settings)
         self._agents: AgentStore | None = None
         self._requests: MasterRequests | None = None
+        self._source: Source | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
         self._supervisor = Supervisor(self._ports, self._log, self.status)
-        self._stopping = asyncio.Event()
         self._handlers: dict[MasterHandler, None] = {}  # in the order in which they came
         self._credentials: Credentials | None = None
         self._strangers = Strangers(self._ports, self.status, self._log)
@@ -103,6 +101,20 @@ class Master:
             raise StoreError("this node does not run, so that it takes no requests").coded(Code.NOT_RUNNING)
         return self._requests
 
+    async def publish(self) -> int:
+        """Look at the tree now, not when its changes are noticed; return the generation that holds what it held.
+
+        When this returns the generation is kept, durably, and every worker is being told; ``await
+        worker.wait_for(...)`` tells when one has it. :class:`StoreError` if the tree cannot be read, or the node does
+        not run. A tree that changes all the time, or a full disk, makes this wait: use ``asyncio.timeout``.
+        """
+        source = self._source
+        if source is None:
+            raise StoreError("this node does not run, so that it makes no generation").coded(Code.NOT_RUNNING)
+        await source.look()
+        await self._events.until(lambda: self._events.root == source.manifest.root)
+        return self.generation
+
     def add_tasks(self, source: Source, halves: Halves) -> list[Task]:
         """What runs while the node does: name and work."""
         return [
@@ -115,22 +127,20 @@ class Master:
         """Open the home, scan the tree, listen, until :meth:`stop`."""
         try:
             async with (
+                self._alive(),
                 inhabited(self._home, self.settings, self._ports.threads, self.status.limit_hit) as tree,
                 agents_of(self.settings, self._ports, self._plugins.stores, self._own_agents) as self._agents,
+                self._events,
             ):
                 await until(self._stopping, self._live(tree))
         finally:
             self._agents = None
 
-    async def stop(self) -> None:
-        """End the tasks, tell the workers, close the connections; then ``run`` returns."""
-        self._stopping.set()
-
     async def _live(self, tree: FileTree) -> None:
         """Until cancelled; a worker is told before its connection closes."""
         if mended := await tree.recover():
             self._log.warning("an apply that was cut short has been %s", mended)
-        source = Source(tree, self.settings, self._ports, self.status)
+        source = self._source = Source(tree, self.settings, self._ports, self.status)
         await source.look()
         self._plugins.tell(self._log)
         self._credentials = await Credentials.of(self.settings, self._ports, self._home.path, self.status, "master")
@@ -153,7 +163,7 @@ class Master:
                 listener.close()
             await asyncio.gather(*(handler.close("the master is stopping") for handler in list(self._handlers)))
             await self._supervisor.stop()
-            self._requests = None
+            self._requests = self._source = None
             await halves.close()
 
     def _ground(self, tree: FileTree) -> NodeGround:
@@ -167,6 +177,7 @@ class Master:
             tree=tree,
             nodes=lambda: [self.get_node(), *(handler.info for handler in self.roster.members())],
             applied=Signal(),
+            events=self._events,
         )
 
     async def _listen(self, halves: Halves) -> Listener:

@@ -84,6 +84,7 @@ class MasterRequests(Half[WorkerRequests]):
             agents=ground.agents,
             nodes=ground.nodes,
             calls=calls,
+            heard=ground.events.requests,
         )
         self.daemons = Sendsync(settings, ports, status)
 

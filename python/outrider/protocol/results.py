@@ -61,6 +61,10 @@ def encode_result(value: Any) -> bytes:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
+FAILURES: Final = (b'{"__wazuh_exception__"', b'{"__unhandled_exc__"')
+"""How an answer begins that is an error, whoever wrote it."""
+
+
 def decode_result(payload: bytes) -> Any:
     """Read an answer: its outermost special object as a value, what it holds as data; :class:`ValueError`."""
     return _read(parse(payload))

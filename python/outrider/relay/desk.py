@@ -11,13 +11,14 @@ from functools import partial
 from typing import Any
 
 from outrider.errors import OutriderError, Refusal, RequestTimeoutError
+from outrider.hooks import Line, RequestEvent
 from outrider.logs import Tag, task_logger
 from outrider.model import NodeInfo
 from outrider.pending import Pending
 from outrider.ports import Ports
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
-from outrider.protocol.results import encode_result
+from outrider.protocol.results import FAILURES, encode_result
 from outrider.relay.calls import Calls, failure_of, longest_of, read_request, seconds_for
 from outrider.relay.context import OF_LOCAL, AgentLister, Context
 from outrider.relay.grants import Grants
@@ -46,11 +47,14 @@ class Desk:
         agents: AgentStore,
         nodes: Callable[[], Sequence[NodeInfo]],
         calls: Handlers,
+        heard: Line[RequestEvent],
     ) -> None:
         self._log = task_logger(Tag.API, node.name)
         self.settings = settings
         self._grants = Grants(settings, node.type, status)
         self._status = status
+        self._ports = ports
+        self._heard = heard
         self._at_master = node.type == "master"
         self.agents = agents if isinstance(agents, AgentLister) else None
         self._calls = Calls(
@@ -93,7 +97,17 @@ class Desk:
             ticket = queue.submit(caller, partial(work, request, caller, seconds), seconds=seconds, size=size)
         except Refusal as refusal:
             return Pending.now(failed(refusal))
-        return ticket.otherwise(partial(self._failed, request, caller))
+        answer = ticket.otherwise(partial(self._failed, request, caller))
+        if not self._heard.heard:
+            return answer
+        return answer.made(partial(self._tell, request.call, caller, self._ports.monotonic()))
+
+    def _tell(self, call: str, caller: str, started: float, answer: Answer) -> Answer:
+        """The host hears of an answer on its way."""
+        seconds = self._ports.monotonic() - started
+        failed = not answer.ok or answer.body.startswith(FAILURES)
+        self._heard.tell(RequestEvent(call=call, caller=caller, failed=failed, seconds=seconds, size=len(answer.body)))
+        return answer
 
     def _failed(self, request: Request, caller: str, error: Exception) -> Answer:
         if isinstance(error, OutriderError):

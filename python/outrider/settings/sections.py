@@ -366,6 +366,9 @@ class Limits(Section, frozen=True, kw_only=True):
     calls_in_threads: Annotated[
         int, _count("plain API calls that hold a thread at one time, half of them of one name", most=6, example=4)
     ] = 4
+    hook_items: Annotated[
+        int, _count("agents, assignments and other events that wait for one hook", most=10_000_000, example=20_000)
+    ] = 20_000
 
 
 class Sendsync(Section, frozen=True, kw_only=True):

@@ -80,6 +80,7 @@ class GenerationStore:
         """Give the folder back when no work on it goes on; nothing is added after that."""
         await self.settled()
         await self._threads.run(self._native.close)
+        del self._native  # whoever still knows this store keeps no file of it open
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         running = asyncio.ensure_future(self._threads.run(work, *args, **kwargs))

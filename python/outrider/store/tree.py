@@ -154,14 +154,17 @@ async def inhabited(
     home: Home, settings: Settings, threads: Threads, hit: Callable[[str], None] = unheard
 ) -> AsyncIterator[FileTree]:
     """Hold ``home`` for one node, with the tree in it; it is given back when no work on the tree goes on."""
-    await threads.run(home.open)
+    opening = asyncio.ensure_future(threads.run(home.open))
     try:
+        await asyncio.shield(opening)
         tree = FileTree(settings, threads, hit)
         try:
             yield tree
         finally:
             await tree.settled()
     finally:
+        await asyncio.wait([opening])  # whoever is cancelled meanwhile would leave the home locked
+        opening.exception()
         await threads.run(home.close)
 
 

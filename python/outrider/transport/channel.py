@@ -13,7 +13,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from msgspec import Struct
 
@@ -251,8 +251,8 @@ class Channel(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the stream and tell the owner."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  (only streams are dialled and listened for)
-        self._transport = transport
+        # Only streams are dialled and listened for, and another loop's are of no class of asyncio's.
+        transport = self._transport = cast("asyncio.Transport", transport)
         if self.connection.state is State.CLOSED:
             transport.abort()
             return

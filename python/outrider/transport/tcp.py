@@ -39,11 +39,14 @@ class TcpNetwork:
 
     async def dial(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.BaseProtocol:
         """Connect to ``host``:``port``, whichever of its addresses answers."""
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_DIAL_TIMEOUT_S):
-                transport, protocol = await asyncio.get_running_loop().create_connection(
-                    factory, host, port, happy_eyeballs_delay=0.25
-                )
+                if isinstance(loop, asyncio.BaseEventLoop):
+                    connecting = loop.create_connection(factory, host, port, happy_eyeballs_delay=0.25)
+                else:  # a host's own loop (uvloop) tries one address after another, and knows no other way
+                    connecting = loop.create_connection(factory, host, port)
+                transport, protocol = await connecting
         except TimeoutError:
             raise TransportError(f"no answer within {_DIAL_TIMEOUT_S} s").coded(Code.NO_ANSWER) from None
         except OSError as error:

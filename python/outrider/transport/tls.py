@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from typing import cast
 
 from outrider.codes import Code
 from outrider.errors import TransportError
-from outrider.ports import Authorities, Secured, Tls
+from outrider.ports import Authorities, Secured, Threads, Tls
 from outrider.protocol.certificates import FOREIGN, REVOKED, holder_of, read
 
 _REFUSALS = {
@@ -51,7 +52,10 @@ _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNEX
 
 
 class TlsStreams:
-    """The part of :class:`outrider.ports.Network` that secures a stream."""
+    """The part of :class:`outrider.ports.Network` that secures a stream; ``threads`` read certificates."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
 
     async def secure(
         self, stream: asyncio.Transport, protocol: asyncio.BaseProtocol, terms: Tls, said: bytes = b""
@@ -60,8 +64,7 @@ class TlsStreams:
         loop = asyncio.get_running_loop()
         early = _Early()
         try:
-            # Reads the key's file, so not here.
-            context = await loop.run_in_executor(None, context_for, terms)
+            context = await self._threads.run(context_for, terms)
             if stream.is_closing():
                 raise ConnectionResetError
             if said:  # one turn later TLS has its place, and has read nothing by itself
@@ -131,9 +134,9 @@ def broken(error: Exception) -> str:
 
 def _feed(stream: asyncio.Transport, said: bytes) -> None:
     """Give TLS, which owns the stream by now, what the peer has said before that."""
-    owner = stream.get_protocol()
+    owner = cast("asyncio.BufferedProtocol", stream.get_protocol())  # another loop's is of no class of asyncio's
     view = memoryview(said)
-    while view and isinstance(owner, asyncio.BufferedProtocol) and not stream.is_closing():
+    while view and not stream.is_closing():
         room = memoryview(owner.get_buffer(len(view)))
         size = min(len(view), len(room))
         room[:size] = view[:size]

@@ -37,6 +37,7 @@ class AgentGroups(Talk):
         times = node.settings.intervals.worker
         self.session = link.session
         self.agents = node.agents
+        self.heard = node.events.groups
         self.ports = node.ports
         self.status = link.status
         self.node = node.node.name
@@ -124,7 +125,7 @@ class _Receive:
         try:
             text = self._groups.session.strings.take(self.name)
             message = await self._groups.ports.threads.run(read_message, text, self.name)
-            written = await write_message(message, self._groups.agents, self._groups.limit_s, now)
+            written = await write_message(message, self._groups.agents, self._groups.heard, self._groups.limit_s, now)
         except UnwrittenError as error:
             self._log.error("not written: %s", error)
             await self._answer(self.failed, str(error).encode())

@@ -15,9 +15,17 @@ from typing import Final, NamedTuple
 from outrider.codes import Code
 from outrider.errors import SyncError
 from outrider.exchange.session import Serve
-from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
+from outrider.hooks import AgentInfoEvent
+from outrider.kinds.interface import MASTER, Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, task_logger
-from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES, decode_result, encode_lines, encode_message
+from outrider.protocol.agents import (
+    AGENT_INFO_SET,
+    CHUNK_BYTES,
+    decode_result,
+    decode_sound_agents,
+    encode_lines,
+    encode_message,
+)
 from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_ERROR, AGENT_INFO_PERMISSION, AGENT_INFO_RESULT, Command
 from outrider.status import Outcome
 from outrider.store.outbox import Chunk, Outbox, PutAside, outbox_of
@@ -76,6 +84,7 @@ class AgentInfoSync(Talk):
         times = node.settings.intervals
         self._session = link.session
         self._agents = node.agents
+        self._heard = node.events.agent_info
         self._outbox = outbox
         self._ports = ports
         self._status = link.status
@@ -225,6 +234,7 @@ class AgentInfoSync(Talk):
         match step:
             case Step.CONFIRM:
                 await self._outbox.confirmed(message)
+                await self._tell(message)
             case Step.SPLIT:
                 await self._outbox.split(message[0])
             case Step.PUT_ASIDE:
@@ -232,6 +242,14 @@ class AgentInfoSync(Talk):
             case Step.WAIT:
                 pass  # the round ends, and says why
         return step
+
+    async def _tell(self, message: list[Chunk]) -> None:
+        """The host hears of what the master keeps."""
+        if not self._heard.heard:
+            return
+        for chunk in message:
+            read = await self._ports.threads.run(decode_sound_agents, chunk.text)
+            self._heard.tell(AgentInfoEvent(peer=MASTER, agents=tuple(read.agents)), len(read.agents))
 
     async def _put_aside(self, records: list[bytes], why: str, chunk: Chunk | None = None) -> None:
         at = self._ports.wall()

@@ -14,6 +14,7 @@ from typing import Any
 from outrider.codes import Code
 from outrider.errors import HeldBackError, OutriderError, PeerError, TransportError
 from outrider.exchange.session import Serve
+from outrider.hooks import GenerationEvent
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest
@@ -78,6 +79,7 @@ class Generations(Half["GenerationsTalk"]):
         async with self.turn:
             root = (await self.standpoint.holds()).root
             steps = await self.standpoint.go_back(root, reason)
+        self.ground.events.stands(GenerationEvent(number=0))  # which one it was nobody remembers
         self.log.warning("%d changes were taken back: %s", steps, reason)
         return steps
 

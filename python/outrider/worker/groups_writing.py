@@ -16,6 +16,7 @@ from msgspec import UNSET
 from outrider._native import AgentMessage
 from outrider.codes import Code
 from outrider.errors import OutriderError, PeerError, StoreBusyError, StoreError
+from outrider.hooks import GroupsEvent, Line
 from outrider.protocol.agents import GROUPS_SET, Result
 from outrider.protocol.groups_message import GroupsHash, GroupsRead, read_groups
 from outrider.store.agents import AgentStore
@@ -55,10 +56,15 @@ def read_message(text: bytes | None, name: bytes) -> AgentMessage:
     return message
 
 
-async def write_message(message: AgentMessage, agents: AgentStore, limit_s: float, now: Callable[[], float]) -> Written:
-    """Write what can be within the limit; :class:`UnwrittenError` if the store cannot be reached."""
+async def write_message(
+    message: AgentMessage, agents: AgentStore, heard: Line[GroupsEvent], limit_s: float, now: Callable[[], float]
+) -> Written:
+    """Write what can be within the limit; :class:`UnwrittenError` if the store cannot be reached.
+
+    The host hears of each chunk that its store took.
+    """
     started = now()
-    writing = _Writing(agents)
+    writing = _Writing(agents, heard)
     try:
         async with asyncio.timeout(limit_s):
             for number in range(len(message)):
@@ -73,8 +79,9 @@ async def write_message(message: AgentMessage, agents: AgentStore, limit_s: floa
 
 
 class _Writing:
-    def __init__(self, agents: AgentStore) -> None:
+    def __init__(self, agents: AgentStore, heard: Line[GroupsEvent]) -> None:
         self.seen = 0
+        self._heard = heard
         self._agents = agents
         self._updated = 0
         self._faults: list[str] = []
@@ -93,6 +100,7 @@ class _Writing:
         try:
             if read.assignments:
                 await self._agents.set_groups(read.assignments, "override", "synced")
+                self._heard.tell(GroupsEvent(assignments=tuple(read.assignments)), len(read.assignments))
         except StoreBusyError:
             raise
         except StoreError as error:

@@ -13,6 +13,7 @@ from outrider.codes import Code
 from outrider.errors import OutriderError, RequestTimeoutError, SyncError
 from outrider.exchange.sending import Opening
 from outrider.exchange.session import Serve
+from outrider.hooks import GenerationEvent
 from outrider.kinds.interface import LinkGround, Talk, Task
 from outrider.logs import Tag, task_logger
 from outrider.protocol.bodies import TaskFault, container_path
@@ -55,6 +56,7 @@ class Integrity(Talk):
         self._status = link.status
         self._supervisor = link.supervisor
         self._applied = node.applied
+        self._events = node.events
         self._verdict: asyncio.Future[Verdict] | None = None
         self._patience: asyncio.Timeout | None = None
         self._receiving = False
@@ -192,6 +194,8 @@ class Integrity(Talk):
             finally:
                 self._session.remove_later(file)
         self._applied.emit()
+        if applied.plan:
+            self._events.stands(GenerationEvent(number=0, plan=applied.plan))
         return applied
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import NoReturn
 
@@ -22,10 +21,12 @@ from outrider.exchange.extension import extension_of
 from outrider.exchange.keys import Keys
 from outrider.exchange.sending import Sender
 from outrider.exchange.session import Ground
+from outrider.hooks import Hooks
 from outrider.kinds.checking import checked
 from outrider.kinds.composing import Halves
 from outrider.kinds.interface import Kind, NodeGround, Task
 from outrider.kinds.signals import Signal
+from outrider.lifespan import Lifespan
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest, NodeInfo, endpoint
 from outrider.plugins import load_plugins
@@ -36,7 +37,6 @@ from outrider.protocol.seal import AGE_SETTING
 from outrider.relay.local import LocalServer, Services
 from outrider.relay.routes import Routes
 from outrider.settings import Settings
-from outrider.status import Status
 from outrider.store.agents import AgentStore
 from outrider.store.choice import agents_of
 from outrider.store.home import Home
@@ -47,7 +47,6 @@ from outrider.trying import Tries
 from outrider.worker.builtin import builtin
 from outrider.worker.handler import WorkerHandler
 from outrider.worker.requests import WorkerRequests
-from outrider.world import real_ports
 
 _SILENT = (
     "; does the cluster key differ from the master's? If it was rotated while this node was away, bring "
@@ -62,7 +61,7 @@ _REMEDIES = {
 }
 
 
-class Worker:
+class Worker(Lifespan):
     """A node that is kept in step.
 
     ``run`` returns after :meth:`stop`; it raises :class:`SettingsError` if the settings do not allow a
@@ -78,6 +77,7 @@ class Worker:
         *,
         agents: AgentStore | None = None,
         kinds: Iterable[Kind] = (),
+        hooks: Hooks | None = None,
     ) -> None:
         if not settings.link.nodes:
             raise SettingsError("link.nodes: a worker needs its master's address, e.g. nodes = ['192.0.2.10']").coded(
@@ -87,9 +87,7 @@ class Worker:
             raise SettingsError("link.key: a worker needs the cluster key; make one with: outrider keygen").coded(
                 Code.NO_KEY
             )
-        self.settings = settings
-        self.status = Status()
-        self._ports = ports or real_ports()
+        super().__init__(settings, ports, hooks)
         self._keys = Keys(settings, self._ports.threads)
         self._own_agents = agents
         self._plugins = load_plugins(checked(kinds))
@@ -98,7 +96,6 @@ class Worker:
         self._requests: WorkerRequests | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
-        self._stopping = asyncio.Event()
         self._handler: WorkerHandler | None = None  # of the connection that stands
         self._credentials: Credentials | None = None
 
@@ -130,16 +127,14 @@ class Worker:
         threads = self._ports.threads
         try:
             async with (
+                self._alive(),
                 inhabited(self._home, self.settings, threads, self.status.limit_hit) as tree,
                 agents_of(self.settings, self._ports, self._plugins.stores, self._own_agents) as self._agents,
+                self._events,
             ):
                 await until(self._stopping, self._live(tree))
         finally:
             self._agents = None
-
-    async def stop(self) -> None:
-        """End the tasks, tell the master, close the connection; then ``run`` returns."""
-        self._stopping.set()
 
     async def _live(self, tree: FileTree) -> None:
         """Until cancelled; the master is told before the connection closes."""
@@ -157,6 +152,7 @@ class Worker:
             supervisor.repeat(Tag.LOCAL_WATCH, lambda: tree.changes.run(self._ports.watching))
             for name, work in halves.tasks():
                 supervisor.repeat(name, work)
+            self.started.set()
             await self._stay_connected(halves)
         finally:
             await supervisor.stop()
@@ -174,6 +170,7 @@ class Worker:
             tree=tree,
             nodes=lambda: [self.get_node()],
             applied=Signal(),
+            events=self._events,
         )
 
     def _local(self, tree: FileTree, requests: WorkerRequests) -> LocalServer:

@@ -74,6 +74,7 @@ class WorkerRequests(Half[MasterLink]):
             agents=ground.agents,
             nodes=ground.nodes,
             calls=calls,
+            heard=ground.events.requests,
         )
         self._daemons: RequestQueue[Answer] = RequestQueue(settings, ground.status)
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from outrider.codes import Code
 from outrider.errors import HeldBackError, OutriderError, PeerError, RefusedByPeer, SyncError, TransportError
+from outrider.hooks import GenerationEvent
 from outrider.kinds.interface import LinkGround
 from outrider.logs import TaskLogger
-from outrider.model import Manifest
+from outrider.model import Manifest, Plan
 from outrider.protocol import commands as c
 from outrider.protocol import generations as g
 from outrider.protocol.commands import Command
@@ -112,16 +113,16 @@ class Stepping:
         if changed:
             self._applied(applied)
             self._repaired(root)
-        await self._stand(offer.number, offer.lineage, root, applied.plan.counts)
+        await self._stand(offer.number, offer.lineage, root, applied.plan)
         if not changed:
             return Verdict.IN_STEP
         self._ground.applied.emit()
         self._ground.supervisor.start("sweep", self._sweep())
         return Verdict.SYNCED
 
-    async def _stand(self, number: int, lineage: bytes, root: str, counts: Counts = (0, 0, 0)) -> None:
+    async def _stand(self, number: int, lineage: bytes, root: str, plan: Plan | None = None) -> None:
         """The tree is that of a generation; if that is new here, a check of the settings has the last word."""
-        standpoint = self._half.standpoint
+        standpoint, counts = self._half.standpoint, (0, 0, 0) if plan is None else plan.counts
         before = standpoint.known
         check_offer(before, number=number, lineage=lineage.hex(), root=root)
         if root != before.root and (failure := await self._half.trial.failure()):
@@ -129,6 +130,9 @@ class Stepping:
         known = taken(before, number=number, lineage=lineage.hex(), root=root)
         if known != before:
             await standpoint.stand(known)
+        if number != self._ground.events.number or any(counts):
+            its = plan if any(counts) else None
+            self._ground.events.stands(GenerationEvent(number=number, root=root, plan=its))
         if known != before or any(counts):
             await self._done(number, bytes.fromhex(root), counts=counts)
         self._refused = ""
