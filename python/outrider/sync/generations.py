@@ -47,7 +47,8 @@ def check_offer(known: Known, *, number: int, lineage: str, root: str) -> None:
     if lineage == known.lineage and number < known.number:
         raise HeldBackError(
             f"the master offers generation {number}, this node has taken {known.number}: an older state of it "
-            "answers; if its folder was restored from a backup, forget it here with: outrider peer forget"
+            "answers; if its home was restored from a backup, stop the master, remove .outrider/generations there, and "
+            "start it again: that begins a new row of numbers"
         ).coded(Code.OLDER_GENERATION)
     if lineage == known.lineage and number == known.number and known.root and root != known.root:
         raise HeldBackError(

@@ -164,6 +164,21 @@ fn threat_29_only_what_leads_to_the_promised_root_is_applied() {
 }
 
 #[test]
+fn threat_30_data_without_an_end_is_refused_long_before_it_would_end() {
+    let mut hostile = Hostile::new();
+    // A frame's header, then blocks that hold nothing and are never the last.
+    let endless = [vec![0x00, 0x58], vec![0; 30 << 20]].concat();
+    for lines in [vec![], vec![line(0, "etc/rules/n", 1 << 10)]] {
+        let text = hostile.refuse(&hostile.bundle("etc/rules/", &lines, &endless));
+        let why = if lines.is_empty() { "bytes follow its end" } else { "goes on although all that it declares" };
+        assert!(text.contains(why), "{text}");
+    }
+    hostile.node.budget.metadata_bytes = 1 << 10;
+    let text = hostile.refuse(&[b"ORB1".as_slice(), &endless].concat());
+    assert!(text.contains("goes on although all that it declares"), "{text}");
+}
+
+#[test]
 fn sources_that_the_base_does_not_have_are_refused() {
     let hostile = Hostile::new();
     let copy = |source: &str| [vec![3], text("etc/rules/n"), vec![0], text(source)].concat();

@@ -17,7 +17,9 @@ def test_the_next_generation_and_the_same_again_are_taken() -> None:
 
 
 def test_threat_30_an_older_generation_is_refused() -> None:
-    with pytest.raises(HeldBackError, match=r"offers generation 4, this node has taken 5.*outrider peer forget"):
+    with pytest.raises(
+        HeldBackError, match=r"offers generation 4, this node has taken 5.*remove .outrider/generations there"
+    ):
         check_offer(KNOWN, number=4, lineage="one", root="e4")
 
 

@@ -25,8 +25,9 @@ pub(super) fn unpack(
     place: Place<'_>,
     stages: &mut Stages<'_>,
 ) -> Result<(Unpacked, Manifest)> {
-    let mut source = Source::new(source);
+    let mut source = Source::new(source, budget.metadata_bytes);
     let header = header(&mut source, budget)?;
+    source.expect(header.declared(), header.lines.len() as u64);
     let mut meter = Meter::new(budget);
     admit(&header, base, root, place.table, &mut meter)?;
     hold_back(&header, base, most_deleted)?;

@@ -78,6 +78,11 @@ impl Sent {
 }
 
 impl Header {
+    /// The bytes that its lines say will come.
+    pub(crate) fn declared(&self) -> u64 {
+        self.lines.iter().filter_map(|line| line.sent.size()).fold(0, u64::saturating_add)
+    }
+
     pub(crate) fn write(&self) -> io::Result<Vec<u8>> {
         let mut out = [self.from.0, self.to.0].concat();
         let mut rules: Vec<&str> = Vec::new();

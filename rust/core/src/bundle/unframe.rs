@@ -10,6 +10,8 @@ use super::WHAT;
 use crate::{Error, Result};
 
 const BUFFER: usize = 128 << 10;
+/// zstd makes nothing larger than by a 256th and a few bytes for each frame; this much more is nobody's fault.
+const SLACK: u64 = 1 << 20;
 /// What the longest header of a frame without its magic number takes.
 const HEADER: usize = 14;
 
@@ -20,11 +22,22 @@ pub(crate) struct Source<R> {
     start: usize,
     end: usize,
     consumed: u64,
+    most: u64,
 }
 
 impl<R: Read> Source<R> {
-    pub(crate) fn new(from: R) -> Self {
-        Self { from, buffer: vec![0; BUFFER].into(), start: 0, end: 0, consumed: 0 }
+    /// Reads bytes that unpack to at most so many; see [`Self::expect`].
+    pub(crate) fn new(from: R, unpacked: u64) -> Self {
+        let mut source = Self { from, buffer: vec![0; BUFFER].into(), start: 0, end: 0, consumed: 0, most: 0 };
+        source.expect(unpacked, 0);
+        source
+    }
+
+    /// What follows unpacks to at most so many bytes, in so many frames at most: a sender of frames that hold next to
+    /// nothing and never end is not listened to for ever.
+    pub(crate) fn expect(&mut self, unpacked: u64, frames: u64) {
+        let packed = unpacked.saturating_add(unpacked / 64).saturating_add(frames.saturating_mul(64));
+        self.most = self.consumed.saturating_add(packed).saturating_add(SLACK);
     }
 
     /// Bytes that were taken so far.
@@ -57,6 +70,10 @@ impl<R: Read> Source<R> {
         if self.end - self.start < least {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.consumed > self.most {
+            let why = "it goes on although all that it declares must have come".to_owned();
+            return Err(io::Error::other(Error::BadData { what: WHAT, why }));
         }
         while self.end - self.start < least {
             match self.from.read(&mut self.buffer[self.end..]) {
@@ -175,7 +192,7 @@ mod tests {
             let contents = [noise(seed.into(), 1 + usize::from(seed % 90)), b"words ".repeat(usize::from(seed % 40))];
             let frames = contents.iter().flat_map(|one| checked_frame(one, 3).unwrap()).collect::<Vec<_>>();
             for cut in 0..frames.len().min(HEADER + 2) {
-                let mut source = Source::new(Parts(vec![&frames[..cut], &frames[cut..]]));
+                let mut source = Source::new(Parts(vec![&frames[..cut], &frames[cut..]]), 1 << 20);
                 let mut context = context(20).unwrap();
                 for content in &contents {
                     let mut frame = FrameReader::new(&mut context, &mut source, None).unwrap();

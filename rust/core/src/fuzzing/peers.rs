@@ -136,7 +136,7 @@ pub(super) fn container(bytes: &[u8]) {
 }
 
 fn unframed(source: impl Read) -> io::Result<Vec<Vec<u8>>> {
-    let mut source = Source::new(source);
+    let mut source = Source::new(source, BUDGET.total_bytes);
     let mut unpacker = context(20).map_err(io::Error::other)?;
     let mut found = Vec::new();
     while !source.is_at_end()? && found.len() < 8 {
