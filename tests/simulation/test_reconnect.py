@@ -9,11 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.support.channels import refuse
+from tests.support.channels import never, refuse
 from tests.support.cluster import MASTER, Cluster, simulate
-from tests.support.peers import PlayedMaster
+from tests.support.peers import PlayedMaster, played_worker
 from tests.support.ports import Highest
 
+from outrider.errors import ConnectionLostError
 from outrider.protocol import commands as c
 
 CAP = {"intervals.worker.connection_retry": 10}
@@ -162,6 +163,26 @@ def test_threat_17_a_half_open_connection_full_of_unsent_files_loses_its_name_to
         cluster.fabric.freeze(cluster.address("worker1"))
         reborn = cluster.worker("reborn", {"node.name": "worker1"})
         await cluster.until(lambda: reborn.status.snapshot().link.connected, within_s=30)
+
+    simulate(tmp_path, story, link="base")
+
+
+def test_threat_17_nobody_gets_a_name_over_a_connection_that_was_lost_while_the_old_one_was_asked(
+    tmp_path: Path,
+) -> None:
+    async def story(cluster: Cluster) -> None:
+        master = await cluster.master()
+        await played_worker(cluster, "worker1", {c.ECHO: never})
+        again = asyncio.create_task(played_worker(cluster, "worker1"))
+        await asyncio.sleep(1)
+        assert len(master.roster) == 1
+        cluster.fabric.cut(cluster.address("worker1"))  # both at the same moment
+        with pytest.raises(ConnectionLostError):
+            await again
+        await asyncio.sleep(1)
+        assert len(master.roster) == 0
+        cluster.worker("worker1")
+        assert await cluster.until(lambda: len(master.roster) == 1) < 5
 
     simulate(tmp_path, story, link="base")
 

@@ -114,7 +114,8 @@ class MasterHandler:
         if not self.session.channel.is_open:
             return False
         try:
-            await asyncio.wait_for(self.session.request(c.ECHO, b"are you there?"), _PROBE_S)
+            async with asyncio.timeout(_PROBE_S):  # wait_for may swallow that our own caller was cancelled
+                await self.session.request(c.ECHO, b"are you there?")
         except (TimeoutError, OutriderError):
             return False
         return True
@@ -181,7 +182,12 @@ class MasterHandler:
         self._join(info)
 
     def _join(self, info: NodeInfo) -> None:
-        """Without a pause in it: of two greetings at once one is the first."""
+        """Without a pause in it: of two greetings at once one is the first.
+
+        Who was lost meanwhile gets no name, which it would keep: nobody would ever hear that it left.
+        """
+        if not self.session.channel.is_open:
+            raise Refusal(faults.INTERNAL, "the connection was lost before hello was answered")
         self._roster.join(self, info)
         self.session.worker = self._status.peer = info.name
         self.session.channel.connection.known()
