@@ -527,6 +527,10 @@ def test_threat_14_who_has_no_certificate_may_join_and_nothing_else(tmp_path: Pa
         with pytest.raises(RefusedByPeer, match=r"may join|comes before hello"):
             await side.channel.request(command, b"worker1 wazuh worker 4.9.2", 20)
         assert b"trust" in await side.channel.request(c.CA_SHOW, b"", 20)
+        assert side.channel.is_open
+        with pytest.raises(RefusedByPeer, match="answered once"):
+            await side.channel.request(c.CA_SHOW, b"", 20)
+        await side.channel.closed()
 
     tell(tmp_path, story)
 

@@ -2,7 +2,8 @@
 
 It comes over TLS from the first byte, with no certificate of its own: that opens these two commands and nothing else.
 It tells the token's secret only after it has checked who is at this end. Tokens have 256 bits of chance, work once
-and not for long, and every refusal is counted; the limits and the deadline of any unknown connection hold here.
+and not for long, and every refusal is counted; the limits and the deadline of any unknown connection hold here. Each of
+the two is answered once on a connection: a stranger shall not keep the threads of a master busy.
 """
 
 from __future__ import annotations
@@ -40,16 +41,17 @@ class _Desk:
         self._ports = ports
         self._status = status
         self._log = log
+        self._served: set[Command] = set()
 
     async def show(self, _: bytes) -> Reply:
         """Whom the cluster trusts: no secret."""
-        self._check_stranger()
+        self._check_stranger(CA_SHOW)
         trust = await self._ports.threads.run(self._authority.trust)
         return Reply(encode(Trusted(trust.text)))
 
     async def join(self, payload: bytes) -> Reply:
         """A certificate for a token, once."""
-        self._check_stranger()
+        self._check_stranger(CA_JOIN)
         address = self._session.channel.address
         try:
             join = msgspec.json.decode(payload, type=Join)
@@ -66,8 +68,12 @@ class _Desk:
         self._log.info("%s has joined the cluster from %s and has its certificate", name, address)
         return Reply(encode(Granted(certificate, trust.text)))
 
-    def _check_stranger(self) -> None:
-        """In clear nobody may say what these commands carry."""
+    def _check_stranger(self, command: Command) -> None:
+        """In clear nobody may say what these commands carry, and inside TLS nobody twice."""
         channel = self._session.channel
         if not channel.opened or channel.shown is not None:
             raise Refusal(faults.INTERNAL, "a node joins over TLS from the first byte, without a certificate")
+        if command in self._served:
+            channel.close_after(f"it says {command} twice")
+            raise Refusal(faults.INTERNAL, f"{command} is answered once on a connection")
+        self._served.add(command)

@@ -48,6 +48,8 @@ AUTHORITY_DAYS = 3650.0
 NODE_DAYS = 365.0
 _SERIAL_BITS = 159
 """RFC 5280, 4.1.2.2: at most 20 bytes, and positive."""
+_MOST_FRESH = 4
+"""New certificates of one node that shows none of them: an answer may be lost, or the node die before it keeps it."""
 _KEYS = re.compile(b"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL)
 
 
@@ -107,12 +109,21 @@ class Authority:
             return self._sign(ledger, public, (name, role), now, days)
 
     def renew(self, held: Holder, request: str, now: float, days: float = NODE_DAYS) -> str:
-        """The next certificate of one whose certificate is good; :class:`ValueError` for a bad request."""
+        """The next certificate of one whose certificate is good, and has done half of its time at least.
+
+        :class:`ValueError` for a bad request, and where it gets one after the other: the ledger would have no end.
+        """
         public = requested_key(request)
         with self._changing() as ledger:
             mine = next((one for one in ledger.issued if one.serial == held.serial), None)
             if mine is None or not mine.good(now):
                 raise ValueError("only a certificate that is good can be renewed")
+            signing = self.trust().fingerprint
+            if _is_fresh(mine, signing, now):
+                raise ValueError("more than half of its time is left: it is renewed later")
+            fresh = sum(one.name == held.name and _is_fresh(one, signing, now) for one in ledger.issued)
+            if fresh >= _MOST_FRESH:
+                raise ValueError(f"{held.name} has {fresh} new certificates already, and shows none of them")
             return self._sign(ledger, public, (held.name, held.role), now, days)
 
     def token(self, name: str, ttl_s: float, now: float) -> Token:
@@ -312,6 +323,11 @@ def _check_free(ledger: Ledger, name: str, now: float) -> None:
         raise StoreError(
             f"{name} has a certificate that is good; if another node is to have the name: outrider ca revoke {name}"
         ).coded(Code.NAME_HAS_CERTIFICATE)
+
+
+def _is_fresh(one: Issued, signing: str, now: float) -> bool:
+    """Whether it is good and needs no successor yet; nodes ask later than this, whatever their clocks say."""
+    return one.good(now) and one.authority == signing and one.until - now > (one.until - one.since) / 2
 
 
 def _unlisted(one: Issued, trust: Trust) -> bool:

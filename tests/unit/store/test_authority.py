@@ -119,11 +119,25 @@ def test_threat_14_revoked_by_name_or_by_serial_it_stands_in_the_list(authority:
 
 def test_only_a_good_certificate_is_renewed(authority: Authority) -> None:
     held = authority.trust().judge(issue(authority), "worker", NOW)
-    renewed = authority.trust().judge(authority.renew(held, REQUEST, NOW + DAY_S).encode(), "worker", NOW + DAY_S)
-    assert (renewed.name, renewed.until) == ("worker1", NOW + 366 * DAY_S)
-    authority.revoke("worker1", NOW + DAY_S)
+    later = NOW + 250 * DAY_S
+    renewed = authority.trust().judge(authority.renew(held, REQUEST, later).encode(), "worker", later)
+    assert (renewed.name, renewed.until) == ("worker1", later + 365 * DAY_S)
+    authority.revoke("worker1", later)
     with pytest.raises(ValueError, match="only a certificate that is good can be renewed"):
-        authority.renew(held, REQUEST, NOW + DAY_S)
+        authority.renew(held, REQUEST, later)
+
+
+def test_threat_14_a_worker_s_credentials_fill_no_ledger(authority: Authority) -> None:
+    held = authority.trust().judge(issue(authority), "worker", NOW)
+    with pytest.raises(ValueError, match="more than half of its time is left"):
+        authority.renew(held, REQUEST, NOW + 100 * DAY_S)
+    for minute in range(4):
+        authority.renew(held, REQUEST, NOW + 250 * DAY_S + 60 * minute)
+    with pytest.raises(ValueError, match="worker1 has 4 new certificates already, and shows none of them"):
+        authority.renew(held, REQUEST, NOW + 250 * DAY_S + 600)
+    assert len(authority.ledger().issued) == 5
+    authority.rotate("wazuh", NOW + 251 * DAY_S, DAY_S)
+    authority.renew(held, REQUEST, NOW + 251 * DAY_S)  # of another authority it needs a new one at once
 
 
 def test_an_authority_is_replaced_in_three_steps(authority: Authority) -> None:
