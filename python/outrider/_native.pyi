@@ -273,6 +273,9 @@ class BundlePacker:
     def __new__(
         cls, step: Step, old: Contents | None, new: Contents, *, threads: int = 0, level: int = 3
     ) -> BundlePacker: ...
+    @property
+    def unpacked(self) -> int:
+        """Bytes of the files that it brings, those that are patched whole; copies bring none."""
     def read(self, size: int) -> bytes:
         """The next bytes, ``size`` of them unless the bundle ends; empty at the end."""
     def close(self) -> None:

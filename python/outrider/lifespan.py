@@ -24,10 +24,10 @@ class Lifespan(ABC):
 
     def __init__(self, settings: Settings, ports: Ports | None, hooks: Hooks | None) -> None:
         self.settings = settings
-        self.status = Status()
         self.started = asyncio.Event()
         self._pool = ThreadPool() if ports is None else None
         self._ports = ports or real_ports(self._pool)
+        self.status = Status(cpu=self._ports.cpu)
         self._events = NodeEvents(hooks, settings, self._ports, self.status)
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None

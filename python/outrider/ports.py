@@ -113,7 +113,10 @@ class Network(Protocol):
         ...
 
     async def listen(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> Listener:
-        """Hand each stream that arrives at ``host``:``port`` (0: any free port) to a protocol of its own."""
+        """Hand each stream that arrives at ``host``:``port`` (0: any free port) to a protocol of its own.
+
+        :class:`TransportError` if the address or the port cannot be had.
+        """
         ...
 
     async def secure(
@@ -176,11 +179,13 @@ class Ports:
     """The world of one node.
 
     ``monotonic`` gives seconds for deadlines (the event loop's own clock, so that timers and
-    deadlines agree), ``wall`` Unix seconds for token times and file names.
+    deadlines agree), ``wall`` Unix seconds for token times and file names, ``cpu`` the seconds of CPU time that the
+    process has taken so far, in all its threads.
     """
 
     monotonic: Callable[[], float]
     wall: Callable[[], float]
+    cpu: Callable[[], float]
     random: Random
     threads: Threads
     network: Network

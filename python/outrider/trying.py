@@ -15,7 +15,7 @@ from outrider.errors import Awaits, Nature, OutriderError
 from outrider.logs import TaskLogger
 from outrider.ports import Ports
 from outrider.retry import PERMANENT_S, Streak, Tell
-from outrider.status import Retrying, Status
+from outrider.status import Failure, Retrying, Status
 from outrider.store.awaited import Awaited
 
 STABLE_S: Final = 60
@@ -72,12 +72,15 @@ class Tries:
         self._awaits = error.awaits if isinstance(error, OutriderError) else None
         nature = error.nature if isinstance(error, OutriderError) else Nature.TEMPORARY
         wall = self._ports.wall()
+        reason = str(error) or type(error).__name__
+        if self._quiet is None or not isinstance(error, self._quiet):
+            self._status.failure(Failure(name=self._name, reason=reason, nature=nature.value, at=wall))
         self._show(
             Retrying(
                 nature=nature.value,
                 failures=self._streak.failures,
                 since=wall - (now - self._streak.since),
-                reason=str(error) or type(error).__name__,
+                reason=reason,
                 next_try=None if asked else wall + again.pause_s,
                 awaits=str(self._awaits or ""),
                 code=error.situation if isinstance(error, OutriderError) else "",

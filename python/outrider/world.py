@@ -86,6 +86,7 @@ def real_ports(threads: ThreadPool | None = None) -> Ports:
     return Ports(
         monotonic=time.monotonic,
         wall=time.time,
+        cpu=time.process_time,
         random=SystemRandom(),
         threads=threads,
         network=Sockets(threads),

@@ -72,6 +72,7 @@ class Machine:
         ports = Ports(
             monotonic=loop.time,
             wall=lambda: EPOCH + loop.time(),
+            cpu=lambda: 0.0,
             random=Random(f"{self._seed} {self.name} {self.lives}"),
             threads=self.disk,
             network=self._fabric.host(self.address),

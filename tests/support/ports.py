@@ -88,6 +88,7 @@ def simulated_ports(fabric: Fabric, address: str, seed: int = 0, *, random: Rand
     return Ports(
         monotonic=loop.time,
         wall=lambda: EPOCH + loop.time(),
+        cpu=lambda: 0.0,
         random=random or Random(f"{seed} {address}"),
         threads=InlineThreads(),
         network=fabric.host(address),

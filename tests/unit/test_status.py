@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from outrider.status import LinkState, Outcome, Retrying, Status
+from outrider.status import Failure, LinkState, Outcome, Retrying, Standing, Status, reported
 
 
 def test_counters_and_limits_add_up() -> None:
@@ -95,3 +95,111 @@ def test_what_a_link_tries_again_shows_at_its_node_under_the_peer_s_name() -> No
     link.retrying("Integrity check", None)
     assert not node.snapshot().retries
     assert not link.snapshot().retries
+
+
+def failure(reason: str, at: float = 1.0) -> Failure:
+    return Failure(name="a round", reason=reason, nature="temporary", at=at)
+
+
+def test_what_rounds_took_and_moved_adds_up() -> None:
+    status = Status()
+    for seconds in (0.02, 0.04, 7.0):
+        outcome = Outcome(ok=True, started=1, seconds=seconds, cpu_seconds=0.5, bytes=10, saved=90)
+        status.finished("integrity", outcome)
+    rounds = status.snapshot().kinds["integrity"]
+    assert len(rounds.took) == 3
+    assert rounds.took.seconds == pytest.approx(7.06)
+    assert (rounds.cpu_seconds, rounds.bytes, rounds.saved) == (1.5, 30, 270)
+
+
+def test_rounds_that_did_something_or_failed_are_remembered_with_their_peer() -> None:
+    node = Status()
+    link = Status(node=node)
+    link.peer = "worker1"
+    link.finished("integrity", Outcome(ok=True, started=1, seconds=1))
+    link.finished("integrity", Outcome(ok=True, started=2, seconds=1, counts={"written": 1}))
+    node.finished("integrity", Outcome(ok=False, started=3, seconds=1))
+    assert [(one.peer, one.outcome.started) for one in node.history("integrity")] == [("worker1", 2), ("", 3)]
+    for number in range(1000):
+        node.finished("agent_info", Outcome(ok=False, started=number, seconds=1))
+    assert len(node.history("agent_info")) == 100
+    assert node.history("agent_info")[-1].outcome.started == 999
+    assert len(node.history("integrity")) == 2, "one kind takes nothing from another"
+    assert link.history("integrity") == []
+
+
+def test_the_same_failure_is_remembered_once_and_the_last_thirty_are() -> None:
+    status = Status()
+    for at in (1.0, 2.0):
+        status.failure(failure("no room", at))
+    status.failure(failure("no network", 3.0))
+    status.failure(failure("no room", 4.0))
+    assert [(one.reason, one.times, one.at) for one in status.snapshot().failures] == [
+        ("no network", 1, 3.0),
+        ("no room", 3, 4.0),
+    ]
+    for number in range(100):
+        status.failure(failure(str(number)))
+    failures = status.snapshot().failures
+    assert [one.reason for one in failures] == [str(number) for number in range(70, 100)]
+    assert status.snapshot().failed == {"temporary": 104}
+
+
+def test_a_link_s_failure_is_its_node_s_under_the_peer_s_name() -> None:
+    node = Status()
+    link = Status(node=node)
+    link.peer = "worker1"
+    link.failure(reported("generation 7", "no room", 5.0))
+    assert node.snapshot().failures == (
+        Failure(name="generation 7", reason="no room", nature="the peer's fault", at=5.0, peer="worker1"),
+    )
+    assert not link.snapshot().failures
+
+
+def test_since_is_when_it_became_so() -> None:
+    status = Status()
+    assert not status.standing.in_step
+    status.in_step(1.0, "no link")
+    status.in_step(2.0, "no answer")
+    assert (status.standing.since, status.standing.reason) == (1.0, "no answer")
+    status.in_step(3.0)
+    status.in_step(4.0)
+    standing = status.snapshot().standing
+    assert (standing.in_step, standing.since, standing.checked, standing.reason) == (True, 3.0, 4.0, "")
+
+
+def test_a_root_keeps_its_age_while_numbers_grow() -> None:
+    status = Status()
+    status.stands(number=1, root="a", at=1.0, files=5)
+    status.stands(number=2, root="a", at=2.0)
+    assert status.standing == Standing(number=2, root="a", root_since=1.0, files=5)
+    status.stands(number=3, root="b", at=3.0)
+    assert status.standing == Standing(number=3, root="b", root_since=3.0, files=None)
+
+
+def test_links_and_their_bytes_add_up_at_the_node() -> None:
+    node = Status()
+    one, other = Status(node=node), Status(node=node)
+    one.connected("worker1", 1.0)
+    other.connected("worker2", 2.0)
+    one.carried(10, 1)
+    other.carried(20, 2)
+    snapshot = node.snapshot()
+    assert (snapshot.links, snapshot.received, snapshot.sent, snapshot.link.connected) == (2, 30, 3, False)
+
+
+def test_gauges_of_one_name_add_up_and_are_looked_at_when_somebody_asks() -> None:
+    status, queue = Status(), [1, 2]
+    status.gauge("waiting", lambda: len(queue))
+    status.gauge("waiting", lambda: 10)
+    assert status.snapshot().gauges == {"waiting": 12}
+    queue.clear()
+    assert status.snapshot().gauges == {"waiting": 10}
+
+
+def test_a_link_s_work_shares_with_its_node_s() -> None:
+    seconds = 0.0
+    node = Status(cpu=lambda: seconds)
+    with node.working() as one, Status(node=node).working() as other:
+        seconds = 4.0
+    assert (one.cpu_seconds, other.cpu_seconds) == (2.0, 2.0)

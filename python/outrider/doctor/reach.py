@@ -12,7 +12,7 @@ from outrider.doctor.asking import ask_inside, ask_sealed
 from outrider.doctor.certificates import shown
 from outrider.doctor.finding import Finding
 from outrider.doctor.patient import Patient
-from outrider.errors import OutriderError, SettingsError, StoreError, TransportError
+from outrider.errors import OutriderError, StoreError, TransportError
 from outrider.model import endpoint
 from outrider.ports import Authorities
 from outrider.protocol.seal import AGE_SETTING
@@ -44,7 +44,7 @@ def port(patient: Patient) -> Iterator[Finding]:
 
     try:
         asyncio.run(listen())
-    except SettingsError as error:
+    except TransportError as error:
         yield Finding.bad(
             "port", str(error), f"end what listens there (ss -ltnp 'sport = :{link.port}'), or set link.port"
         )

@@ -18,6 +18,7 @@ from outrider.protocol.agents import AGENT_INFO_SET, Result, SoundAgents, decode
 from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_ERROR, AGENT_INFO_PERMISSION, AGENT_INFO_RESULT, Command
 from outrider.status import Outcome
 from outrider.transport.channel import Reply
+from outrider.working import Work
 
 _NO_STRING: Final = b"error while trying to access string under task_id %a."
 _NO_JSON: Final = "error while trying to load JSON: %s"
@@ -81,6 +82,10 @@ class WorkerAgentInfo(Talk):
         return Reply(name)
 
     async def _receive(self, text: bytes) -> None:
+        with self._status.working() as work:
+            await self._receive_all(text, work)
+
+    async def _receive_all(self, text: bytes, work: Work) -> None:
         started = self._ports.monotonic()
         try:
             command, answer, kept = await self._keep(text, started)
@@ -91,7 +96,14 @@ class WorkerAgentInfo(Talk):
         seconds = self._ports.monotonic() - started
         ok = command is AGENT_INFO_RESULT and b'"error_messages":[]' in answer
         self._log().log(INFO if ok else WARNING, "%s", answer[:_SHOWN].decode(errors="replace"))
-        outcome = Outcome(ok=ok, started=self._ports.wall() - seconds, seconds=seconds, counts={"chunks": kept})
+        outcome = Outcome(
+            ok=ok,
+            started=self._ports.wall() - seconds,
+            seconds=seconds,
+            counts={"chunks": kept},
+            cpu_seconds=work.cpu_seconds,
+            bytes=len(text),
+        )
         self._status.finished("agent_info", outcome)
 
     async def _answer(self, command: Command, text: bytes) -> None:

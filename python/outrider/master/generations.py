@@ -120,6 +120,9 @@ class Generations(Half[WorkerGenerations]):
             keeping = self.store.add(self.ground.tree, manifest, self.ground.ports.wall())
             current, _ = await asyncio.gather(keeping, self._pack_ahead(manifest))
             self.current, self._holds = current, manifest
+            self.ground.status.stands(
+                number=current.number, root=current.root, at=self.ground.ports.wall(), files=len(manifest)
+            )
         self.standings.made(current, look)
         self.ground.events.stands(GenerationEvent(number=current.number, root=current.root))
         self._log.info("generation %d: %d files", current.number, len(manifest))
@@ -223,6 +226,11 @@ class Generations(Half[WorkerGenerations]):
             raise Refusal(faults.INTERNAL, "this bundle is not kept any more: check again")
         data, last = await bundle.read(offset, g.PART_BYTES, within_s=PATIENCE_S)
         return g.encode_part(data, last=last)
+
+    def unpacked(self, ticket: bytes) -> int:
+        """Bytes of the files that the bundle of this step brings, patched ones whole; 0 if it is not here any more."""
+        bundle = self._shelf.get(ticket)
+        return 0 if bundle is None else bundle.unpacked
 
     async def _tell_all(self) -> None:
         """Tell each worker at once, in one message if its step is small; who misses it asks at its interval."""

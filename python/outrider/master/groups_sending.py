@@ -18,6 +18,7 @@ from outrider.protocol import faults
 from outrider.protocol.agents import decode_result
 from outrider.status import Outcome
 from outrider.transport.channel import Reply
+from outrider.working import Work
 
 if TYPE_CHECKING:
     from outrider.master.agent_groups import AgentGroups
@@ -46,6 +47,13 @@ class Outgoing(NamedTuple):
     """Until then, on the monotonic clock, it waits for them."""
 
 
+class _Cost(NamedTuple):
+    """What a message cost: its bytes, and the work of sending it."""
+
+    bytes: int
+    work: Work
+
+
 class WorkerGroups(Talk):
     """What one worker is sent, one message after another, and what it says of them."""
 
@@ -59,7 +67,7 @@ class WorkerGroups(Talk):
         self._queue: deque[Outgoing] = deque()
         self._sending = False
         self._wants_all = False
-        self._sent: set[c.Command] = set()
+        self._sent: dict[c.Command, _Cost] = {}  # the last message of each sort
 
     def serves(self) -> Mapping[c.Command, Serve]:
         """What became of messages, and a wish for everything."""
@@ -143,9 +151,10 @@ class WorkerGroups(Talk):
         started = self._ports.monotonic()
         try:
             async with self._groups.turn():
-                name = await self._session.sender.string(message.text)
-                self._sent.add(message.command)
-                await self._session.request(message.command, name)
+                with self._status.working() as work:
+                    name = await self._session.sender.string(message.text)
+                    self._sent[message.command] = _Cost(len(message.text), work)
+                    await self._session.request(message.command, name)
         except OutriderError as error:
             log.warning("%d assignments were not sent: %s", message.assignments, error)
         else:
@@ -166,18 +175,25 @@ class WorkerGroups(Talk):
         if (more := len(faults_told) - _FAULTS_LOGGED) > 0:
             self._log(command).error("the worker names %d errors more", more)
         detail = "; ".join(fault[:_LOGGED] for fault in faults_told[:_FAULTS_LOGGED])
-        self._record(kind, result.time_spent, detail[:_LOGGED], result.updated_chunks)
+        self._record(kind, result.time_spent, detail[:_LOGGED], result.updated_chunks, self._sent[command])
         return Reply(b"Thanks")
 
     def _failed(self, command: c.Command, kind: str, payload: bytes) -> Reply:
         text = payload.decode(errors="replace")[:_LOGGED]
         self._log(command).error("the worker did not write: %s", text)
-        self._record(kind, 0.0, text, 0)
+        self._record(kind, 0.0, text, 0, self._sent.get(command))
         return Reply(b"Thanks")
 
-    def _record(self, kind: str, seconds: float, detail: str, chunks: int) -> None:
-        started = self._ports.wall() - seconds
-        outcome = Outcome(ok=not detail, started=started, seconds=seconds, counts={"chunks": chunks}, detail=detail)
+    def _record(self, kind: str, seconds: float, detail: str, chunks: int, cost: _Cost | None) -> None:
+        outcome = Outcome(
+            ok=not detail,
+            started=self._ports.wall() - seconds,
+            seconds=seconds,
+            counts={"chunks": chunks},
+            detail=detail,
+            cpu_seconds=cost.work.cpu_seconds if cost else 0.0,
+            bytes=cost.bytes if cost else 0,
+        )
         self._status.finished(kind, outcome)
 
     def _log(self, command: c.Command) -> TaskLogger:

@@ -47,15 +47,15 @@ class MasterHandler:
         self.last_keep_alive = now
         self._greeting = False
         self._ports = ports
-        self._status = Status(node=status)
+        self.status = Status(node=status)
         self._roster = roster
         self._admit = admit
         self._left = left
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         deadline = now + settings.limits.handshake_deadline_s
-        self.session = Session(ground, self, handshake_deadline=deadline, status=self._status)
-        self.supervisor = Supervisor(ports, self._log, self._status)
-        self.talks = halves.talks(self.session, self._status, self.supervisor)
+        self.session = Session(ground, self, handshake_deadline=deadline, status=self.status)
+        self.supervisor = Supervisor(ports, self._log, self.status)
+        self.talks = halves.talks(self.session, self.status, self.supervisor)
         self.session.also_serve({c.HELLO: self._hello, c.KEEP_ALIVE: self._keep_alive})
         self.session.also_serve(self.talks.serves())
         self._claim: NodeInfo | None = None  # a name that another connection has until this one proves whose it is
@@ -63,13 +63,13 @@ class MasterHandler:
             self.session,
             ground.extension,
             ports=ports,
-            status=self._status,
+            status=self.status,
             supervisor=self.supervisor,
             log=self._log,
             proven=self._proven,
         )
         self.session.also_serve(self._extension.serves())
-        self.session.also_serve(joining(self.session, ground.extension, ports, self._status, self._log))
+        self.session.also_serve(joining(self.session, ground.extension, ports, self.status, self._log))
 
     # what the channel calls
 
@@ -85,14 +85,16 @@ class MasterHandler:
 
     def lost(self, reason: str) -> None:
         """The stream is gone."""
-        if limit := self.session.channel.limit:
-            self._status.limit_hit(limit)
+        channel = self.session.channel
+        if channel.limit:
+            self.status.limit_hit(channel.limit)
+        self.status.carried(channel.bytes_in, channel.bytes_out)
         if self.info.name:
             self._roster.leave(self)
             self._log.info("%s disconnected: %s", self.info.name, reason)
         else:
-            self._log.debug("a connection from %s ended before hello: %s", self.session.channel.address, reason)
-            self._status.count("connections_without_hello")
+            self._log.debug("a connection from %s ended before hello: %s", channel.address, reason)
+            self.status.count("connections_without_hello")
         self.talks.lost(reason)
         self._left(self)
 
@@ -102,7 +104,7 @@ class MasterHandler:
         """How this worker is; ``agents`` counts those of a node."""
         return WorkerState(
             self.info,
-            self._status.snapshot(),
+            self.status.snapshot(),
             integrity_free=self.talks.free("integrity"),
             agent_info_free=self.talks.free("agent_info"),
             keep_alive=self._ports.wall() - (self._ports.monotonic() - self.last_keep_alive),
@@ -162,7 +164,7 @@ class MasterHandler:
     def give_way(self) -> None:
         """Its worker speaks on another connection: nothing that may still come over this one is heard any more."""
         self._log.info("%s has come back and proved it: its old connection is cut", self.info.name)
-        self._status.count("sessions_taken_over")
+        self.status.count("sessions_taken_over")
         self.session.channel.abandon(_BACK)
 
     def _proven(self, peer: Extended) -> None:
@@ -173,7 +175,7 @@ class MasterHandler:
         earlier = self._roster.get(info.name)
         theirs = None if earlier is None else earlier.session.extended
         if earlier is not None and (theirs is None or not theirs.same(peer)):
-            self._status.count("identities_refused")
+            self.status.count("identities_refused")
             self._log.error("%s at %s is refused: another node has this name", info.name, info.address)
             self.session.channel.close("another node has this name")
             return
@@ -189,7 +191,8 @@ class MasterHandler:
         if not self.session.channel.is_open:
             raise Refusal(faults.INTERNAL, "the connection was lost before hello was answered")
         self._roster.join(self, info)
-        self.session.worker = self._status.peer = info.name
+        self.session.worker = self.status.peer = self._log.fields["peer"] = info.name
+        self.status.connected(info.name, self._ports.wall())
         self.session.channel.connection.known()
         self.talks.joined(info.name)
         self._log.info("%s joined from %s", info.name, info.address)

@@ -29,11 +29,12 @@ from outrider.protocol.commands import (
     Command,
 )
 from outrider.protocol.faults import Fault
-from outrider.status import Outcome
+from outrider.status import Outcome, reported
 from outrider.sync.permission import Permission
 from outrider.sync.size_limit import SizeLimit
 from outrider.transport.channel import Reply
 from outrider.trying import Tries
+from outrider.working import Work
 
 _NAMES_TOLD = 10
 """A peer decides how many there are; the log does not grow with them."""
@@ -62,6 +63,7 @@ class WorkerIntegrity(Talk):
             receiver_timeout_s=times.timeout_receiving_file,
         )
         self._complained = hash(frozenset[tuple[str, str]]())
+        self._sent = 0  # bytes of the container of this round
         self._tries: Tries | None = None  # what the worker could not do, once it has joined
 
     def joined(self) -> None:
@@ -105,23 +107,29 @@ class WorkerIntegrity(Talk):
             if self._tries is not None:
                 self._tries.failed(ReportedError("the worker reports: Error {} - {}".format(*failed.fault)), asked=True)
             self._status.count("worker_sync_failures")
+            self._status.failure(reported("its files", str(failed.fault), self._ports.wall()))
         self._permission.release()
         return Reply(b"Error received")
 
     async def _check(self, task: bytes, arrival: asyncio.Future[Path]) -> None:
+        with self._status.working() as work:
+            await self._checked(task, arrival, work)
+
+    async def _checked(self, task: bytes, arrival: asyncio.Future[Path], work: Work) -> None:
         log = self._log(task)
         started = self._ports.monotonic()
-        detail = "failed"
+        detail, self._sent = "failed", 0
         try:
             manifest = await self._metadata(task, arrival)
             plan = await self._ports.threads.run(
                 diff, self._source.manifest, manifest, self._tree.table, unseen=self._source.unseen
             )
             if plan:
-                await self._sync(plan, log)
+                await self._sync(plan, log, work)
                 detail = "sent"
             else:
                 await self._session.request(IN_STEP)
+                self._status.stands(number=0, root=manifest.root, at=self._ports.wall(), files=len(manifest))
                 detail = "in step"
                 if self._tries is not None:
                     self._tries.worked()
@@ -136,7 +144,7 @@ class WorkerIntegrity(Talk):
         finally:
             arrival.cancel()
             self._permission.release()
-            self._record(log, detail, self._ports.monotonic() - started)
+            self._record(log, detail, self._ports.monotonic() - started, work)
 
     async def _metadata(self, task: bytes, arrival: asyncio.Future[Path]) -> Manifest:
         """What the worker holds; it is told when its file does not come in time or cannot be read."""
@@ -167,7 +175,7 @@ class WorkerIntegrity(Talk):
         if more := unnameable[_NAMES_TOLD:]:
             self._log(None).warning("so are %d more of its files with such names", len(more))
 
-    async def _sync(self, plan: Plan, log: TaskLogger) -> None:
+    async def _sync(self, plan: Plan, log: TaskLogger, work: Work) -> None:
         """Pack what differs and send it while it is packed."""
         started = self._ports.monotonic()
         log.info("%d files missing, %d differ, %d too many", *plan.counts)
@@ -178,6 +186,7 @@ class WorkerIntegrity(Talk):
             raise
         path = container_path(self._session.worker, self._ports.wall(), self._ports.random.getrandbits(128))
         sent = await self._session.sender.container(packer, _SYNC, path)
+        self._sent = sent.size
         self._limit.sent(sent.size, sent.seconds, cancelled=sent.cancelled)
         if sent.cancelled:
             raise TransportError(f"the worker cancelled after {sent.size} bytes; the next container is smaller").coded(
@@ -188,18 +197,34 @@ class WorkerIntegrity(Talk):
         log.info("sent %d bytes in %.3f s", sent.size, sent.seconds)
         seconds = self._ports.monotonic() - started
         counts = dict(zip(("missing", "shared", "extra"), plan.counts, strict=True))
-        outcome = Outcome(ok=True, started=self._ports.wall() - seconds, seconds=seconds, counts=counts)
+        outcome = Outcome(
+            ok=True,
+            started=self._ports.wall() - seconds,
+            seconds=seconds,
+            counts=counts,
+            cpu_seconds=work.cpu_seconds,
+            bytes=sent.size,
+        )
         self._status.finished("integrity_sync", outcome)
 
     async def _no_files(self, error: OutriderError) -> None:
         """Tell the worker that its round ends here; it waits for our word."""
         await self._session.report(INTEGRITY_SYNC_ERROR, TaskFault(None, Fault(faults.INTERNAL, str(error))))
 
-    def _record(self, log: TaskLogger, detail: str, seconds: float) -> None:
+    def _record(self, log: TaskLogger, detail: str, seconds: float, work: Work) -> None:
         log.info("%s, after %.3f s", detail, seconds)
         ok = detail != "failed"
-        started = self._ports.wall() - seconds
-        self._status.finished("integrity", Outcome(ok=ok, started=started, seconds=seconds, detail=detail))
+        now = self._ports.wall()
+        self._status.in_step(now, {"in step": "", "sent": "files were sent to it"}.get(detail, "its last round failed"))
+        outcome = Outcome(
+            ok=ok,
+            started=now - seconds,
+            seconds=seconds,
+            detail=detail,
+            cpu_seconds=work.cpu_seconds,
+            bytes=self._sent,
+        )
+        self._status.finished("integrity", outcome)
 
     def _log(self, task: bytes | None) -> TaskLogger:
         name = task.decode(errors="replace") if task else None

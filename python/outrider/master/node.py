@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from outrider.codes import Code
-from outrider.errors import Refusal, SettingsError, StoreError
+from outrider.errors import Refusal, SettingsError, StoreError, TransportError
 from outrider.exchange.credentials import Credentials
 from outrider.exchange.extension import extension_of
 from outrider.exchange.keys import Keys
@@ -24,9 +24,11 @@ from outrider.master.census import Census
 from outrider.master.handler import MasterHandler
 from outrider.master.requests import MasterRequests
 from outrider.master.roster import Roster
+from outrider.master.sight import Sight
 from outrider.master.source import Source
 from outrider.master.strangers import Strangers
 from outrider.model import Manifest, NodeInfo, endpoint
+from outrider.overview import Overview
 from outrider.plugins import load_plugins
 from outrider.ports import Listener, Ports
 from outrider.protocol import faults
@@ -80,6 +82,13 @@ class Master(Lifespan):
         self._handlers: dict[MasterHandler, None] = {}  # in the order in which they came
         self._credentials: Credentials | None = None
         self._strangers = Strangers(self._ports, self.status, self._log)
+        self._sight = Sight(
+            self.get_node(), self.roster.members, settings=settings, ports=self._ports, status=self.status
+        )
+        self._sight.offer(self._plugins.calls)
+        self.status.gauge("connected_peers", lambda: len(self.roster))
+        self.status.gauge("received", lambda: sum(one.session.channel.bytes_in for one in self._handlers))
+        self.status.gauge("sent", lambda: sum(one.session.channel.bytes_out for one in self._handlers))
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -93,6 +102,24 @@ class Master(Lifespan):
         if self._agents is None:
             raise StoreError("this node does not run, so that its store of agents is closed").coded(Code.NOT_RUNNING)
         return self._agents
+
+    @property
+    def ports(self) -> Ports:
+        """What this node takes from the world."""
+        return self._ports
+
+    @property
+    def running(self) -> bool:
+        """Whether this node has started, and nobody has asked it to stop."""
+        return self._requests is not None and not self._stopping.is_set()
+
+    def look(self) -> Overview:
+        """The cluster as this master sees it now."""
+        return self._sight.look()
+
+    async def cluster(self) -> Overview:
+        """The cluster: a master knows all of it."""
+        return self._sight.look()
 
     @property
     def routes(self) -> Routes:
@@ -192,7 +219,12 @@ class Master(Lifespan):
             )
             return handler.session.channel
 
-        listener = await self._ports.network.listen(link.bind_addr, link.port, accept)
+        try:
+            listener = await self._ports.network.listen(link.bind_addr, link.port, accept)
+        except TransportError as error:
+            raise SettingsError(f"link.bind_addr, link.port: {error}; is another master running there?").coded(
+                Code.CANNOT_LISTEN
+            ) from error
         self.addresses = listener.addresses
         self._log.info("listening on %s", ", ".join(endpoint(host, port) for host, port in self.addresses))
         self.started.set()
@@ -239,6 +271,8 @@ class Master(Lifespan):
 
     def _left(self, handler: MasterHandler) -> None:
         """A connection is gone: free what it held, in the background."""
+        if handler.info.name:
+            self._sight.left(handler, handler.session.channel.reason)
         self._strangers.left(handler, self._credentials)
         if not self._stopping.is_set():
             self._supervisor.start("clean up", self._clean_up(handler))

@@ -85,4 +85,7 @@ class Source:
             for path, reason in scan.problems:
                 self._log.warning("left out %s: %s", path, reason)
         if changed:
+            now, manifest = self._ports.wall(), scan.manifest
+            self._status.stands(number=self._status.standing.number, root=manifest.root, at=now, files=len(manifest))
+            self._status.in_step(now)
             self.changed.emit()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from outrider.errors import OutriderError, Refusal, ReportedError
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import LinkGround, Talk
@@ -15,7 +17,7 @@ from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol import generations as g
 from outrider.protocol.commands import Command
-from outrider.status import Outcome
+from outrider.status import Outcome, reported
 from outrider.transport.channel import Reply
 from outrider.trying import Tries
 
@@ -37,6 +39,7 @@ class WorkerGenerations(Talk):
         self._ports = half.ground.ports
         self._node = half.ground.node.name
         self._sent = 0
+        self._cpu_seconds = 0.0
         self._began = 0.0  # Unix seconds at which it asked, or was told
         self._tries: Tries | None = None  # what the worker could not take, once it has joined
         self._reported: Aim | None = None
@@ -84,7 +87,7 @@ class WorkerGenerations(Talk):
         self._half.standings.stands(self._session, min(standing.number, self._half.number))
         answer = await self._worked_out(partial(self._half.offer, self.root))
         if isinstance(answer, g.InStep):
-            self._half.standings.stands(self._session, answer.number)
+            self._stands(answer.number, self.root)
             self._record(ok=True, detail="in step")
         return self._reply(answer)
 
@@ -117,7 +120,9 @@ class WorkerGenerations(Talk):
             self._working = asyncio.create_task(work())
             self._working.add_done_callback(_heard)
         working = self._working
-        done, _ = await asyncio.wait([working], timeout=PATIENCE_S)
+        with self._status.working() as share:
+            done, _ = await asyncio.wait([working], timeout=PATIENCE_S)
+        self._cpu_seconds += share.cpu_seconds
         if not done:
             return g.News(self._half.number)
         if self._working is working:
@@ -136,21 +141,27 @@ class WorkerGenerations(Talk):
 
     async def _read(self, payload: bytes) -> Reply:
         read = g.decode_read(payload)
-        part = await self._half.read(read.ticket, read.offset)
+        with self._status.working() as share:
+            part = await self._half.read(read.ticket, read.offset)
+        self._cpu_seconds += share.cpu_seconds
         self._sent += len(part)
         return Reply(part)
 
     def _done(self, payload: bytes) -> Reply:
         done = g.decode_done(payload)
+        whole = self._half.unpacked(g.ticket_of(self.root or b"", done.root)) if any(done.counts) else 0
         if done.failure:
             self._failed(f"generation {done.number} is not taken, the worker reports: {done.failure}")
             self._status.count("worker_sync_failures")
+            now = self._ports.wall()
+            self._status.failure(reported(f"generation {done.number}", done.failure, now))
+            self._status.in_step(now, f"does not take generation {done.number}: {done.failure}")
         else:
             self.root = done.root
-            self._half.standings.stands(self._session, done.number)
+            self._stands(done.number, done.root)
             self._log().info("stands at generation %d, sent %d bytes", done.number, self._sent)
-        self._sent = 0
-        self._record(ok=not done.failure, detail=done.failure or f"generation {done.number}", counts=done.counts)
+        detail = done.failure or f"generation {done.number}"
+        self._record(ok=not done.failure, detail=detail, counts=done.counts, saved=max(0, whole - self._sent))
         return Reply(b"")
 
     def _failed(self, why: str) -> None:
@@ -158,17 +169,32 @@ class WorkerGenerations(Talk):
         if self._tries is not None:
             self._tries.failed(ReportedError(why), asked=True)
 
-    def _record(self, *, ok: bool, detail: str, counts: tuple[int, int, int] = (0, 0, 0)) -> None:
+    def _stands(self, number: int, root: bytes) -> None:
+        now = self._ports.wall()
+        self._half.standings.stands(self._session, number)
+        self._status.stands(number=number, root=root.hex(), at=now)
+        behind = f"takes generation {self._half.number}" if number < self._half.number else ""
+        self._status.in_step(now, behind)
+
+    def _record(self, *, ok: bool, detail: str, counts: tuple[int, int, int] = (0, 0, 0), saved: int = 0) -> None:
         if ok and self._tries is not None:
             self._tries.worked()
         now = self._ports.wall()
         started, self._began = self._began or now, 0.0
+        outcome = Outcome(
+            ok=ok,
+            started=started,
+            seconds=now - started,
+            detail=detail,
+            cpu_seconds=self._cpu_seconds,
+            bytes=self._sent,
+            saved=saved,
+        )
+        self._sent, self._cpu_seconds = 0, 0.0
         if any(counts):
             files = dict(zip(("missing", "shared", "extra"), counts, strict=True))
-            self._status.finished(
-                "integrity_sync", Outcome(ok=ok, started=started, seconds=now - started, counts=files)
-            )
-        self._status.finished("integrity", Outcome(ok=ok, started=started, seconds=now - started, detail=detail))
+            self._status.finished("integrity_sync", structs.replace(outcome, counts=files, detail=""))
+        self._status.finished("integrity", outcome)
 
     def _log(self) -> TaskLogger:
         return task_logger(Tag.INTEGRITY_SYNC, self._node, peer=self._session.worker)

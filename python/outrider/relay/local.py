@@ -56,6 +56,7 @@ class LocalServer:
         self.files = SendFile(services.settings, services.ports.threads, services.sender)
         self._listener: Listener | None = None
         self._clients: dict[str, LocalClientHandler] = {}
+        services.status.gauge("local_clients", lambda: len(self._clients))
         self._log = task_logger(Tag.LOCAL_SERVER, services.node.name)
 
     async def run(self) -> None:

@@ -79,6 +79,8 @@ class RequestQueue(Generic[T]):
         self._starting = False
         self._ids = count(1)
         self._deadlines: Deadlines[Ticket[T]] = Deadlines(self._too_late)
+        status.gauge("requests_running", lambda: self._running)
+        status.gauge("requests_waiting", lambda: len(self) - self._running)
 
     def __len__(self) -> int:
         """Requests that wait or run."""

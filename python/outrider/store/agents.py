@@ -7,7 +7,7 @@ none blocks the event loop; :class:`StoreBusyError` says that the same may work 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from outrider.model import AgentInfo, GroupAssignment, GroupMode, SyncStatus
@@ -107,4 +107,20 @@ class TellsOfGroups(Protocol):
 
     def when_groups_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener``, which does not block, after each change that is still to be sent."""
+        ...
+
+
+class Numbers(NamedTuple):
+    """How many agents there are, by their connection status (``""``: nothing was said of them yet), and groups."""
+
+    agents: Mapping[str, int]
+    groups: int
+
+
+@runtime_checkable
+class CountsAll(Protocol):
+    """A store that can say how many agents and groups it holds; the store of a file of ours is one."""
+
+    async def numbers(self) -> Numbers:
+        """How many agents and groups there are."""
         ...

@@ -26,7 +26,13 @@ _MOST_BUNDLES: Final = 512
 
 
 class Packing(Protocol):
-    """What makes a bundle; both methods block and run in a thread."""
+    """What makes a bundle; both methods block and run in a thread.
+
+    ``unpacked`` is how many bytes its files have, patched ones whole.
+    """
+
+    @property
+    def unpacked(self) -> int: ...  # noqa: D102
 
     def read(self, size: int) -> bytes:
         """The next bytes, ``size`` of them unless the bundle ends; empty at the end."""
@@ -45,6 +51,7 @@ class Bundle:
         self.whole = False
         self.error: OutriderError | None = None
         self.readers = 0
+        self.unpacked = packing.unpacked
         self._path = path
         self._threads = threads
         self._small = b""

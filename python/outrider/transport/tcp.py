@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 from outrider.codes import Code
-from outrider.errors import SettingsError, TransportError
+from outrider.errors import TransportError
 from outrider.model import endpoint
 from outrider.ports import Listener
 
@@ -63,10 +63,9 @@ class TcpNetwork:
             else:
                 server = await asyncio.get_running_loop().create_server(factory, host, port, backlog=_BACKLOG)
         except OSError as error:
-            raise SettingsError(
-                f"link.bind_addr, link.port: cannot listen on {endpoint(host, port)}: {_reason(error)}; "
-                "is another master running there?"
-            ).coded(Code.CANNOT_LISTEN) from error
+            raise TransportError(f"cannot listen on {endpoint(host, port)}: {_reason(error)}").coded(
+                Code.CANNOT_LISTEN
+            ) from error
         for door in server.sockets:
             door.setsockopt(*_KEEP_ALIVE)  # whoever is let in inherits it
         return TcpListener(server)

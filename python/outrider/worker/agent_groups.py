@@ -116,14 +116,21 @@ class _Receive:
     def __init__(self, groups: AgentGroups, name: bytes) -> None:
         self.name = name
         self._groups = groups
-        self._log = task_logger(self.tag, groups.node, task=name.decode(errors="replace"))
+        peer, task = groups.session.channel.address, name.decode(errors="replace")
+        self._log = task_logger(self.tag, groups.node, peer=peer, task=task)
+        self._bytes = 0
 
     async def run(self) -> None:
         """The whole life of the task, when its turn has come; no error of the store or the link leaves it."""
+        with self._groups.status.working() as self._work:
+            await self._run()
+
+    async def _run(self) -> None:
         now = self._groups.ports.monotonic
         started = now()
         try:
             text = self._groups.session.strings.take(self.name)
+            self._bytes = len(text or b"")
             message = await self._groups.ports.threads.run(read_message, text, self.name)
             written = await write_message(message, self._groups.agents, self._groups.heard, self._groups.limit_s, now)
         except UnwrittenError as error:
@@ -157,6 +164,8 @@ class _Receive:
             seconds=seconds,
             counts={"chunks": result.updated_chunks},
             detail="; ".join(result.error_messages)[:1000],
+            cpu_seconds=self._work.cpu_seconds,
+            bytes=self._bytes,
         )
         self._groups.status.finished(self.kind, outcome)
 

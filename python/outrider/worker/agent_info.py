@@ -32,6 +32,7 @@ from outrider.store.outbox import Chunk, Outbox, PutAside, outbox_of
 from outrider.sync.agent_info import Pace, Step, Verdict, cut, judge, judge_failure, records_of
 from outrider.transport.channel import Reply
 from outrider.trying import Tries
+from outrider.working import Work
 
 MESSAGE_CHUNKS: Final = 64
 """Chunks of one message, some 4 MB: what is held of it in memory, and what is sent again if it fails."""
@@ -56,6 +57,8 @@ class AgentInfo(Half["AgentInfoSync"]):
         self._ground = ground
         self._outbox: Outbox | None = None
         self._open = AsyncExitStack()
+        self.waiting = 0  # chunks that lay in the outbox when it was last looked at
+        ground.status.gauge("outbox_chunks", lambda: self.waiting)
 
     async def start(self) -> None:
         """Open the outbox."""
@@ -69,7 +72,7 @@ class AgentInfo(Half["AgentInfoSync"]):
     def talk(self, link: LinkGround) -> AgentInfoSync:
         """The agent information of one connection."""
         assert self._outbox is not None  # noqa: S101  (no connection opens before the start)
-        return AgentInfoSync(link, self._outbox)
+        return AgentInfoSync(self, link, self._outbox)
 
     async def close(self) -> None:
         """Close the outbox; this is an orderly end."""
@@ -79,7 +82,8 @@ class AgentInfo(Half["AgentInfoSync"]):
 class AgentInfoSync(Talk):
     """The agent information of one connection to a master."""
 
-    def __init__(self, link: LinkGround, outbox: Outbox) -> None:
+    def __init__(self, half: AgentInfo, link: LinkGround, outbox: Outbox) -> None:
+        self._half = half
         node, ports = link.node, link.node.ports
         times = node.settings.intervals
         self._session = link.session
@@ -96,6 +100,7 @@ class AgentInfoSync(Talk):
         self._answer: asyncio.Future[_Answer] | None = None
         self._under_way = 0  # chunks of the message that waits for its answer
         self._more = True
+        self._bytes = 0  # of the messages of this round
 
     def serves(self) -> Mapping[Command, Serve]:
         """What became of a message."""
@@ -112,7 +117,8 @@ class AgentInfoSync(Talk):
         with Tries(Tag.AGENT_INFO_SYNC, self._ports, self._log, self._status, base_s=1, cap_s=cap) as tries:
             while True:
                 try:
-                    await self._round()
+                    with self._status.working() as work:
+                        await self._round(work)
                 except Exception as error:  # noqa: BLE001  (a host's store may raise anything)
                     tries.failed(error)
                     await tries.pause()
@@ -152,9 +158,10 @@ class AgentInfoSync(Talk):
 
     # a round
 
-    async def _round(self) -> None:
+    async def _round(self, work: Work) -> None:
         """Send until nothing is left; :class:`SyncError` if something must wait."""
         started = self._ports.monotonic()
+        self._bytes = 0
         kept = setbacks = 0
         allowed = await self._permitted()
         if allowed:
@@ -164,14 +171,14 @@ class AgentInfoSync(Talk):
             kept += len(message) if step is Step.CONFIRM else 0
             setbacks += step is not Step.CONFIRM
             if step is Step.WAIT or setbacks == _SETBACKS:
-                self._record(started, kept, ok=False)
+                self._record(started, kept, work, ok=False)
                 raise SyncError(f"the master did not keep {len(message)} chunks: {answer.why}").coded(
                     Code.CHUNKS_NOT_KEPT
                 )
             await self._fill(self._pace.chunks)
-            allowed = bool(await self._outbox.count()) and await self._permitted()
+            allowed = bool(await self._waiting()) and await self._permitted()
         if kept:
-            self._record(started, kept, ok=True)
+            self._record(started, kept, work, ok=True)
 
     async def _permitted(self) -> bool:
         answer = await self._session.request(AGENT_INFO_PERMISSION)
@@ -187,8 +194,13 @@ class AgentInfoSync(Talk):
 
     async def _fill(self, chunks: int) -> None:
         """Read until so many chunks wait or nothing more has changed."""
-        while self._more and await self._outbox.count() < chunks:
+        while self._more and await self._waiting() < chunks:
             self._more = await self._outbox.bring(self._bring_part)
+
+    async def _waiting(self) -> int:
+        """Chunks in the outbox."""
+        self._half.waiting = await self._outbox.count()
+        return self._half.waiting
 
     async def _bring_part(self) -> bool:
         """From the store to the outbox; whether there is more. What the store counts as taken is safe by then."""
@@ -214,6 +226,7 @@ class AgentInfoSync(Talk):
 
     async def _send(self, message: list[Chunk]) -> _Answer:
         text = await self._ports.threads.run(encode_message, AGENT_INFO_SET, {}, [chunk.text for chunk in message])
+        self._bytes += len(text)
         name = await self._session.sender.string(text)
         # Permission was given after an earlier message had been answered or given up: what comes now is of this one.
         self._under_way = len(message)
@@ -258,8 +271,15 @@ class AgentInfoSync(Talk):
         for record in records:
             self._log.error("put aside, it cannot be sent: %s: %s", record[:_SHOWN].decode(errors="replace"), why)
 
-    def _record(self, started: float, kept: int, *, ok: bool) -> None:
+    def _record(self, started: float, kept: int, work: Work, *, ok: bool) -> None:
         seconds = self._ports.monotonic() - started
         self._log.info("the master keeps %d chunks, after %.3f s%s", kept, seconds, "" if ok else "; others wait")
-        outcome = Outcome(ok=ok, started=self._ports.wall() - seconds, seconds=seconds, counts={"chunks": kept})
+        outcome = Outcome(
+            ok=ok,
+            started=self._ports.wall() - seconds,
+            seconds=seconds,
+            counts={"chunks": kept},
+            cpu_seconds=work.cpu_seconds,
+            bytes=self._bytes,
+        )
         self._status.finished("agent_info", outcome)

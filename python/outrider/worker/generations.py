@@ -32,6 +32,7 @@ from outrider.worker.generation_calls import GenerationCalls
 from outrider.worker.standpoint import Standpoint
 from outrider.worker.stepping import Stepping, Verdict
 from outrider.worker.trial import Trial
+from outrider.working import Work
 
 
 class Generations(Half["GenerationsTalk"]):
@@ -53,6 +54,8 @@ class Generations(Half["GenerationsTalk"]):
     async def start(self) -> None:
         """Read what this node took last."""
         await self.standpoint.open()
+        known = self.standpoint.known
+        self.ground.status.stands(number=known.number, root=known.root, at=self.ground.ports.wall())
         if self.standpoint.damaged:
             self.log.warning("which generation this node took last cannot be read: %s", self.standpoint.damaged)
 
@@ -169,15 +172,18 @@ class GenerationsTalk(Talk):
 
     async def _try(self, tries: Tries) -> Verdict:
         """A round, and what it came to."""
-        started = self._ground.ports.monotonic()
-        try:
-            verdict = await self._round()
-        except OutriderError as error:
-            verdict = Verdict.REFUSED if isinstance(error, HeldBackError) else Verdict.FAILED
-            if not isinstance(error, HeldBackError | TransportError):
-                self._half.standpoint.doubt()
-            tries.failed(error)
-        self._record(verdict, self._ground.ports.monotonic() - started)
+        started, why = self._ground.ports.monotonic(), ""
+        with self._status.working() as work:
+            try:
+                verdict = await self._round()
+            except OutriderError as error:
+                verdict = Verdict.REFUSED if isinstance(error, HeldBackError) else Verdict.FAILED
+                why = str(error)
+                if not isinstance(error, HeldBackError | TransportError):
+                    self._half.standpoint.doubt()
+                tries.failed(error)
+            self._status.in_step(self._ground.ports.wall(), why)
+            self._record(verdict, self._ground.ports.monotonic() - started, work)
         return verdict
 
     async def _round(self) -> Verdict:
@@ -187,10 +193,17 @@ class GenerationsTalk(Talk):
             except ValueError as error:
                 raise PeerError(f"what the master says cannot be read: {error}").coded(Code.UNREADABLE_DATA) from error
 
-    def _record(self, verdict: Verdict, seconds: float) -> None:
+    def _record(self, verdict: Verdict, seconds: float, work: Work) -> None:
         self._log.info("Finished in %.3f s: %s", seconds, verdict.value)
-        ok = verdict in (Verdict.IN_STEP, Verdict.SYNCED)
-        started = self._ground.ports.wall() - seconds
-        counts, self._stepping.counts = self._stepping.counts, {}
-        outcome = Outcome(ok=ok, started=started, seconds=seconds, counts=counts, detail=verdict.value)
+        moved = self._stepping.take_moved()
+        outcome = Outcome(
+            ok=verdict in (Verdict.IN_STEP, Verdict.SYNCED),
+            started=self._ground.ports.wall() - seconds,
+            seconds=seconds,
+            counts=moved.counts,
+            detail=verdict.value,
+            cpu_seconds=work.cpu_seconds,
+            bytes=moved.bytes,
+            saved=moved.saved,
+        )
         self._status.finished("integrity", outcome)

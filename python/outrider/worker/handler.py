@@ -64,6 +64,7 @@ class WorkerHandler:
         if limit := self.session.channel.limit:
             self._status.limit_hit(limit)
         self.talks.lost(reason)
+        self._status.carried(self.session.channel.bytes_in, self.session.channel.bytes_out)
         level = logging.INFO if self._added else logging.DEBUG  # who tries again tells why it came to nothing
         self._log.log(level, "disconnected: %s", reason)
 
@@ -112,9 +113,11 @@ class WorkerHandler:
         await self.session.end(self.supervisor, reason)
 
     async def _alive(self) -> bool:
+        asked = self._ports.monotonic()
         try:
             await self.session.request(c.KEEP_ALIVE, b"keepalive")
         except (TransportError, RefusedByPeer) as error:
             self._keep_alive_log.warning("%s", error)
             return False
+        self._status.round_trip(self._ports.monotonic() - asked)
         return True

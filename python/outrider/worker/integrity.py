@@ -34,6 +34,7 @@ from outrider.sync.integrity import Verdict
 from outrider.transport.channel import Reply
 from outrider.trying import Tries
 from outrider.worker.receiving import ReceiveIntegrityTask
+from outrider.working import Work
 
 _CHECK = Opening(INTEGRITY_CHECK, INTEGRITY_CHECK_END, INTEGRITY_CHECK_ERROR)
 _LOOK_AGAIN_S = 10
@@ -67,6 +68,7 @@ class Integrity(Talk):
         self._repeats = 0
         self._complained: list[tuple[str, str]] = []
         self._root: str | None = None  # of the tree that the last round compared
+        self._files = 0  # in that tree
 
     def serves(self) -> Mapping[Command, Serve]:
         """The verdict of the master, and its files."""
@@ -99,16 +101,29 @@ class Integrity(Talk):
 
     async def _try(self, tries: Tries) -> Verdict:
         """A round, and what it came to."""
-        started = self._ports.monotonic()
-        try:
-            verdict = await self.round()
-        except OutriderError as error:
-            verdict = Verdict.FAILED
-            tries.failed(error)
-        if verdict is Verdict.BUSY:
-            tries.later()
-        self._record(verdict, self._ports.monotonic() - started)
+        started, carried, why = self._ports.monotonic(), self._carried(), ""
+        with self._status.working() as work:
+            try:
+                verdict = await self.round()
+            except OutriderError as error:
+                verdict, why = Verdict.FAILED, str(error)
+                tries.failed(error)
+            if verdict is Verdict.BUSY:
+                tries.later()
+            else:
+                self._stand(why)
+            self._record(verdict, self._ports.monotonic() - started, work, self._carried() - carried)
         return verdict
+
+    def _stand(self, why: str) -> None:
+        at = self._ports.wall()
+        if self._root is not None and not why and not self._counts:
+            self._status.stands(number=0, root=self._root, at=at, files=self._files)
+        self._status.in_step(at, why)
+
+    def _carried(self) -> int:
+        """All bytes of this link so far."""
+        return self._session.channel.bytes_in + self._session.channel.bytes_out
 
     async def _until_changed(self, interval: float, soonest: float) -> None:
         """Wait for the interval to end, or for the tree to differ from what was found in step: someone here edits it.
@@ -162,7 +177,7 @@ class Integrity(Talk):
         """What the tree holds, ready to be sent; no more of it stays in memory while the master is at work."""
         async with self._applying:
             scan = await self._tree.scan(rehash=self._rehash_due())
-        self._root = scan.manifest.root
+        self._root, self._files = scan.manifest.root, len(scan.manifest)
         self._complain(scan.problems)
         self.log.info("Starting: %d files, %d of them read", len(scan.manifest), scan.hashed)
         return await self._tree.pack_manifest(scan.manifest)
@@ -247,7 +262,7 @@ class Integrity(Talk):
         finally:
             self._patience = None
 
-    def _record(self, verdict: Verdict, seconds: float) -> None:
+    def _record(self, verdict: Verdict, seconds: float, work: Work, carried: int) -> None:
         if verdict is Verdict.BUSY:
             self.log.debug("not permitted yet")
             return
@@ -258,6 +273,9 @@ class Integrity(Talk):
             seconds=seconds,
             counts=self._counts,
             detail=verdict.value,
+            cpu_seconds=work.cpu_seconds,
+            bytes=carried,
+            saved=max(0, self._counts.get("bytes", 0) - carried),
         )
         self._status.finished("integrity", outcome)
         self._counts = {}

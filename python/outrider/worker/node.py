@@ -29,6 +29,7 @@ from outrider.kinds.signals import Signal
 from outrider.lifespan import Lifespan
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest, NodeInfo, endpoint
+from outrider.overview import Overview
 from outrider.plugins import load_plugins
 from outrider.ports import Ports
 from outrider.protocol import faults
@@ -47,6 +48,7 @@ from outrider.trying import Tries
 from outrider.worker.builtin import builtin
 from outrider.worker.handler import WorkerHandler
 from outrider.worker.requests import WorkerRequests
+from outrider.worker.sight import Sight
 
 _SILENT = (
     "; does the cluster key differ from the master's? If it was rotated while this node was away, bring "
@@ -98,6 +100,10 @@ class Worker(Lifespan):
         self._home = Home(settings.node.home)
         self._handler: WorkerHandler | None = None  # of the connection that stands
         self._credentials: Credentials | None = None
+        self._sight = Sight(self.get_node(), settings=settings, ports=self._ports, status=self.status)
+        self.status.gauge("connected_peers", lambda: self.status.link.connected)
+        self.status.gauge("received", lambda: 0 if self._handler is None else self._handler.session.channel.bytes_in)
+        self.status.gauge("sent", lambda: 0 if self._handler is None else self._handler.session.channel.bytes_out)
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -110,6 +116,24 @@ class Worker(Lifespan):
         if self._agents is None:
             raise StoreError("this node does not run, so that its store of agents is closed").coded(Code.NOT_RUNNING)
         return self._agents
+
+    @property
+    def ports(self) -> Ports:
+        """What this node takes from the world."""
+        return self._ports
+
+    @property
+    def running(self) -> bool:
+        """Whether this node has started, and nobody has asked it to stop."""
+        return self._requests is not None and not self._stopping.is_set()
+
+    def look(self) -> Overview:
+        """The cluster as far as this worker knows it by itself: its own row."""
+        return self._sight.look()
+
+    async def cluster(self) -> Overview:
+        """The cluster: this node, and as far as its master tells of them, all others."""
+        return await self._sight.cluster(self.routes)
 
     @property
     def routes(self) -> Routes:
@@ -228,7 +252,9 @@ class Worker(Lifespan):
         finally:
             self._handler = None
             await handler.close(reason)
-            self.status.disconnected(handler.session.channel.reason, self._ports.wall())
+            at, why = self._ports.wall(), handler.session.channel.reason
+            self.status.disconnected(why, at)
+            self.status.in_step(at, f"no link to the master: {why}")
 
     async def _greet(self, handler: WorkerHandler) -> None:
         """Dial, say hello, and extend the link if the master can."""

@@ -52,7 +52,9 @@ class ReceiveIntegrityTask:
         self._session = session
         self._task = task
         self._arrival = arrival
-        self._log = task_logger(Tag.INTEGRITY_SYNC, session.worker, task=task.decode(errors="replace"))
+        self._log = task_logger(
+            Tag.INTEGRITY_SYNC, session.worker, peer=session.channel.address, task=task.decode(errors="replace")
+        )
 
     @property
     def reply(self) -> Reply:

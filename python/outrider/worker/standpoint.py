@@ -53,6 +53,11 @@ class Standpoint:
             self._scan_s = self._ports.monotonic() - self._scanned
         return self._holds
 
+    @property
+    def files(self) -> int | None:
+        """How many files the tree holds, where that is known at this moment."""
+        return None if self._holds is None else len(self._holds)
+
     def doubt(self) -> None:
         """What the tree holds is not known any more: the next round looks."""
         self._holds = None

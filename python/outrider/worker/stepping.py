@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct, field
+
 from outrider.codes import Code
 from outrider.errors import HeldBackError, OutriderError, PeerError, RefusedByPeer, SyncError, TransportError
 from outrider.hooks import GenerationEvent
@@ -40,12 +42,20 @@ class Verdict(Enum):
     FAILED = "failed"
 
 
+class Moved(Struct):
+    """What a round did: files by what became of them, and bytes that travelled, and that did not have to."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
+    saved: int = 0
+
+
 class Stepping:
-    """The rounds over one connection; ``counts`` is what the last step did."""
+    """The rounds over one connection."""
 
     def __init__(self, half: Generations, link: LinkGround, log: TaskLogger) -> None:
         self.pushed: g.Offer | None = None  # what the master told unasked
-        self.counts: dict[str, int] = {}
+        self._moved = Moved()
         self._refused = ""  # the refusal that the master was told last
         self._half = half
         self._ground = half.ground
@@ -66,6 +76,11 @@ class Stepping:
                 return Verdict.IN_STEP
             case g.Offer():
                 return await self._take(answer, base)
+
+    def take_moved(self) -> Moved:
+        """What the last round did; told once."""
+        moved, self._moved = self._moved, Moved()
+        return moved
 
     async def _answer(self, base: Manifest) -> g.Answer:
         """What the master has for a tree of this root: perhaps it told already."""
@@ -91,6 +106,7 @@ class Stepping:
         if offer.ticket != g.ticket_of(bytes.fromhex(base.root), offer.root):
             raise PeerError("the master offers a step from another root than the one that was named")
         fetch = await half.fetch(offer, base)
+        had = fetch.received  # over an earlier connection
         try:
             applied = await fetch.pull(self._session)
         except TransportError:
@@ -105,6 +121,9 @@ class Stepping:
             await self._done(offer.number, offer.root, str(error))
             explained = SyncError(f"not applied: {error}")
             raise explained.like(error) if isinstance(error, OutriderError) else explained from error
+        finally:
+            self._moved.bytes += fetch.received - had
+        self._moved.saved = max(0, applied.bytes_written - fetch.received)
         await half.end_fetch()
         half.held_back = ""
         if applied.manifest is not None:
@@ -133,6 +152,7 @@ class Stepping:
         if number != self._ground.events.number or any(counts):
             its = plan if any(counts) else None
             self._ground.events.stands(GenerationEvent(number=number, root=root, plan=its))
+        self._status.stands(number=number, root=root, at=self._ground.ports.wall(), files=standpoint.files)
         if known != before or any(counts):
             await self._done(number, bytes.fromhex(root), counts=counts)
         self._refused = ""
@@ -160,6 +180,7 @@ class Stepping:
             self._log.warning("the master could not be told: %s", error)
 
     async def _ask(self, command: Command, payload: bytes) -> g.Answer:
+        self._moved.bytes += len(payload) if command is not c.GEN_CHECK else 0  # what the tree holds, in some form
         answer: g.Answer = g.decode_answer(await self._session.request(command, payload))
         return answer
 
@@ -184,5 +205,5 @@ class Stepping:
             self._log.warning("what was replaced cannot be removed yet: %s", error)
 
     def _applied(self, applied: Applied) -> None:
-        self.counts = {"written": applied.written, "deleted": applied.deleted, "bytes": applied.bytes_written}
+        self._moved.counts = {"written": applied.written, "deleted": applied.deleted, "bytes": applied.bytes_written}
         self._log.info("%s", account_of(applied))

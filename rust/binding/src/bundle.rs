@@ -111,6 +111,11 @@ impl BundlePacker {
         packer.map(|packer| Self(Mutex::new(packer))).map_err(raised)
     }
 
+    #[getter]
+    fn unpacked(&self) -> u64 {
+        self.with(|packer| packer.unpacked())
+    }
+
     fn read<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Bound<'py, PyBytes>> {
         let bytes = py.detach(|| self.with(|packer| packer.read(size))).map_err(raised)?;
         Ok(PyBytes::new(py, &bytes))

@@ -93,6 +93,9 @@ class Half:
         await self._work(f"signatures {signatures.decode()}")
         return step
 
+    def unpacked(self, ticket: bytes) -> int:
+        return 1000 if ticket == g.ticket_of(HERE, THERE) else 0
+
     async def offer_of(self, _: Aim) -> g.Answer:
         return OFFER
 
@@ -253,10 +256,17 @@ def test_what_became_of_a_step_is_kept_for_people() -> None:
         assert stage.talk.root == THERE
         assert (stage.last().ok, stage.last().seconds, stage.last().detail) == (True, 7, "generation 4")
         assert stage.last("integrity_sync").counts == {"missing": 1, "shared": 2, "extra": 3}
+        sync = stage.last("integrity_sync")
+        assert sync.bytes > 0
+        assert sync.bytes + sync.saved == 1000
+        standing = stage.status.snapshot().standing
+        assert (standing.number, standing.root, standing.in_step) == (4, THERE.hex(), True)
         await stage.reply(c.GEN_DONE, g.encode(g.Done(5, HERE, "the disk is full")))
         assert stage.talk.root == THERE, "it stands where it stood"
         assert (stage.last().ok, stage.last().detail) == (False, "the disk is full")
         assert stage.status.snapshot().counters["worker_sync_failures"] == 1
+        assert [one.reason for one in stage.status.snapshot().failures] == ["the disk is full"]
+        assert stage.status.standing.reason == "does not take generation 5: the disk is full"
 
     on_stage(story)
 

@@ -52,7 +52,9 @@ def test_a_bundle_brings_a_tree_to_the_root_it_promises(tmp_path: Path) -> None:
     assert step.deleted_fraction == pytest.approx(2 / 3)
     assert str(step).startswith("0 new, 1 patched, 1 copied, 2 deleted\n~ etc/rules/a\n")
     assert (step.base_root, step.root) == (base.root, to.root)
-    bundle = drain(BundlePacker(step, old.contents(), new.contents()))
+    packer = BundlePacker(step, old.contents(), new.contents())
+    assert packer.unpacked == len("line\n" * 98 + "end\n"), "what is patched counts whole, what is copied not at all"
+    bundle = drain(packer)
     applied = apply(worker, bundle, base, to.root)
     assert applied.manifest is not None
     assert applied.manifest.root == to.root

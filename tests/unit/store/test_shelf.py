@@ -26,6 +26,7 @@ class Parts:
         self.error = error
         self.let = threading.Semaphore(0)
         self.closed = threading.Event()
+        self.unpacked = 10 * sum(map(len, parts))
 
     def free(self) -> Parts:
         """Let all parts go."""
@@ -75,6 +76,7 @@ def test_a_small_bundle_stays_in_memory(tmp_path: Path) -> None:
         assert await bundle.read(6, 10, within_s=30) == (b"", True)
         assert await bundle.read(60, 10, within_s=30) == (b"", True)
         assert list((tmp_path / "bundles").iterdir()) == []
+        assert bundle.unpacked == 60
 
     run(tmp_path, story)
 

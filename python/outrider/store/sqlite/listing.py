@@ -7,6 +7,7 @@ from sqlite3 import Connection
 from typing import NamedTuple
 
 from outrider.model import AgentInfo
+from outrider.store.agents import Numbers
 from outrider.store.sqlite.agents import decoded
 from outrider.store.sqlite.groups import split
 from outrider.store.sqlite.parts import Limits, bounded
@@ -17,6 +18,8 @@ _KNOWN = """SELECT agent.id, registered, register_ip, coalesce(groups, ''), hash
 _ACTIVE = """SELECT CAST(json_extract(text, '$.node_name') AS BLOB), count(*)
     FROM (SELECT CAST(info AS TEXT) AS text FROM information)
     WHERE json_extract(text, '$.connection_status') = 'active' GROUP BY 1"""
+_BY_STATUS = """SELECT CAST(coalesce(json_extract(CAST(info AS TEXT), '$.connection_status'), '') AS BLOB), count(*)
+    FROM agent LEFT JOIN information USING (id) GROUP BY 1"""
 _Row = tuple[int, int, bytes | None, bytes, bytes | None, int, int, bytes | None, bytes | None]
 
 
@@ -58,6 +61,12 @@ def one(db: Connection, number: int) -> KnownAgent | None:
 def active_by_node(db: Connection) -> dict[str, int]:
     """How many agents are active, by the name of the node that they report to."""
     return {node.decode(): number for node, number in db.execute(_ACTIVE) if node is not None}
+
+
+def numbers(db: Connection) -> Numbers:
+    """How many agents and groups there are."""
+    agents = {status.decode(): number for status, number in db.execute(_BY_STATUS)}
+    return Numbers(agents, db.execute("SELECT count(*) FROM agent_group").fetchone()[0])
 
 
 def _known(rows: Sequence[_Row]) -> list[KnownAgent]:

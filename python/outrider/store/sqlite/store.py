@@ -9,7 +9,7 @@ from typing import Literal
 from outrider.errors import RecordsRefused, UnknownAgents
 from outrider.model import AgentInfo, GroupAssignment, GroupMode, SyncStatus
 from outrider.ports import Threads
-from outrider.store.agents import AgentsPart, GroupsPart, GroupsQuery, RegisteredAgent
+from outrider.store.agents import AgentsPart, GroupsPart, GroupsQuery, Numbers, RegisteredAgent
 from outrider.store.sqlite import agents, groups, listing
 from outrider.store.sqlite.database import Database
 from outrider.store.sqlite.groups import Group
@@ -53,6 +53,10 @@ class SqliteStore:
     async def active_by_node(self) -> Mapping[str, int]:
         """How many agents are active, by the name of the node that they report to."""
         return await self._database.read(listing.active_by_node)
+
+    async def numbers(self) -> Numbers:
+        """How many agents and groups there are."""
+        return await self._database.read(listing.numbers)
 
     # the port: agent information
 

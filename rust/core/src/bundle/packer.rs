@@ -33,6 +33,7 @@ pub struct BundlePacker {
     ready: Vec<u8>,
     given: usize,
     complete: bool,
+    unpacked: u64,
 }
 
 impl BundlePacker {
@@ -49,6 +50,7 @@ impl BundlePacker {
         let mut sorted = Sorted::default();
         step.ops.iter().try_for_each(|op| sorted.add(op, step, &*old, &*new))?;
         let Sorted { lines, changed, fresh } = sorted;
+        let unpacked = changed.iter().map(|one| one.size).chain(fresh.iter().map(|(_, size)| *size)).sum();
         let header = Header { from: step.from, to: step.to, lines };
         let header = header.write().map_err(Error::io("write", "the bundle"))?;
         let ready = [MAGIC, frames::checked_frame(&header, packing.level)?.as_slice()].concat();
@@ -65,11 +67,17 @@ impl BundlePacker {
             changed,
             fresh,
         };
-        let mut packer = Self { work: Arc::new(work), threads: Vec::new(), ready, given: 0, complete: false };
+        let mut packer = Self { work: Arc::new(work), threads: Vec::new(), ready, given: 0, complete: false, unpacked };
         for _ in 0..threads.min(jobs + 1) {
             packer.start()?;
         }
         Ok(packer)
+    }
+
+    /// Bytes of the files that it brings, those that are patched whole; copies bring none.
+    #[must_use]
+    pub fn unpacked(&self) -> u64 {
+        self.unpacked
     }
 
     /// The next bytes: `size` of them unless the bundle ends; empty at the end.
