@@ -1,24 +1,25 @@
 """One tagged logger for each process of a node, under the ``outrider`` logger.
 
 A record carries ``node``, ``peer``, ``tag`` and ``task`` as attributes, and ``code`` where it tells of an error of ours
-(``outrider explain``), so that a host may format or filter by them. The library never configures logging for its
-host: only the command line calls
-:func:`configure`.
+(``outrider explain``), so that a host may format or filter by them; ``task`` is the id of the task on the wire, or the
+number of the round. The library never configures logging for its host: only the command line calls :func:`configure`.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from outrider.errors import OutriderError
 from outrider.printable import printable
+from outrider.working import under_way
 
 ROOT = "outrider"
 
@@ -44,6 +45,9 @@ class Tag(StrEnum):
     LOCAL_WATCH = "Local watch"
 
 
+Peer = str | Callable[[], str] | None
+
+
 @cache
 def _logger(tag: str) -> logging.Logger:
     """Kept: one is asked for at each transfer, and finding it by name costs more than most of its lines."""
@@ -54,9 +58,9 @@ def _logger(tag: str) -> logging.Logger:
 class TaskLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger whose lines all name their node, peer, process and task."""
 
-    def __init__(self, tag: str, *, node: str, peer: str | None = None, task: str | None = None) -> None:
+    def __init__(self, tag: str, *, node: str, peer: Peer = None, task: str | None = None) -> None:
         super().__init__(_logger(tag))
-        self.fields: dict[str, str | None] = {"node": node, "peer": peer, "tag": str(tag), "task": task}
+        self.fields: dict[str, Peer] = {"node": node, "peer": peer, "tag": str(tag), "task": task}
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """Log; a line that tells of an error of ours carries its code."""
@@ -68,13 +72,27 @@ class TaskLogger(logging.LoggerAdapter[logging.Logger]):
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Put the fields on the record."""
-        kwargs["extra"] = {**(kwargs.get("extra") or {}), **self.fields}
+        peer = self.fields["peer"]
+        kwargs["extra"] = {
+            **(kwargs.get("extra") or {}),
+            **self.fields,
+            "peer": peer() if callable(peer) else peer,
+            "task": self.fields["task"] or under_way.get(),
+        }
         return msg, kwargs
 
 
-def task_logger(tag: str, node: str, peer: str | None = None, task: str | None = None) -> TaskLogger:
-    """The logger of the process ``tag`` at ``node``, about ``peer`` and within ``task`` where they are known."""
+def task_logger(tag: str, node: str, peer: Peer = None, task: str | None = None) -> TaskLogger:
+    """The logger of the process ``tag`` at ``node``, about ``peer`` and within ``task`` where they are known.
+
+    A ``peer`` that is not known yet may be a function, which each line asks.
+    """
     return TaskLogger(tag, node=node, peer=peer, task=task)
+
+
+def _moment(record: logging.LogRecord) -> str:
+    seconds = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{seconds}.{int(record.msecs):03}Z"
 
 
 class HumanFormatter(logging.Formatter):
@@ -94,20 +112,52 @@ class HumanFormatter(logging.Formatter):
             where += f" [{tag}]"
         if task := getattr(record, "task", None):
             where += f" [task {task.partition('-')[0]}]"
-        moment = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         code = f" [{record.code}]" if hasattr(record, "code") else ""
         line = printable(f"{where} {record.getMessage()}{code}")
-        return f"{moment}.{int(record.msecs):03}Z {record.levelname:<7} {line}"
+        return f"{_moment(record)} {record.levelname:<7} {line}"
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  (the name that logging calls)
         """The traceback, its lines kept and everything else that is no text escaped."""
         return "\n".join(printable(line) for line in super().formatException(ei).split("\n"))
 
 
-def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, node, peer, tag, task, code, message, exception; ``null`` for what is not known.
+
+    ``node`` is named where a line does not say it: those of other libraries. ASCII alone, so that a peer's bytes can
+    neither start a line nor colour one.
+    """
+
+    def __init__(self, node: str | None = None) -> None:
+        super().__init__()
+        self._node = node
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line = {
+            "time": _moment(record),
+            "level": record.levelname,
+            "node": getattr(record, "node", None) or self._node,
+            "peer": getattr(record, "peer", None),
+            "tag": getattr(record, "tag", None),
+            "task": getattr(record, "task", None),
+            "code": getattr(record, "code", None),
+            "message": record.getMessage(),
+            "exception": self.formatException(record.exc_info) if record.exc_info else None,
+        }
+        return json.dumps(line)
+
+
+def configure(
+    level: str = "INFO",
+    stream: TextIO | None = None,
+    *,
+    form: Literal["human", "json"] = "human",
+    node: str | None = None,
+) -> None:
     """Write all lines of at least ``level`` to ``stream`` (standard error). For the command line only."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(HumanFormatter())
+    handler.setFormatter(JsonFormatter(node) if form == "json" else HumanFormatter())
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)

@@ -45,6 +45,7 @@ class Node:
         agents: dict[str, Any] | None = None,
         generations: dict[str, Any] | None = None,
         link: dict[str, Any] | None = None,
+        log: dict[str, Any] | None = None,
         key_file: Path | None = None,
         level: str = "DEBUG",
         **limits: Any,
@@ -53,7 +54,7 @@ class Node:
         self.log = home.parent / f"{home.name}.log"
         self._intervals = {**_INTERVALS[role], **(intervals or {})}
         self._agents = agents or {}
-        self._level = level
+        self._log = {"level": level, **(log or {})}
         self._generations = generations or {}
         self._link = link or {}
         self._key = {"key": KEY} if key_file is None else {"key_file": str(key_file)}
@@ -133,7 +134,7 @@ class Node:
             "agents": self._agents,
             "generations": self._generations,
             "limits": limits,
-            "log": {"level": self._level},
+            "log": self._log,
             f"intervals.{self.role}": self._intervals,
         }
         text = "".join(

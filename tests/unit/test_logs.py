@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import logging
 import re
 import subprocess
@@ -13,8 +14,9 @@ from collections.abc import Iterator
 import pytest
 
 from outrider.errors import StoreError
-from outrider.logs import HumanFormatter, Tag, configure, task_logger
+from outrider.logs import HumanFormatter, JsonFormatter, Tag, configure, task_logger
 from outrider.settings import Settings
+from outrider.working import Shares
 
 KEY = "Zk3_" * 8
 
@@ -132,3 +134,79 @@ def test_a_line_that_tells_of_an_error_of_ours_carries_its_code(
     first, second = stream.getvalue().splitlines()
     assert first.endswith("it failed: no room; again later [OUT-1702]")
     assert second.endswith("it failed: no error of ours")
+
+
+KEYS = ["time", "level", "node", "peer", "tag", "task", "code", "message", "exception"]
+
+
+def as_json(stream: io.StringIO) -> list[dict[str, object]]:
+    """Each line, which must be one object with all keys."""
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert all(list(line) == KEYS for line in lines)
+    return lines
+
+
+def test_a_line_of_json_has_every_key(stream: io.StringIO) -> None:
+    configure("INFO", stream, form="json", node="worker1")
+    task_logger(Tag.INTEGRITY_SYNC, "worker1", peer="master", task="3f2a08c1").info("%d files written", 3)
+    task_logger(Tag.CLUSTER, "worker1").warning("alone")
+    first, second = as_json(stream)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(first.pop("time")))
+    assert first == {
+        "level": "INFO",
+        "node": "worker1",
+        "peer": "master",
+        "tag": "Integrity sync",
+        "task": "3f2a08c1",
+        "code": None,
+        "message": "3 files written",
+        "exception": None,
+    }
+    assert (second["peer"], second["task"], second["tag"], second["message"]) == (None, None, "Cluster", "alone")
+
+
+def test_lines_of_other_libraries_name_the_node_as_well(stream: io.StringIO) -> None:
+    configure("INFO", stream, form="json", node="worker1")
+    logging.getLogger("asyncio").error("loop")
+    (line,) = as_json(stream)
+    assert (line["node"], line["message"]) == ("worker1", "loop")
+
+
+def test_a_defect_stays_one_line_of_json(stream: io.StringIO) -> None:
+    configure("INFO", stream, form="json")
+    try:
+        int("bad")
+    except ValueError:
+        task_logger(Tag.CLUSTER, "n").exception("failed")
+    (line,) = as_json(stream)
+    assert str(line["exception"]).startswith("Traceback")
+    assert str(line["exception"]).endswith("with base 10: 'bad'")
+
+
+def test_what_a_peer_sent_stays_inside_its_line_of_json(stream: io.StringIO) -> None:
+    configure("INFO", stream, form="json")
+    hostile = 'x\n{"level": "ERROR"}\x1b[31m\u2028\u202e"'
+    task_logger(Tag.CLUSTER, "n", peer=hostile).error("name %s", hostile)
+    (line,) = as_json(stream)
+    assert line["message"] == f"name {hostile}"
+    assert line["peer"] == hostile
+    assert stream.getvalue().isascii()
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_all_lines_of_a_round_share_its_number(stream: io.StringIO) -> None:
+    configure("INFO", stream, form="json")
+    shares, log = Shares(), task_logger(Tag.INTEGRITY_CHECK, "n")
+    for _ in range(2):
+        with shares.working():
+            log.info("begins")
+            task_logger(Tag.INTEGRITY_SYNC, "n", task="of the wire").info("has its own")
+            log.info("ends")
+    log.info("outside")
+    tasks = [line["task"] for line in as_json(stream)]
+    assert tasks == ["00000001", "of the wire", "00000001", "00000002", "of the wire", "00000002", None]
+
+
+def test_the_formatter_serves_a_host_as_it_is() -> None:
+    record = logging.LogRecord("acme", logging.INFO, "", 0, "hello %s", ("x",), None)
+    assert json.loads(JsonFormatter().format(record))["message"] == "hello x"

@@ -66,7 +66,7 @@ def _start(
 ) -> None:
     settings = load_settings(config, home, pairs, node__name=name, node__type=role, log__level=log_level)
     settings = settings.require(role)
-    logs.configure(settings.log.level)
+    logs.configure(settings.log.level, form=settings.log.format, node=settings.node.name)
     share_freed_memory()
     asyncio.run(until_signal(outrider.Worker if role == "worker" else outrider.Master, settings))
 

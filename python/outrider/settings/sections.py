@@ -408,3 +408,6 @@ class Log(Section, frozen=True, kw_only=True):
     level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _says("least severe line that is written", "DEBUG")
     ] = "INFO"
+    format: Annotated[
+        Literal["human", "json"], _says("human: a line for people; json: one JSON object a line, for programs", "json")
+    ] = "human"

@@ -92,7 +92,7 @@ class AgentInfoSync(Talk):
         self._outbox = outbox
         self._ports = ports
         self._status = link.status
-        self._log = task_logger(Tag.AGENT_INFO_SYNC, node.node.name)
+        self._log = task_logger(Tag.AGENT_INFO_SYNC, node.node.name, peer=lambda: link.session.channel.address)
         self._interval_s = times.worker.sync_agent_info
         # The master's own limit, and as long again for the answer as for any other.
         self._answer_s = times.master.timeout_agent_info + times.communication.timeout_cluster_request

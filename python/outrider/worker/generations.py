@@ -108,7 +108,7 @@ class GenerationsTalk(Talk):
         self._half = half
         self._status = link.status
         self._ground = ground
-        self._log = task_logger(Tag.INTEGRITY_CHECK, ground.node.name, peer=link.session.channel.address)
+        self._log = task_logger(Tag.INTEGRITY_CHECK, ground.node.name, peer=lambda: link.session.channel.address)
         self._interval = ground.settings.intervals.worker.sync_integrity
         self._stepping = Stepping(half, link, self._log)
 

@@ -32,8 +32,8 @@ class WorkerHandler:
         self._status = status
         self._added = False
         node = self._settings.node.name
-        self._log = task_logger(Tag.CLUSTER, node)
-        self._keep_alive_log = task_logger(Tag.KEEP_ALIVE, node)
+        self._log = task_logger(Tag.CLUSTER, node, peer=lambda: self.session.channel.address)
+        self._keep_alive_log = task_logger(Tag.KEEP_ALIVE, node, peer=lambda: self.session.channel.address)
         self.session = Session(ground, self, status=status)
         self.supervisor = Supervisor(ground.ports, self._log, status)
         self.talks = halves.talks(self.session, status, self.supervisor)

@@ -49,7 +49,7 @@ class Integrity(Talk):
 
     def __init__(self, link: LinkGround) -> None:
         node, session = link.node, link.session
-        self.log = task_logger(Tag.INTEGRITY_CHECK, node.node.name, peer=session.channel.address)
+        self.log = task_logger(Tag.INTEGRITY_CHECK, node.node.name, peer=lambda: session.channel.address)
         self._session = session
         self._tree = node.tree
         self._settings = node.settings
