@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: demo test check simulate soak faults fuzz audit bench wheel format clean
+.PHONY: demo test check simulate soak faults fuzz audit bench pictures wheel format clean
 
 demo: $(BIN)/.native
 	$(BIN)/outrider demo
@@ -50,6 +50,10 @@ soak: $(BIN)/.native
 
 bench: $(BIN)/.native
 	$(BIN)/python -m benches $(BENCH_ARGS)
+
+# The pictures of the page in docs/, of a small cluster of real nodes. Needs chromium.
+pictures: $(BIN)/.native
+	$(BIN)/python -m tests.pictures docs
 
 wheel: $(BIN)/.ready rust-toolchain
 	$(BIN)/maturin build --release --locked --out dist

@@ -36,6 +36,7 @@ class Tag(StrEnum):
     API = "API requests"
     CLUSTER = "Cluster"
     HOOKS = "Hooks"
+    HTTP = "HTTP"
     IDENTITY = "Identity"
     INTEGRITY_CHECK = "Integrity check"
     INTEGRITY_SYNC = "Integrity sync"
@@ -122,8 +123,9 @@ class HumanFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, node, peer, tag, task, code, message, exception; ``null`` for what is not known.
+    """One JSON object a line; ``null`` for what is not known.
 
+    Its keys: time, level, node, peer, tag, task, code, message, exception.
     ``node`` is named where a line does not say it: those of other libraries. ASCII alone, so that a peer's bytes can
     neither start a line nor colour one.
     """

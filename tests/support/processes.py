@@ -45,6 +45,7 @@ class Node:
         agents: dict[str, Any] | None = None,
         generations: dict[str, Any] | None = None,
         link: dict[str, Any] | None = None,
+        http: dict[str, Any] | None = None,
         log: dict[str, Any] | None = None,
         key_file: Path | None = None,
         level: str = "DEBUG",
@@ -57,6 +58,7 @@ class Node:
         self._log = {"level": level, **(log or {})}
         self._generations = generations or {}
         self._link = link or {}
+        self._http = http or {}
         self._key = {"key": KEY} if key_file is None else {"key_file": str(key_file)}
         self.within: list[str] = []
         """A command that ends by becoming the one behind it, e.g. ``unshare --mount``."""
@@ -133,6 +135,7 @@ class Node:
             "link": {**self._key, "port": self.port, "nodes": [self.host], "bind_addr": self.host} | self._link,
             "agents": self._agents,
             "generations": self._generations,
+            "http": self._http,
             "limits": limits,
             "log": self._log,
             f"intervals.{self.role}": self._intervals,

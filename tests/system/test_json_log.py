@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.processes import Node, free_port, nodes, wait_until
 
-KEYS = ["time", "level", "node", "peer", "tag", "task", "message", "exception"]
+KEYS = ["time", "level", "node", "peer", "tag", "task", "code", "message", "exception"]
 JSON = {"format": "json"}
 
 

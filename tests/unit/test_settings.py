@@ -222,3 +222,26 @@ def test_owners_are_resolved_and_unknown_ones_refused() -> None:
     for wrong in ("root", "no-such-user-here:0", "0:no-such-group-here", ":0"):
         (line,) = errors_of(tree__owner=wrong)
         assert line.startswith("tree.owner")
+
+
+def test_the_page_has_a_port_of_its_own_and_names_of_machines() -> None:
+    assert not load().http.enabled
+    assert load(http__port=80 + 1024).warnings == ()
+    for wrong in ({"http__port": 80}, {"http__enabled": True, "http__port": 1516}, {"http__hosts": ["a b"]}):
+        (line,) = errors_of(**wrong)
+        assert line.startswith("http.")
+        assert "e.g." in line
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.7", "node1.example.org"])
+def test_a_page_that_others_reach_gives_a_warning_that_says_what_is_shown(address: str) -> None:
+    (warning,) = load(http__enabled=True, http__bind_addr=address).warnings
+    assert warning.startswith(f'http.bind_addr = "{address}"')
+    for exposed in ("names and addresses of all nodes", "texts of errors", "no key"):
+        assert exposed in warning
+    assert load(http__bind_addr=address).warnings == ()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "127.8.0.1", "localhost"])
+def test_a_page_for_this_machine_alone_gives_none(address: str) -> None:
+    assert load(http__enabled=True, http__bind_addr=address).warnings == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from outrider import http
 from outrider.codes import Code
 from outrider.errors import Refusal, SettingsError, StoreError, TransportError
 from outrider.exchange.credentials import Credentials
@@ -89,6 +90,8 @@ class Master(Lifespan):
         self.status.gauge("connected_peers", lambda: len(self.roster))
         self.status.gauge("received", lambda: sum(one.session.channel.bytes_in for one in self._handlers))
         self.status.gauge("sent", lambda: sum(one.session.channel.bytes_out for one in self._handlers))
+        if settings.http.enabled:
+            http.require()
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -181,6 +184,8 @@ class Master(Lifespan):
             listener = await self._listen(halves)
             census = halves.of("census", Census)
             self._supervisor.repeat(Tag.LOCAL_SERVER, self._local(source, census, self._requests).run)
+            if self.settings.http.enabled:
+                self._supervisor.repeat(Tag.HTTP, http.server(self).run)
             self._supervisor.repeat(Tag.LOCAL_WATCH, lambda: tree.changes.run(self._ports.watching))
             for name, work in self.add_tasks(source, halves):
                 self._supervisor.repeat(name, work)

@@ -14,6 +14,7 @@ from outrider.settings.sections import (
     Ca,
     Generations,
     Grants,
+    Http,
     Intervals,
     Limits,
     Link,
@@ -38,6 +39,7 @@ SECTIONS: dict[str, type[Section]] = {
     "local": Local,
     "sendsync": Sendsync,
     "grants": Grants,
+    "http": Http,
     "limits": Limits,
     "log": Log,
 }

@@ -11,12 +11,13 @@ import pwd
 import re
 import stat
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 from outrider.codes import Code
 from outrider.errors import Line
 from outrider.settings.files import faults, folder_fault
-from outrider.settings.sections import Intervals, Limits, Link, Local, Node, Tree
+from outrider.settings.sections import Http, Intervals, Limits, Link, Local, Node, Tree
 
 # Ports up to this one belong to the system (specification 5.13).
 LAST_SYSTEM_PORT = 1024
@@ -102,6 +103,25 @@ def _unfit(folder: str, tree: Tree) -> str | None:
     return f"overlaps with {rows[0]}, a folder of tree.files" if rows else None
 
 
+def check_http(http: Http, link: Link) -> Iterator[str]:
+    """Its port, which is none of the system's nor the cluster's, and the names it answers to."""
+    if 0 < http.port <= LAST_SYSTEM_PORT:
+        yield f"http.port = {http.port}: the port must lie above {LAST_SYSTEM_PORT}; e.g. http.port = 1517"
+    if http.enabled and http.port == link.port != 0:
+        yield f"http.port = {http.port}: that is link.port; each needs one of its own, e.g. http.port = {link.port + 1}"
+    for host in http.hosts:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", host):
+            yield f'http.hosts: {host[:SHOWN]!r} is no name of a machine; e.g. http.hosts = ["node1.example.org"]'
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
 def check_limits(limits: Limits) -> Iterator[str]:
     """A part is never allowed to be larger than its whole."""
     for part, whole in (
@@ -145,8 +165,15 @@ def _home_fault(node: Node, *, home_is_set: bool) -> str | None:
     return None
 
 
-def warn(link: Link, tree: Tree) -> Iterator[str]:
+def warn(link: Link, tree: Tree, http: Http) -> Iterator[str]:
     """What works, but perhaps not as meant."""
+    if http.enabled and not is_loopback(http.bind_addr):
+        yield (
+            f'http.bind_addr = "{http.bind_addr}": whoever reaches port {http.port} there reads, unencrypted and '
+            "unasked, the names and addresses of all nodes, where each stands, counts of agents, and the texts of "
+            "errors; no key, no file's content and no way to change anything. Keep it behind a firewall or a proxy "
+            'that asks who it is, or set http.bind_addr = "127.0.0.1"'
+        )
     if link.key is not None and (weakness := link.key.weakness):
         yield f"link.key: {weakness}"
     if len(link.nodes) > 1:

@@ -25,6 +25,7 @@ from outrider.settings.sections import (
     Ca,
     Generations,
     Grants,
+    Http,
     Intervals,
     Limits,
     Link,
@@ -65,6 +66,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     local: Local
     sendsync: Sendsync
     grants: Grants
+    http: Http
     limits: Limits
     log: Log
     kinds: Options = {}
@@ -111,7 +113,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         errors += [*wrong, *settings._errors()]
         if errors:
             raise SettingsError(*(error._replace(text=printable(error.text)) for error in errors))
-        return msgspec.structs.replace(settings, warnings=(*warnings, *checks.warn(settings.link, settings.tree)))
+        return msgspec.structs.replace(
+            settings, warnings=(*warnings, *checks.warn(settings.link, settings.tree, settings.http))
+        )
 
     def _errors(self) -> list[Line]:
         misfits = [
@@ -121,6 +125,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             *checks.check_intervals(self.intervals),
             *checks.check_tree(self.tree),
             *checks.check_local(self.local, self.tree),
+            *checks.check_http(self.http, self.link),
             *checks.check_limits(self.limits),
         ]
         return [Line(misfit, Code.VALUES_MISFIT) for misfit in misfits]

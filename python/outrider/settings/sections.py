@@ -304,6 +304,26 @@ class Grants(Section, frozen=True, kw_only=True):
     master: Annotated[tuple[str, ...], _says("calls that its master may ask this worker for", ["wazuh.*"])] = ("*",)
 
 
+class Http(Section, frozen=True, kw_only=True):
+    """What people and their tools look at: the page, metrics, health; needs ``pip install 'outrider[http]'``."""
+
+    enabled: Annotated[bool, _says("serve it, on a port of its own", True)] = False
+    bind_addr: Annotated[
+        str, _says("address that it listens on; whoever reaches it reads all it shows, unasked", "127.0.0.1")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65_535, description="TCP port that it listens on; 0 takes any", examples=[1517])
+    ] = 1517
+    hosts: Annotated[
+        tuple[str, ...],
+        _says(
+            "names by which browsers and tools may ask for it, besides addresses, localhost and node.name",
+            ["worker1.example.org"],
+        ),
+    ] = ()
+    connections: Annotated[int, _count("connections at one time", most=4096, example=64)] = 64
+
+
 class Limits(Section, frozen=True, kw_only=True):
     """How much a peer may cost this node; every limit that is hit is counted by its name."""
 

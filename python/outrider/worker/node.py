@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from typing import NoReturn
 
+from outrider import http
 from outrider.codes import Code
 from outrider.errors import (
     Awaits,
@@ -104,6 +105,8 @@ class Worker(Lifespan):
         self.status.gauge("connected_peers", lambda: self.status.link.connected)
         self.status.gauge("received", lambda: 0 if self._handler is None else self._handler.session.channel.bytes_in)
         self.status.gauge("sent", lambda: 0 if self._handler is None else self._handler.session.channel.bytes_out)
+        if settings.http.enabled:
+            http.require()
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -173,6 +176,8 @@ class Worker(Lifespan):
             await halves.start()
             self._requests = halves.of("requests", WorkerRequests)
             supervisor.repeat(Tag.LOCAL_SERVER, self._local(tree, self._requests).run)
+            if self.settings.http.enabled:
+                supervisor.repeat(Tag.HTTP, http.server(self).run)
             supervisor.repeat(Tag.LOCAL_WATCH, lambda: tree.changes.run(self._ports.watching))
             for name, work in halves.tasks():
                 supervisor.repeat(name, work)

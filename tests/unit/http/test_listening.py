@@ -1,0 +1,105 @@
+"""The server of a node: bounded, patient with a port that is taken, gone when its node is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+
+import pytest
+from tests.support.watched import Shown, fetch, served
+
+from outrider.errors import TransportError
+from outrider.http import listening, server
+
+
+def test_it_serves_and_leaves_the_port_when_it_ends() -> None:
+    async def story() -> int:
+        async with served(Shown()) as port:
+            assert (await fetch(port, "/healthz")).text == "ok\n"
+        with pytest.raises(ConnectionRefusedError):
+            await fetch(port, "/healthz")
+        return port
+
+    assert asyncio.run(story()) > 0
+
+
+def test_a_port_that_is_taken_is_an_error_that_is_tried_again() -> None:
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            node = Shown(port=taken.getsockname()[1])
+            with pytest.raises(TransportError, match=r"cannot listen on 127\.0\.0\.1:.*in use"):
+                await server(node).run()
+
+    asyncio.run(story())
+
+
+def test_connections_beyond_the_limit_are_closed_and_counted() -> None:
+    async def story() -> None:
+        node = Shown(connections=2)
+        async with served(node) as port:
+            kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+            for _, writer in kept:
+                writer.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n")
+            turned_away, closing = await asyncio.open_connection("127.0.0.1", port)
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await turned_away.readexactly(1)
+            closing.close()
+            assert node.status.snapshot().limits_hit == {"http.connections": 1}
+            for reader, writer in kept:
+                writer.write(b"\r\n")
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+                writer.close()
+            assert (await fetch(port, "/healthz")).code == 200
+
+    asyncio.run(story())
+
+
+def test_a_connection_that_says_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "_LIVES_S", 0.05)
+
+    async def story() -> None:
+        async with served(Shown()) as port:
+            silent, slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+            slow[1].write(b"GET /healthz HTTP/1.1\r\nhost: loc")
+            for reader, writer in (silent, slow):
+                assert await reader.read() == b""
+                writer.close()
+
+    asyncio.run(story())
+
+
+def test_whoever_is_being_answered_when_the_node_stops_gets_the_answer() -> None:
+    async def story() -> None:
+        node = Shown()
+        asked, may = asyncio.Event(), asyncio.Event()
+        plain = node.cluster
+
+        async def slowly() -> object:
+            asked.set()
+            await may.wait()
+            return await plain()
+
+        node.cluster = slowly  # type: ignore[method-assign,assignment]
+        async with served(node) as port:
+            answer = asyncio.create_task(fetch(port, "/status"))
+            await asked.wait()
+            asyncio.get_running_loop().call_later(0.05, may.set)  # while the server ends
+        assert json.loads((await answer).text)["node"]["name"] == "node01"
+
+    asyncio.run(story())
+
+
+def test_the_logging_of_the_host_stays_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    before = {name: logging.getLogger(name).handlers[:] for name in ("", "uvicorn", "uvicorn.access", "uvicorn.error")}
+
+    async def story() -> None:
+        async with served(Shown()) as port:
+            await fetch(port, "/healthz")
+
+    with caplog.at_level(logging.DEBUG):
+        asyncio.run(story())
+    assert {name: logging.getLogger(name).handlers[:] for name in before} == before
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+    assert any("the page is at http://127.0.0.1:" in record.getMessage() for record in caplog.records)
