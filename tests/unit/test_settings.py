@@ -245,3 +245,9 @@ def test_a_page_that_others_reach_gives_a_warning_that_says_what_is_shown(addres
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "127.8.0.1", "localhost"])
 def test_a_page_for_this_machine_alone_gives_none(address: str) -> None:
     assert load(http__enabled=True, http__bind_addr=address).warnings == ()
+
+
+def test_a_home_folder_that_nobody_has_is_refused() -> None:
+    (line,) = errors_of(local__socket="~no-such-user-here/socket")
+    assert line.startswith("local.socket")
+    assert "knows no home folder for '~no-such-user-here'" in line
