@@ -38,7 +38,7 @@ class Shown:
     def nodes(self) -> dict[str, Row]:
         """The rows of the table, by the name of the node."""
         rows = re.findall(
-            r'<tr data-node="([^"]*)" data-in-step="(true|false)" data-generation="(\d+)">(.*?)</tr>',
+            r'<tr role="row" data-node="([^"]*)" data-in-step="(true|false)" data-generation="(\d+)">(.*?)</tr>',
             self.dom,
             re.DOTALL,
         )

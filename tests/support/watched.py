@@ -12,6 +12,7 @@ from msgspec import structs
 
 from outrider.errors import StoreError
 from outrider.http import server
+from outrider.http.watched import Watched
 from outrider.model import NodeInfo
 from outrider.overview import NodeView, Overview, failures_of, syncs_of, view_of
 from outrider.settings import Settings
@@ -75,7 +76,7 @@ class Answer:
 
 
 @asynccontextmanager
-async def served(node: Shown) -> AsyncIterator[int]:
+async def served(node: Watched) -> AsyncIterator[int]:
     """Its port, while its server runs."""
     serving = server(node)
     running = asyncio.create_task(serving.run())

@@ -11,13 +11,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from outrider.cli import main
+from outrider.cli.status import _stands
 from outrider.client import Health, LocalClient
 from outrider.errors import RefusedByPeer
 from outrider.model import NodeInfo
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import AffectedItemsWazuhResult, WazuhResult
-from outrider.status import Retrying, Status
+from outrider.status import Retrying, Standing, Status
 
 
 def run(*arguments: str, home: Path | str = "/") -> Result:
@@ -191,3 +192,21 @@ def test_the_status_shows_what_is_tried_again(monkeypatch: pytest.MonkeyPatch) -
     status.retrying("Agent-info sync", None)
     answers["outrider.status"] = status.snapshot()
     assert "RETRIES" not in run("status").stdout
+
+
+@pytest.mark.parametrize(
+    ("standing", "line"),
+    [
+        (Standing(), "not in step since -: no round has ended yet"),
+        (
+            Standing(number=7, files=3004, in_step=True, since=1_700_000_000.0, reason=""),
+            "in step since 2023-11-14 22:13:20, generation 7, 3,004 files",
+        ),
+        (
+            Standing(number=6, since=0.0, reason="held back"),
+            "not in step since 1970-01-01 00:00:00, generation 6: held back",
+        ),
+    ],
+)
+def test_status_says_where_the_tree_stands(standing: Standing, line: str) -> None:
+    assert _stands(standing) == line

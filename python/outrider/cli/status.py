@@ -19,7 +19,7 @@ from outrider.cli.options import write_json
 from outrider.client import LocalClient
 from outrider.printable import printable
 from outrider.protocol.api import Request
-from outrider.status import Certificate, Retrying, Rounds, Snapshot
+from outrider.status import Certificate, Retrying, Rounds, Snapshot, Standing
 
 _NEVER = "-"
 _SOON_DAYS = 30
@@ -69,6 +69,7 @@ def _shown(who: dict[str, Any], how: Snapshot) -> Group:
     parts: list[Any] = [Text(printable(" ".join(str(who.get(name, "")) for name in names)))]
     if who.get("type") == "worker":
         parts.append(Text(printable(_link(how))))
+    parts.append(Text(printable(_stands(how.standing))))
     parts += [Text(printable(f"{subject}: {note}")) for subject, note in sorted(how.notes.items())]
     if how.certificate is not None:
         parts.append(Text(printable(_certificate(how.certificate, time.time()))))
@@ -88,6 +89,14 @@ def _link(how: Snapshot) -> str:
     if link.connected:
         return f"connected to {link.peer} since {_moment(link.since)}, {link.reconnects} reconnects"
     return f"not connected since {_moment(link.since)}: {link.reason or 'the first connection is being made'}"
+
+
+def _stands(standing: Standing) -> str:
+    where = [f"generation {standing.number}"] if standing.number else []
+    where += [f"{standing.files:,} files"] if standing.files is not None else []
+    state = "in step" if standing.in_step else "not in step"
+    told = ", ".join([f"{state} since {_moment(standing.since)}", *where])
+    return told if standing.in_step else f"{told}: {standing.reason}"
 
 
 def _certificate(held: Certificate, now: float) -> str:

@@ -19,6 +19,7 @@ from outrider.http import application
 from outrider.http.watched import Watched
 from outrider.logs import Tag, task_logger
 from outrider.model import endpoint
+from outrider.settings.checks import is_loopback
 from outrider.supervise import within
 
 _LIVES_S: Final = 60.0
@@ -59,6 +60,8 @@ class HttpServer:
         self.addresses = listener.addresses
         shown = ", ".join(f"http://{endpoint(host, port)}/" for host, port in self.addresses)
         self._log.info("the page is at %s", shown)
+        if not is_loopback(settings.bind_addr):
+            self._log.warning("whoever reaches that address may read it all, unasked (http.bind_addr)")
         try:
             await asyncio.Event().wait()
         finally:

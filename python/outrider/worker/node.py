@@ -136,7 +136,7 @@ class Worker(Lifespan):
 
     async def cluster(self) -> Overview:
         """The cluster: this node, and as far as its master tells of them, all others."""
-        return await self._sight.cluster(self.routes)
+        return self.look() if self._requests is None else await self._sight.cluster(self._requests)
 
     @property
     def routes(self) -> Routes:

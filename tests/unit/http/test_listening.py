@@ -103,3 +103,13 @@ def test_the_logging_of_the_host_stays_as_it_is(caplog: pytest.LogCaptureFixture
     assert {name: logging.getLogger(name).handlers[:] for name in before} == before
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
     assert any("the page is at http://127.0.0.1:" in record.getMessage() for record in caplog.records)
+
+
+def test_an_address_that_others_reach_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(address: str) -> int:
+        caplog.clear()
+        async with served(Shown(bind_addr=address)):
+            return sum(record.levelname == "WARNING" for record in caplog.records)
+
+    assert asyncio.run(story("0.0.0.0")) == 1
+    assert asyncio.run(story("127.0.0.1")) == 0

@@ -20,7 +20,10 @@ from tests.support.watched import Answer, Shown, fetch, other, served
 import outrider.http
 from outrider.errors import SettingsError
 from outrider.http import application
+from outrider.master import Master
+from outrider.settings import Settings
 from outrider.status import Failure, Outcome
+from outrider.worker import Worker
 
 PAGE = Path(outrider.http.__file__).with_name("page.html").read_text("utf-8")
 
@@ -131,6 +134,22 @@ def test_a_host_mounts_it_below_any_path() -> None:
 
         await app(scope, receive, send)  # type: ignore[arg-type]
         assert sent[0]["status"] == 200
+
+    asyncio.run(story())
+
+
+def test_a_node_that_does_not_run_yet_can_be_asked_as_well(tmp_path: Path) -> None:
+    settings = {"node.home": str(tmp_path), "link.key": "0123456789abcdefghijklmnopqrstuv", "link.nodes": ["127.0.0.1"]}
+
+    async def story() -> None:
+        for kind in (Master, Worker):
+            node = kind(Settings.from_mapping({**settings, "http.port": 0}))
+            async with served(node) as port:
+                assert (await fetch(port, "/healthz")).code == 503
+                assert (await fetch(port, "/readyz")).text == "this node does not run\n"
+                told = json.loads((await fetch(port, "/status")).text)
+                assert [one["in_step"] for one in told["cluster"]["nodes"]] == [False]
+                assert "outrider_in_step 0.0" in (await fetch(port, "/metrics")).text
 
     asyncio.run(story())
 

@@ -9,7 +9,7 @@ from tests.support.sqlite_store import NOW, agent, full_agent, with_store
 
 from outrider.errors import RecordsRefused, UnknownAgents
 from outrider.model import AgentInfo, GroupAssignment, Label
-from outrider.store.agents import GroupsQuery, RegisteredAgent, TellsOfGroups
+from outrider.store.agents import GroupsQuery, Numbers, RegisteredAgent, TellsOfGroups
 from outrider.store.sqlite import SqliteStore
 from outrider.store.sqlite.parts import Limits
 
@@ -380,5 +380,16 @@ def test_who_listens_hears_of_assignments_that_are_still_to_be_sent_and_of_no_ot
         assert not await store.remove_group("none")
         assert await store.remove_group("web")
         assert len(heard) == 3
+
+    with_store(tmp_path, story)
+
+
+def test_agents_are_counted_by_their_status_and_groups_at_all(tmp_path: Path) -> None:
+    async def story(store: SqliteStore) -> None:
+        assert await store.numbers() == Numbers({}, 0)
+        await store.put([agent(1), agent(2), agent(3, connection_status="disconnected")])
+        await store.register([RegisteredAgent(4, "new", "any")])
+        await store.add_groups(["web", "db"])
+        assert await store.numbers() == Numbers({"active": 2, "disconnected": 1, "never_connected": 1}, 2)
 
     with_store(tmp_path, story)
