@@ -32,6 +32,7 @@ class Code(StrEnum):
     WAZUH_FILES = "OUT-1014"
     WOULD_OVERWRITE = "OUT-1015"
     FILES_TABLE = "OUT-1016"
+    PACKAGES_MISSING = "OUT-1017"
 
     # the cluster key
     NO_KEY = "OUT-1101"

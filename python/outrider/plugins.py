@@ -103,7 +103,15 @@ def _installed() -> tuple[list[EntryPoint], list[Found]]:
 
 def _name_of(distribution: Distribution | None) -> str:
     """The name of a distribution; empty for none, and for one whose metadata has none."""
-    return (distribution.name or "") if distribution is not None else ""
+    return _told(distribution, "name")
+
+
+def _told(distribution: Distribution | None, what: str) -> str:
+    """What its metadata says of it; one without raises, and not the same with every reader that a host may bring."""
+    try:
+        return getattr(distribution, what, "") or ""
+    except Exception:  # noqa: BLE001  (whatever lies in its file)
+        return ""
 
 
 def _package(point: EntryPoint) -> tuple[str, str]:
@@ -137,7 +145,7 @@ class _Taken:
 
     def take(self, point: EntryPoint) -> Found:
         """Take what an entry point brings, or say why not."""
-        version = (point.dist.version or "") if point.dist is not None else ""
+        version = _told(point.dist, "version")
         brings: tuple[str, ...] = ()
         refused = ""
         try:

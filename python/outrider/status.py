@@ -113,7 +113,8 @@ class Standing(Struct, frozen=True, kw_only=True):
 class Failure(Struct, frozen=True, kw_only=True):
     """What went wrong, the last time at ``at`` (Unix seconds), ``times`` in all; ``peer`` is empty for this node.
 
-    ``nature`` is one of :class:`outrider.errors.Nature`.
+    ``nature`` is one of :class:`outrider.errors.Nature`, ``code`` what `outrider explain` knows of; empty for what is
+    no error of ours, or a peer's.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     at: float
     peer: str = ""
     times: int = 1
+    code: str = ""
 
 
 class Finished(Struct, frozen=True, kw_only=True):

@@ -72,9 +72,10 @@ class Tries:
         self._awaits = error.awaits if isinstance(error, OutriderError) else None
         nature = error.nature if isinstance(error, OutriderError) else Nature.TEMPORARY
         wall = self._ports.wall()
+        code = error.situation if isinstance(error, OutriderError) else ""
         reason = str(error) or type(error).__name__
         if self._quiet is None or not isinstance(error, self._quiet):
-            self._status.failure(Failure(name=self._name, reason=reason, nature=nature.value, at=wall))
+            self._status.failure(Failure(name=self._name, reason=reason, nature=nature.value, at=wall, code=code))
         self._show(
             Retrying(
                 nature=nature.value,
@@ -83,7 +84,7 @@ class Tries:
                 reason=reason,
                 next_try=None if asked else wall + again.pause_s,
                 awaits=str(self._awaits or ""),
-                code=error.situation if isinstance(error, OutriderError) else "",
+                code=code,
             )
         )
         self._tell(error, again.tell, nature, "" if asked else f", again in {again.pause_s:.1f} s")

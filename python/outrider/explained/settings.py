@@ -148,6 +148,14 @@ SETTINGS: Final = (
         'Write folders relative to the home and with a slash at the end, e.g. "etc/rules/".',
         'the files table\'s folder "/etc/" is refused: it is absolute',
     ),
+    Explanation(
+        Code.PACKAGES_MISSING,
+        "A part of Outrider needs packages that are not installed",
+        "The page, health and metrics over HTTP stand on packages that only those install who want them.",
+        "The node does not start.",
+        "Install them beside Outrider: `pip install 'outrider[http]'`, or set `http.enabled = false`.",
+        "outrider: http.enabled: uvicorn cannot be imported; install it with: pip install 'outrider[http]' [OUT-1017]",
+    ),
 )
 
 KEY: Final = (

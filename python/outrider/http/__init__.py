@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from outrider.codes import Code
 from outrider.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -49,4 +50,4 @@ def require() -> None:
     if missing := [name for name in _NEEDS if find_spec(name) is None]:
         raise SettingsError(
             f"http.enabled: {', '.join(missing)} cannot be imported; install it with: pip install 'outrider[http]'"
-        )
+        ).coded(Code.PACKAGES_MISSING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from outrider.errors import Nature
+from outrider.explained import explanation
 from outrider.http.watched import Watched
 from outrider.overview import NodeView, Overview
 from outrider.status import Failure
@@ -88,14 +89,19 @@ def _node(view: NodeView) -> dict[str, Any]:
 
 
 def _failure(failure: Failure) -> dict[str, Any]:
-    """The texts of our errors name the cause, then the remedy where there is one, behind the first semicolon."""
+    """The texts of our errors name the cause, then the remedy where there is one, behind the first semicolon.
+
+    Otherwise its code has one.
+    """
     cause, _, remedy = failure.reason.partition("; ")
+    explained = explanation(failure.code) if failure.code else None
     return {
         "at": failure.at,
         "peer": failure.peer,
         "name": failure.name,
         "times": failure.times,
         "nature": failure.nature,
+        "code": failure.code,
         "cause": cause,
-        "remedy": remedy or _BY_NATURE[Nature(failure.nature)],
+        "remedy": remedy or (explained.remedy if explained else _BY_NATURE[Nature(failure.nature)]),
     }

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, ParamSpec, TypeVar
 
 from outrider._native import Generation, Generations, Manifest
+from outrider.errors import SyncError
 from outrider.ports import Threads
 from outrider.store.tree import FileTree
 
@@ -28,7 +29,7 @@ class GenerationStore:
     """The generations of one home. All methods run in threads that let Python go on."""
 
     def __init__(self, native: Generations, threads: Threads) -> None:
-        self._native = native
+        self._native: Generations | None = native
         self.lineage = native.lineage.hex()
         """32 hex digits that tell this store from another, whose numbers mean nothing here."""
         self._threads = threads
@@ -36,40 +37,45 @@ class GenerationStore:
 
     @property
     def native(self) -> Generations:
-        """The store itself, for what else of the native core reads it; only in threads."""
+        """The store itself, for what else of the native core reads it; only in threads.
+
+        :class:`SyncError` if it is closed.
+        """
+        if self._native is None:
+            raise SyncError("the store is closed")
         return self._native
 
     @property
     def damaged(self) -> int:
         """What was found damaged on disk since the store was opened, and is not kept any more."""
-        return self._native.damaged
+        return self.native.damaged
 
     async def list(self) -> list[Generation]:
         """All generations, oldest first."""
-        return await self._run(self._native.list)
+        return await self._run(self.native.list)
 
     async def latest(self) -> Generation | None:
         """The latest generation."""
-        return await self._run(self._native.latest)
+        return await self._run(self.native.latest)
 
     async def find(self, root: str) -> int | None:
         """The number of the latest generation with this root, 128 hex digits."""
-        return await self._run(self._native.find, root)
+        return await self._run(self.native.find, root)
 
     async def manifest(self, number: int) -> Manifest | None:
         """The manifest of a generation, if it is kept and whole."""
-        return await self._run(self._native.manifest, number)
+        return await self._run(self.native.manifest, number)
 
     async def add(self, tree: FileTree, manifest: Manifest, time: float) -> Generation:
         """Make what ``tree`` holds the latest generation, durably; ``time`` in Unix seconds is that of the scan.
 
         :class:`SyncError` if a file changed since: scan again. :class:`StoreError` for the disk. Nothing is added then.
         """
-        return await self._run(self._native.add, tree.native, manifest, time)
+        return await self._run(self.native.add, tree.native, manifest, time)
 
     async def sweep(self) -> int:
         """Bring the store back to its limits; slow now and then, so it comes after everything that waits."""
-        return await self._run(self._native.sweep)
+        return await self._run(self.native.sweep)
 
     async def settled(self) -> None:
         """Wait for work that goes on although its caller was cancelled: a thread cannot be stopped."""
@@ -79,8 +85,8 @@ class GenerationStore:
     async def close(self) -> None:
         """Give the folder back when no work on it goes on; nothing is added after that."""
         await self.settled()
-        await self._threads.run(self._native.close)
-        del self._native  # whoever still knows this store keeps no file of it open
+        await self._threads.run(self.native.close)
+        self._native = None  # whoever still knows this store keeps no file of it open
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         running = asyncio.ensure_future(self._threads.run(work, *args, **kwargs))
