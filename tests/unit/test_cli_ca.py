@@ -96,6 +96,14 @@ def test_revoke_takes_a_name_or_a_serial_and_names_who_has_none(made: Path, tmp_
     assert "revoked" in run("ca", "list", "--home", str(made)).stdout
 
 
+def test_threat_14_a_token_that_got_into_wrong_hands_is_revoked_by_its_name(made: Path) -> None:
+    for _ in range(2):
+        assert run("ca", "token", "w", "--home", str(made)).exit_code == 0
+    gone = run("ca", "revoke", "w", "--home", str(made))
+    assert (gone.exit_code, gone.stdout) == (0, "2 of the tokens for w are good no more\n")
+    assert run("ca", "revoke", "w", "--home", str(made)).exit_code == 1
+
+
 def test_rotate_shows_whose_certificate_is_still_of_the_old_one(made: Path) -> None:
     nothing = run("ca", "rotate", "--finish", "--home", str(made))
     assert (nothing.exit_code, nothing.stderr) == (1, "outrider: no authority is being replaced [OUT-1405]\n")

@@ -134,9 +134,15 @@ def token(*, name: str, at: _At, ttl: float) -> None:
 @click.argument("name_or_serial")
 @_authority_options
 def revoke(*, name_or_serial: str, at: _At) -> None:
-    """Cut off a node, by its name or its certificate's serial number; its links end within 5 s."""
+    """Cut off a node, by its name or its certificate's serial number; its links end within 5 s.
+
+    By the name, its tokens are good no more either.
+    """
+    tokens = sum(one.name == name_or_serial and one.good(at.now) for one in at.authority.ledger().tokens)
     gone = at.authority.revoke(name_or_serial, at.now)
-    if not gone:
+    if tokens:
+        click.echo(printable(f"{tokens} of the tokens for {name_or_serial} are good no more"))
+    elif not gone:
         raise Failure(
             f"{name_or_serial!r} has no certificate that is good; `outrider ca list` shows who has",
             Code.NOTHING_TO_REVOKE,

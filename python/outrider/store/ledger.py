@@ -44,6 +44,10 @@ class Promise(Struct, frozen=True, kw_only=True):
     until: float
     used: float | None = None
 
+    def good(self, now: float) -> bool:
+        """Whether a node can still join with it."""
+        return self.used is None and self.until > now
+
 
 class Ledger(Struct, frozen=True, kw_only=True):
     """The whole; ``number`` counts the lists of revoked certificates, ``drop_at`` is when the old authority goes."""
