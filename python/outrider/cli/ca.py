@@ -21,9 +21,10 @@ from outrider.printable import printable
 from outrider.protocol.bodies import check_node_name
 from outrider.protocol.certificates import NodeRole
 from outrider.settings import Settings
-from outrider.store.authority import AUTHORITY_DAYS, KEY, NODE_DAYS, Authority, private_pem
+from outrider.store.authority import AUTHORITY_DAYS, KEY, NODE_DAYS, Authority
 from outrider.store.identity import NODE, TRUST, install
 from outrider.store.ledger import Issued
+from outrider.store.private_keys import private_pem
 from outrider.store.whole import make_folder, write_whole
 from outrider.world import real_ports
 

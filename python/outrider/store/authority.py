@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -41,6 +40,7 @@ from outrider.protocol.certificates import (
 from outrider.protocol.joining import SECRET_BYTES, Token
 from outrider.store import ledger as ledgers
 from outrider.store.ledger import Issued, Ledger, Promise
+from outrider.store.private_keys import PRIVATE_KEYS, load_private, private_pem, why_not
 from outrider.store.whole import alone, make_folder, write_whole
 
 KEY, TRUST = "ca.key", "trust.pem"
@@ -50,7 +50,6 @@ _SERIAL_BITS = 159
 """RFC 5280, 4.1.2.2: at most 20 bytes, and positive."""
 _MOST_FRESH = 4
 """New certificates of one node that shows none of them: an answer may be lost, or the node die before it keeps it."""
-_KEYS = re.compile(b"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL)
 
 
 class Authority:
@@ -252,13 +251,13 @@ class Authority:
         file = self.folder / KEY
         try:
             passphrase = self._passphrase()
-            found = [_load(text, passphrase) for text in _KEYS.findall(file.read_bytes())]
+            found = [load_private(text, passphrase) for text in PRIVATE_KEYS.findall(file.read_bytes())]
         except OSError as error:
             raise StoreError(f"cannot read the authority's key {file}: {error.strerror}").coded(
                 Code.AUTHORITY_FILES
             ) from error
         except (TypeError, ValueError) as error:
-            raise StoreError(f"cannot open the authority's key {file}: {_why(error)}").coded(
+            raise StoreError(f"cannot open the authority's key {file}: {why_not(error)}").coded(
                 Code.AUTHORITY_FILES
             ) from error
         keys = {key.public_key().public_bytes_raw(): key for key in found}
@@ -290,28 +289,6 @@ class Authority:
                 Code.AUTHORITY_FILES
             )
         return first
-
-
-def private_pem(key: Ed25519PrivateKey, passphrase: bytes | None = None) -> bytes:
-    """A key as PEM, encrypted if there is a passphrase."""
-    cipher: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if passphrase is not None:
-        cipher = serialization.BestAvailableEncryption(passphrase)
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, cipher)
-
-
-def _load(text: bytes, passphrase: bytes | None) -> Ed25519PrivateKey:
-    encrypted = b"ENCRYPTED" in text.partition(b"\n")[0]
-    key = serialization.load_pem_private_key(text, passphrase if encrypted else None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError("it is not Ed25519")  # noqa: TRY004  (it is data that is wrong, not a type)
-    return key
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, TypeError):
-        return "it is encrypted: name the file with its passphrase (ca.passphrase_file)"
-    return f"the passphrase is another, or the file is damaged ({error})"
 
 
 def _raw(certificate: x509.Certificate) -> bytes:

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.ports import Identity
-from outrider.store.authority import private_pem
+from outrider.store.private_keys import private_pem
 from outrider.store.whole import make_folder, write_whole
 
 SEED_BYTES = 32
