@@ -24,8 +24,11 @@ class LoopLag:
         self._timer: asyncio.TimerHandle | None = None
 
     def asked(self) -> None:
-        """Somebody looks."""
-        loop = asyncio.get_running_loop()
+        """Somebody looks; from another thread than the loop's nothing begins."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
         self._until = loop.time() + _AFTER_S
         if self._timer is None:
             self._wait(loop)

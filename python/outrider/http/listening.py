@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -85,13 +85,25 @@ class HttpServer:
         self._node.status.limit_hit("http.connections")
 
 
+class _Discreet(logging.Logger):
+    """What a visitor sends wrong is for the debugging log: anybody who comes could fill another."""
+
+    def warning(self, msg: object, *args: Any, **kwargs: Any) -> None:
+        """A line of uvicorn's about a request."""
+        self.debug(msg, *args, **kwargs)
+
+
+_log = _Discreet("outrider.http")
+_log.parent = logging.getLogger("outrider")
+
+
 class Visitor(H11Protocol):
     """One connection; one that is too many is closed at once, and none lives long."""
 
     def __init__(self, config: Config, state: ServerState, *, most: int, full: Callable[[], None]) -> None:
         super().__init__(config, state, {})
         self.access_log = False
-        self.logger = logging.getLogger("outrider.http")
+        self.logger = _log
         self._most = most
         self._full = full
         self._ends: list[asyncio.TimerHandle] = []

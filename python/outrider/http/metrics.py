@@ -6,11 +6,11 @@ results, natures of failures, settings, names of nodes of the cluster. ``docs/ob
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from outrider.errors import StoreError
 from outrider.http.lag import LoopLag
 from outrider.http.watched import Watched
+from outrider.overview import NodeView
 from outrider.spread import BOUNDS_S, Spread
 from outrider.status import Snapshot
 from outrider.store.agents import CountsAll, Numbers
@@ -26,21 +27,49 @@ _AGENTS_FRESH_S: Final = 15.0
 """Counting agents reads all of them: so often at most, whoever asks how often."""
 
 
-def registry_of(node: Watched, lag: LoopLag) -> tuple[CollectorRegistry, NodeCollector]:
-    """A registry of the node's own, with the process's CPU, memory and descriptors; never the global one."""
-    registry = CollectorRegistry()
-    collector = NodeCollector(node, lag)
-    registry.register(collector)
-    ProcessCollector(registry=registry)
-    return registry, collector
+class Exposition:
+    """The text of one node's metrics, and of its process's CPU, memory and descriptors; in no registry of anybody's.
+
+    What the node has recorded is read on the event loop; the text, a quarter of a megabyte for a thousand workers, and
+    what the system says of the process come from a thread.
+    """
+
+    def __init__(self, node: Watched) -> None:
+        self._ports = node.ports
+        self._node = NodeCollector(node)
+        self._process = ProcessCollector(registry=None)
+
+    async def text(self) -> bytes:
+        """In Prometheus' text format."""
+        await self._node.refresh()
+        return await self._ports.threads.run(self._written, list(self._node.collect()))
+
+    def _written(self, families: list[Metric]) -> bytes:
+        registry = CollectorRegistry()
+        registry.register(_Collected([*families, *self._process.collect()]))
+        return generate_latest(registry)
+
+
+class _Collected(Collector):
+    """Metrics as they were at one moment."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        """All of them."""
+        return self._families
 
 
 class NodeCollector(Collector):
-    """See the module. A host may register it in a registry of its own; :meth:`refresh` then counts agents."""
+    """See the module. A host may register it in a registry of its own, and collects that on the node's event loop.
 
-    def __init__(self, node: Watched, lag: LoopLag) -> None:
+    :meth:`refresh` counts agents anew; without it none are told.
+    """
+
+    def __init__(self, node: Watched) -> None:
         self._node = node
-        self._lag = lag
+        self._lag = LoopLag()
         self._numbers: Numbers | None = None
         self._counted = float("-inf")
 
@@ -64,22 +93,23 @@ class NodeCollector(Collector):
         """Everything, as it is now."""
         self._lag.asked()
         snapshot = self._node.status.snapshot()
-        yield from self._itself(snapshot)
+        itself, *others = self._node.look().nodes
+        yield from self._itself(snapshot, itself)
         yield from self._links(snapshot)
-        yield from self._nodes()
+        yield from _peers(others) if itself.type == "master" else ()
         yield from _rounds(snapshot)
         yield from self._agents()
         yield from _troubles(snapshot)
         yield from _queues(snapshot)
         yield _histogram("outrider_event_loop_lag_seconds", "How late the event loop ran a timer.", self._lag.seen)
 
-    def _itself(self, snapshot: Snapshot) -> Iterator[Metric]:
+    def _itself(self, snapshot: Snapshot, itself: NodeView) -> Iterator[Metric]:
         info, settings = self._node.get_node(), self._node.settings.node
         about = {"node": info.name, "type": info.type, "cluster": settings.cluster, "version": version("outrider")}
         family = GaugeMetricFamily("outrider_node_info", "Who this node is; always 1.", labels=list(about))
         family.add_metric(list(about.values()), 1)
         yield family
-        standing, itself = snapshot.standing, self._node.look().nodes[0]
+        standing = snapshot.standing
         yield _gauge("outrider_in_step", "Whether this node's tree is its master's.", itself.in_step)
         yield _gauge("outrider_generation", "Generation of this node's tree; 0: none is known.", standing.number)
         yield _gauge(
@@ -106,22 +136,6 @@ class NodeCollector(Collector):
             name = "outrider_link_round_trip_seconds"
             yield _histogram(name, "From a keep-alive to its answer.", snapshot.round_trips)
 
-    def _nodes(self) -> Iterator[Metric]:
-        """Every other node that this one knows of by itself."""
-        connected = GaugeMetricFamily("outrider_peer_connected", "Whether the node is connected.", labels=["peer"])
-        in_step = GaugeMetricFamily("outrider_peer_in_step", "Whether the node is in step.", labels=["peer"])
-        generation = GaugeMetricFamily("outrider_peer_generation", "Generation of the node's tree.", labels=["peer"])
-        heard = GaugeMetricFamily(
-            "outrider_peer_last_heard_timestamp_seconds", "When the node was last heard of.", labels=["peer"]
-        )
-        for view in self._node.look().nodes[1:]:
-            connected.add_metric([view.name], view.connected)
-            in_step.add_metric([view.name], view.in_step)
-            generation.add_metric([view.name], view.standing.number)
-            heard.add_metric([view.name], view.keep_alive or 0.0)
-        if self._node.get_node().type == "master":
-            yield from (connected, in_step, generation, heard)
-
     def _agents(self) -> Iterator[Metric]:
         if self._numbers is None:
             return
@@ -130,6 +144,22 @@ class NodeCollector(Collector):
             agents.add_metric([status], number)
         yield agents
         yield _gauge("outrider_agent_groups", "Groups of agents.", self._numbers.groups)
+
+
+def _peers(others: Iterable[NodeView]) -> Iterator[Metric]:
+    """A master's: each worker."""
+    connected = GaugeMetricFamily("outrider_peer_connected", "Whether the node is connected.", labels=["peer"])
+    in_step = GaugeMetricFamily("outrider_peer_in_step", "Whether the node is in step.", labels=["peer"])
+    generation = GaugeMetricFamily("outrider_peer_generation", "Generation of the node's tree.", labels=["peer"])
+    heard = GaugeMetricFamily(
+        "outrider_peer_last_heard_timestamp_seconds", "When the node was last heard of.", labels=["peer"]
+    )
+    for view in others:
+        connected.add_metric([view.name], view.connected)
+        in_step.add_metric([view.name], view.in_step)
+        generation.add_metric([view.name], view.standing.number)
+        heard.add_metric([view.name], view.keep_alive or 0.0)
+    yield from (connected, in_step, generation, heard)
 
 
 def _rounds(snapshot: Snapshot) -> Iterator[Metric]:

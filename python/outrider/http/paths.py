@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -18,8 +18,7 @@ from starlette.routing import Route
 
 from outrider.http.answers import Ready, health, readiness, status
 from outrider.http.guard import Guard
-from outrider.http.lag import LoopLag
-from outrider.http.metrics import registry_of
+from outrider.http.metrics import Exposition
 from outrider.http.watched import Watched
 
 _PAGE: Final = Path(__file__).with_name("page.html").read_text("utf-8")
@@ -46,7 +45,7 @@ class _Shows:
 
     def __init__(self, node: Watched) -> None:
         self._node = node
-        self._registry, self._collector = registry_of(node, LoopLag())
+        self._metrics = Exposition(node)
         self._policy = policy_of(_PAGE)
 
     async def page(self, _: Request) -> Response:
@@ -71,8 +70,7 @@ class _Shows:
 
     async def metrics(self, _: Request) -> Response:
         """``/metrics``: Prometheus' text format."""
-        await self._collector.refresh()
-        return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(await self._metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def _said(ready: Ready) -> Response:

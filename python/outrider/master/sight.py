@@ -83,8 +83,7 @@ class Sight:
     def _view(self, member: Member) -> NodeView:
         status, extended = member.status, member.session.extended is not None
         standing = self._beside_ours(status.standing)
-        link = status.snapshot().link
-        return view_of(member.info, link, standing, keep_alive=self._heard(member), extended=extended)
+        return view_of(member.info, status.link, standing, keep_alive=self._heard(member), extended=extended)
 
     def _beside_ours(self, its: Standing) -> Standing:
         """Where a worker stands, seen from a tree that may have changed since it was last in step."""

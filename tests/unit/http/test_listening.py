@@ -12,6 +12,7 @@ from tests.support.watched import Shown, fetch, served
 
 from outrider.errors import TransportError
 from outrider.http import listening, server
+from outrider.overview import Overview
 
 
 def test_it_serves_and_leaves_the_port_when_it_ends() -> None:
@@ -113,3 +114,53 @@ def test_an_address_that_others_reach_is_warned_of(caplog: pytest.LogCaptureFixt
 
     assert asyncio.run(story("0.0.0.0")) == 1
     assert asyncio.run(story("127.0.0.1")) == 0
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        b"a" * 200_000,
+    ],
+)
+def test_what_is_no_request_is_refused_and_fills_no_log(request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> bytes:
+        async with served(Shown()) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request_)
+            answer = await reader.readline()
+            writer.close()
+            assert (await fetch(port, "/healthz")).code == 200
+        return answer
+
+    with caplog.at_level(logging.INFO):
+        assert asyncio.run(story()).split()[1] == b"400"
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def test_a_wish_for_another_protocol_is_not_heard(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> int:
+        async with served(Shown()) as port:
+            return (await fetch(port, "/healthz", headers={"connection": "upgrade", "upgrade": "websocket"})).code
+
+    assert asyncio.run(story()) == 200
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def test_a_defect_of_an_answer_is_told_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> int:
+        node = Shown()
+
+        async def broken() -> Overview:
+            raise ValueError("a defect")
+
+        node.cluster = broken  # type: ignore[method-assign]
+        async with served(node) as port:
+            return (await fetch(port, "/status")).code
+
+    assert asyncio.run(story()) == 500
+    (told,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert told.name == "outrider.http"
+    assert told.exc_info

@@ -13,6 +13,7 @@ from tests.support.memory_agents import MemoryAgents
 from tests.support.sqlite_store import agent, with_store
 from tests.support.watched import Shown, fetch, other, served
 
+from outrider.http.metrics import NodeCollector
 from outrider.spread import BOUNDS_S
 from outrider.status import Certificate, Failure, Outcome, Retrying
 from outrider.store.sqlite import SqliteStore
@@ -198,3 +199,11 @@ def test_the_documentation_names_every_metric_and_no_other(tmp_path: Path) -> No
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         told = documented()[name + "_total" if family.type == "counter" else name]
         assert labels == set(re.findall(r"[a-z_]+", told)), name
+
+
+def test_a_host_may_collect_in_a_registry_of_its_own() -> None:
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(NodeCollector(busy("master")))
+    text = prometheus_client.generate_latest(registry).decode()  # without a loop: from some thread
+    assert "outrider_generation 7.0" in text
+    assert "outrider_event_loop_lag_seconds_count 0.0" in text
