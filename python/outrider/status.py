@@ -290,9 +290,9 @@ class Status:
             del self._failures[next(iter(self._failures))]
 
     def stands(self, *, number: int, root: str, at: float, files: int | None = None) -> None:
-        """The tree stands at this generation, or at this root without one, from ``at`` on if it did not before."""
+        """The tree stands at this generation, or at this root without one, from ``at`` on if it did not before that."""
         now, same = self.standing, root == self.standing.root
-        since = now.root_since if same else at
+        since = min(now.root_since, at) if same and now.root_since is not None else at
         files = now.files if same and files is None else files
         self.standing = structs.replace(now, number=number, root=root, root_since=since, files=files)
 

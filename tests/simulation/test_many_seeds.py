@@ -94,8 +94,8 @@ async def _not_put(_: Outbox, __: Any) -> None:
     """What was read is nowhere."""
 
 
-def _numbered_wrong(before: Known, *, number: int, lineage: str, root: str) -> Known:
-    return _taken(before, number=number // 2, lineage=lineage, root=root)
+def _numbered_wrong(before: Known, *, number: int, lineage: str, root: str, at: float) -> Known:
+    return _taken(before, number=number // 2, lineage=lineage, root=root, at=at)
 
 
 _taken = taken

@@ -197,3 +197,22 @@ def test_a_worker_that_does_not_take_a_step_is_named_at_its_master(tmp_path: Pat
         assert "outrider approve" in worker.look().failures[0].reason
 
     simulate(tmp_path, story, link="extended")
+
+
+def test_how_long_a_tree_has_stood_outlives_both_nodes(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        master, worker = await pair(cluster)
+        taken = {
+            node.settings.node.name: row(node, node.settings.node.name).standing.root_since for node in (master, worker)
+        }
+        await asyncio.sleep(1000)
+        await cluster.stop(worker)
+        await cluster.stop(master)
+        await asyncio.sleep(1000)
+        again = await pair(cluster)
+        for node in again:
+            name = node.settings.node.name
+            assert row(node, name).standing.root_since == pytest.approx(taken[name], abs=5)
+            assert row(node, name).standing.since == pytest.approx(now(), abs=60)
+
+    simulate(tmp_path, story, link="extended")

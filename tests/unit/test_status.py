@@ -173,6 +173,8 @@ def test_a_root_keeps_its_age_while_numbers_grow() -> None:
     status.stands(number=1, root="a", at=1.0, files=5)
     status.stands(number=2, root="a", at=2.0)
     assert status.standing == Standing(number=2, root="a", root_since=1.0, files=5)
+    status.stands(number=2, root="a", at=0.5)
+    assert status.standing.root_since == 0.5, "it is known by now to have stood for longer"
     status.stands(number=3, root="b", at=3.0)
     assert status.standing == Standing(number=3, root="b", root_since=3.0, files=None)
 

@@ -120,9 +120,8 @@ class Generations(Half[WorkerGenerations]):
             keeping = self.store.add(self.ground.tree, manifest, self.ground.ports.wall())
             current, _ = await asyncio.gather(keeping, self._pack_ahead(manifest))
             self.current, self._holds = current, manifest
-            self.ground.status.stands(
-                number=current.number, root=current.root, at=self.ground.ports.wall(), files=len(manifest)
-            )
+            stands = self.ground.status.stands
+            stands(number=current.number, root=current.root, at=current.time, files=len(manifest))
         self.standings.made(current, look)
         self.ground.events.stands(GenerationEvent(number=current.number, root=current.root))
         self._log.info("generation %d: %d files", current.number, len(manifest))

@@ -17,7 +17,7 @@ class Known(Struct, frozen=True, kw_only=True):
     """What a worker remembers of its master's generations; roots and the lineage are hex digits.
 
     ``bad`` are roots that its own check did not bear, or that a person rolled back, with the reason; ``approved`` is
-    the root whose step may delete what it wants.
+    the root whose step may delete what it wants; ``at`` is when the root was taken, in Unix seconds, 0: nobody knows.
     """
 
     lineage: str = ""
@@ -25,6 +25,7 @@ class Known(Struct, frozen=True, kw_only=True):
     root: str = ""
     bad: dict[str, str] = field(default_factory=dict)
     approved: str = ""
+    at: float = 0.0
 
 
 class Deletions(Struct, frozen=True):
@@ -60,10 +61,10 @@ def check_offer(known: Known, *, number: int, lineage: str, root: str) -> None:
         ).coded(Code.QUARANTINED)
 
 
-def taken(known: Known, *, number: int, lineage: str, root: str) -> Known:
-    """What is known once a generation stands; what was bad in another lineage is forgotten."""
+def taken(known: Known, *, number: int, lineage: str, root: str, at: float) -> Known:
+    """What is known once a generation stands, now that it is ``at``; what was bad in another lineage is forgotten."""
     bad = known.bad if lineage == known.lineage else {}
-    return Known(lineage=lineage, number=number, root=root, bad=bad)
+    return Known(lineage=lineage, number=number, root=root, bad=bad, at=known.at if root == known.root else at)
 
 
 def approved(known: Known, root: str) -> Known:

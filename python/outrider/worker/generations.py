@@ -55,7 +55,7 @@ class Generations(Half["GenerationsTalk"]):
         """Read what this node took last."""
         await self.standpoint.open()
         known = self.standpoint.known
-        self.ground.status.stands(number=known.number, root=known.root, at=self.ground.ports.wall())
+        self.ground.status.stands(number=known.number, root=known.root, at=known.at or self.ground.ports.wall())
         if self.standpoint.damaged:
             self.log.warning("which generation this node took last cannot be read: %s", self.standpoint.damaged)
 

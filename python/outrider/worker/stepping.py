@@ -146,13 +146,14 @@ class Stepping:
         check_offer(before, number=number, lineage=lineage.hex(), root=root)
         if root != before.root and (failure := await self._half.trial.failure()):
             await self._go_back(number, root, failure)
-        known = taken(before, number=number, lineage=lineage.hex(), root=root)
+        now = self._ground.ports.wall()
+        known = taken(before, number=number, lineage=lineage.hex(), root=root, at=now)
         if known != before:
             await standpoint.stand(known)
         if number != self._ground.events.number or any(counts):
             its = plan if any(counts) else None
             self._ground.events.stands(GenerationEvent(number=number, root=root, plan=its))
-        self._status.stands(number=number, root=root, at=self._ground.ports.wall(), files=standpoint.files)
+        self._status.stands(number=number, root=root, at=known.at or now, files=standpoint.files)
         if known != before or any(counts):
             await self._done(number, bytes.fromhex(root), counts=counts)
         self._refused = ""

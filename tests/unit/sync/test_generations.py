@@ -30,7 +30,7 @@ def test_threat_30_another_state_under_the_same_number_is_refused() -> None:
 
 def test_a_master_that_begins_anew_counts_from_one() -> None:
     check_offer(KNOWN, number=1, lineage="two", root="f1")
-    assert taken(KNOWN, number=1, lineage="two", root="f1") == Known(lineage="two", number=1, root="f1")
+    assert taken(KNOWN, number=1, lineage="two", root="f1", at=9.0) == Known(lineage="two", number=1, root="f1", at=9.0)
 
 
 def test_threat_39_what_the_check_did_not_bear_is_not_taken_again() -> None:
@@ -38,7 +38,7 @@ def test_threat_39_what_the_check_did_not_bear_is_not_taken_again() -> None:
     with pytest.raises(HeldBackError, match="generation 6 is quarantined on this node: the check failed: syntax"):
         check_offer(known, number=6, lineage="one", root="e6")
     check_offer(known, number=7, lineage="one", root="e7")
-    assert taken(known, number=7, lineage="one", root="e7").bad == {"e6": "the check failed: syntax"}
+    assert taken(known, number=7, lineage="one", root="e7", at=9.0).bad == {"e6": "the check failed: syntax"}
 
 
 def test_few_bad_roots_are_remembered() -> None:
@@ -57,3 +57,10 @@ def test_threat_31_more_than_half_and_more_than_twenty_wait(deleted: int, held: 
     deletions = Deletions(0.5, 20)
     assert deletions.too_many(deleted, held) == too_many
     assert (deleted > deletions.most(held)) == too_many
+
+
+def test_a_root_has_stood_since_it_was_taken_first_whatever_its_number() -> None:
+    first = taken(Known(), number=1, lineage="one", root="a1", at=5.0)
+    again = taken(first, number=2, lineage="one", root="a1", at=9.0)
+    assert (first.at, again.at) == (5.0, 5.0)
+    assert taken(again, number=3, lineage="one", root="a3", at=11.0).at == 11.0
