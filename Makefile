@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: demo test check simulate soak faults fuzz audit bench pictures wheel format clean
+.PHONY: demo test check docs simulate soak faults fuzz audit bench pictures wheel format clean
 
 demo: $(BIN)/.native
 	$(BIN)/outrider demo
@@ -24,6 +24,10 @@ check: $(BIN)/.native
 	$(BIN)/lint-imports
 	cargo test --workspace --locked --quiet
 	$(BIN)/python -m pytest tests/unit tests/property
+
+# The guides and the reference of every public name, as HTML in target/docs/html; without the network, a warning is an error.
+docs: $(BIN)/.native
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --fresh-env -d target/docs/doctrees docs target/docs/html
 
 # Every fault of the disk at every system call of the scenarios of tests/faults: some minutes; goes on where it was stopped.
 faults: $(BIN)/.native

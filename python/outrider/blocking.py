@@ -133,8 +133,8 @@ class _InThread(Generic[N]):
 class SyncWorker(_InThread[Worker]):
     """A :class:`Worker` for programs without an event loop: ``with outrider.SyncWorker(settings) as worker:``.
 
-    What it takes and raises is what :class:`Worker` does. ``loop_factory`` makes the loop, e.g. uvloop's. Its hooks are
-    called in threads; ``node`` is the worker itself, which belongs to that loop: use :meth:`ask`.
+    What it takes and raises is what :class:`Worker` does. ``loop_factory`` makes the loop, e.g. uvloop's;
+    ``node`` is the worker itself, which belongs to that loop: use :meth:`ask`.
     """
 
     def __init__(
@@ -152,8 +152,8 @@ class SyncWorker(_InThread[Worker]):
 class SyncMaster(_InThread[Master]):
     """A :class:`Master` for programs without an event loop: ``with outrider.SyncMaster(settings) as master:``.
 
-    What it takes and raises is what :class:`Master` does. ``loop_factory`` makes the loop, e.g. uvloop's. Its hooks are
-    called in threads; ``node`` is the master itself, which belongs to that loop: use :meth:`ask`.
+    What it takes and raises is what :class:`Master` does. ``loop_factory`` makes the loop, e.g. uvloop's;
+    ``node`` is the master itself, which belongs to that loop: use :meth:`ask`.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class SyncMaster(_InThread[Master]):
         return self.node.addresses
 
     def publish(self) -> int:
-        """Look at the tree now and return the generation that holds what it held; see :meth:`Master.publish`.
+        """Look at the tree now and return the number of its generation; see :meth:`Master.publish`.
 
         :class:`StoreError` if the tree cannot be read, or the node does not run.
         """

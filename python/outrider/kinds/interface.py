@@ -123,7 +123,7 @@ class Talk:
 class Half(ABC, Generic[T]):
     """One node's half of a kind, from the start of the node to its end.
 
-    ``talks`` holds those whose peer has joined, by the peer's name (the master's is :data:`MASTER`); the node keeps it.
+    ``talks`` holds those whose peer has joined, by the peer's name (``"master"`` for a master); the node keeps it.
     """
 
     def __init__(self) -> None:

@@ -46,12 +46,12 @@ from outrider.transport.channel import Channel
 
 
 class Master(Lifespan):
-    """A node that others are kept in step with.
+    """A node that others are kept in step with: ``async with outrider.Master(settings) as master:``.
 
-    ``run`` returns after :meth:`stop`; it raises :class:`SettingsError` if the settings do not allow a
-    start, and nothing else that a peer could cause. ``addresses`` are bound once ``started`` is set.
-    ``agents`` is a host's own store of agents, which the host closes; ``kinds`` are kinds of synchronisation of its
-    own, :class:`ValueError` if one clashes.
+    Entering it, or :meth:`run`, which returns after :meth:`stop`, raises :class:`SettingsError` if the settings do not
+    allow a start, and nothing else that a peer could cause. ``addresses`` (host and port) are bound once it is entered,
+    or ``started`` is set. ``agents`` is a host's own store of agents, which the host closes; ``kinds`` are kinds of
+    synchronisation of its own, :class:`ValueError` if one clashes; ``hooks`` hear what happens.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Master(Lifespan):
 
     @property
     def agents(self) -> AgentStore:
-        """What this node knows of agents and their groups, while it runs."""
+        """What this node knows of agents and their groups; :class:`StoreError` unless it runs."""
         if self._agents is None:
             raise StoreError("this node does not run, so that its store of agents is closed").coded(Code.NOT_RUNNING)
         return self._agents
@@ -126,13 +126,13 @@ class Master(Lifespan):
 
     @property
     def routes(self) -> Routes:
-        """Where requests of programs beside this node go, while it runs."""
+        """Where requests of programs beside this node go; :class:`StoreError` unless it runs."""
         if self._requests is None:
             raise StoreError("this node does not run, so that it takes no requests").coded(Code.NOT_RUNNING)
         return self._requests
 
     async def publish(self) -> int:
-        """Look at the tree now, not when its changes are noticed; return the generation that holds what it held.
+        """Look at the tree now, not when its changes are noticed; return the number of its generation.
 
         When this returns the generation is kept, durably, and every worker is being told; ``await
         worker.wait_for(...)`` tells when one has it. :class:`StoreError` if the tree cannot be read, or the node does

@@ -104,7 +104,7 @@ class Handlers(Mapping[str, Handler]):
         return add
 
     def add(self, *rows: Handler) -> None:
-        """Put all of ``rows`` into the table, or none: a name is taken once."""
+        """Put all of ``rows`` into the table, or none: :class:`ValueError` where a name is taken."""
         for row in rows:
             if row.name in self._rows:
                 raise ValueError(f"the name {row.name} is taken")

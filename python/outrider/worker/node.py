@@ -65,11 +65,12 @@ _REMEDIES = {
 
 
 class Worker(Lifespan):
-    """A node that is kept in step.
+    """A node that is kept in step: ``async with outrider.Worker(settings) as worker:``.
 
-    ``run`` returns after :meth:`stop`; it raises :class:`SettingsError` if the settings do not allow a
-    start, and nothing else that a peer could cause. ``agents`` is a host's own store of agents, which the
-    host closes; ``kinds`` are kinds of synchronisation of its own, :class:`ValueError` if one clashes.
+    Entering it, or :meth:`run`, which returns after :meth:`stop`, raises :class:`SettingsError` if the settings do not
+    allow a start, and nothing else that a peer could cause. ``agents`` is a host's own store of agents, which the host
+    closes; ``kinds`` are kinds of synchronisation of its own, :class:`ValueError` if one clashes; ``hooks`` hear what
+    happens.
     Specification 5.1 to 5.5, 5.11.
     """
 
@@ -115,7 +116,7 @@ class Worker(Lifespan):
 
     @property
     def agents(self) -> AgentStore:
-        """What this node knows of agents and their groups, while it runs."""
+        """What this node knows of agents and their groups; :class:`StoreError` unless it runs."""
         if self._agents is None:
             raise StoreError("this node does not run, so that its store of agents is closed").coded(Code.NOT_RUNNING)
         return self._agents
@@ -140,7 +141,7 @@ class Worker(Lifespan):
 
     @property
     def routes(self) -> Routes:
-        """Where requests of programs beside this node go, while it runs."""
+        """Where requests of programs beside this node go; :class:`StoreError` unless it runs."""
         if self._requests is None:
             raise StoreError("this node does not run, so that it takes no requests").coded(Code.NOT_RUNNING)
         return self._requests
