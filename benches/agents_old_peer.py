@@ -20,6 +20,7 @@ from outrider.protocol import commands as c
 from outrider.protocol.agents import AGENT_INFO_SET, CHUNK_BYTES, decode_result, encode_lines, encode_message
 from outrider.protocol.commands import Command
 from outrider.protocol.seal import KeyRing
+from outrider.settings import Live
 from outrider.store.home import Home
 from outrider.sync.agent_info import cut
 from outrider.transport.channel import Channel, Reply
@@ -33,7 +34,7 @@ class _OldPeer:
 
     def __init__(self, home: Path) -> None:
         known = settings("old", home)
-        self.session = Session(Ground(known, real_ports(), Home(home), KeyRing(known.link.keys)), self)
+        self.session = Session(Ground(Live(known), real_ports(), Home(home), KeyRing(known.link.keys)), self)
         self.session.also_serve({c.AGENT_INFO_RESULT: self._result})
         self.result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 

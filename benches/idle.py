@@ -31,6 +31,7 @@ from outrider.protocol import generations as g
 from outrider.protocol.bodies import Hello
 from outrider.protocol.commands import Command
 from outrider.protocol.seal import KeyRing
+from outrider.settings import Live
 from outrider.status import Status
 from outrider.store.home import Home
 from outrider.store.standing import Standing
@@ -110,7 +111,7 @@ class _Idle:
     def __init__(self, ground: Ground, port: int) -> None:
         self._ground, self._port = ground, port
         self.session = Session(ground, self)
-        log = task_logger(Tag.CLUSTER, ground.settings.node.name)
+        log = task_logger(Tag.CLUSTER, ground.live.now.node.name)
         self._extension = MasterExtension(
             self.session, ground.extension, f"127.0.0.1:{port}", ports=ground.ports, status=Status(), log=log
         )
@@ -128,7 +129,7 @@ class _Idle:
 
     async def join(self) -> None:
         """Say hello, and extend the link if that is wanted."""
-        node = self._ground.settings.node
+        node = self._ground.live.now.node
         await self.session.open_transfers(node.name)
         self.session.worker = node.name
         await asyncio.get_running_loop().create_connection(lambda: self.session.channel, "127.0.0.1", self._port)
@@ -180,6 +181,7 @@ async def _ground(base: Path, ports: Ports, port: int, require: str, number: int
     settings = Settings.from_mapping({"node": {"home": str(folder), "name": f"idle{number}"}, "link": link})
     home = Home(folder)
     home.open()
+    live = Live(settings)
     credentials = await Credentials.of(settings, ports, folder, Status(), "worker")
-    extension = await extension_of(settings, ports, folder, credentials, ("generations",))
-    return Ground(settings, ports, home, KeyRing([str(link["key"]).encode()]), extension)
+    extension = await extension_of(live, ports, folder, credentials, ("generations",))
+    return Ground(live, ports, home, KeyRing([str(link["key"]).encode()]), extension)

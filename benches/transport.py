@@ -35,6 +35,7 @@ from outrider.protocol.bodies import TransferPath
 from outrider.protocol.commands import Command
 from outrider.protocol.seal import KeyRing
 from outrider.protocol.transfer import PART_BYTES
+from outrider.settings import Live
 from outrider.store.home import Home
 from outrider.transport.channel import Channel, Reply
 from outrider.world import real_ports, share_freed_memory
@@ -71,7 +72,7 @@ class End:
         self._home = Home(home)
         self._home.open()
         self.lost_: asyncio.Event = asyncio.Event()
-        self.session = Session(Ground(settings, real_ports(), self._home, KeyRing([KEY])), self)
+        self.session = Session(Ground(Live(settings), real_ports(), self._home, KeyRing([KEY])), self)
         self.session.also_serve({c.INTEGRITY_SYNC: self._open, c.INTEGRITY_SYNC_END: self.session.deliver})
 
     def connected(self, channel: Channel) -> None:

@@ -439,6 +439,8 @@ class Generations:
     """
 
     def __new__(cls, home: str, *, count: int, max_bytes: int, lineage: bytes) -> Generations: ...
+    def limit(self, *, count: int, max_bytes: int) -> None:
+        """Keep so much from the next :meth:`sweep` on."""
     def close(self) -> None:
         """Let another store open the folder; what is kept can be read on, :meth:`add` and :meth:`sweep` refuse."""
     @property

@@ -30,7 +30,7 @@ from outrider.protocol.faults import GENERIC, Failure, refused
 from outrider.protocol.results import Unhandled, decode_result
 from outrider.protocol.seal import NoSeal
 from outrider.protocol.transfer import Strings
-from outrider.settings import Settings
+from outrider.settings import Limits, Settings
 from outrider.transport.channel import Channel, Reply
 from outrider.world import real_ports
 
@@ -42,6 +42,7 @@ _GIB = 1024**3
 _LARGE = 1024**2
 """Bytes that every node takes."""
 _LIMITS = LinkLimits(frame_bytes=_GIB, message_bytes=_GIB, frame_setting="the client")
+_STRINGS = Limits(open_strings=1, string_bytes=4 * _GIB, strings_total=4 * _GIB)
 """The node is trusted: it is the one who answers for its limits."""
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class AsyncLocalClient:
         self._timeout_s = timeout_s
         self._ports = ports or real_ports()
         self._serves = self._commands()
-        self._strings = Strings(self._ports.random, most=1, string_bytes=4 * _GIB, all_bytes=4 * _GIB)
+        self._strings = Strings(self._ports.random, lambda: _STRINGS)
         self._turn = asyncio.Lock()
         self._awaited: asyncio.Future[bytes] | None = None
         self._late: Deadlines[asyncio.Future[bytes]] = Deadlines(
@@ -164,7 +165,7 @@ class AsyncLocalClient:
     # between the two
 
     def _new_channel(self) -> Channel:
-        connection = Connection(NoSeal(), self._ports.random, serves=c.by_name(self._serves), limits=_LIMITS)
+        connection = Connection(NoSeal(), self._ports.random, serves=c.by_name(self._serves), limits=lambda: _LIMITS)
         return Channel(connection, self, self._ports)
 
     def _commands(self) -> dict[Command, Callable[[bytes], Reply]]:

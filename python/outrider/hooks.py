@@ -20,7 +20,7 @@ from outrider.errors import StoreError
 from outrider.logs import Tag, task_logger
 from outrider.model import AgentInfo, GroupAssignment, Plan
 from outrider.ports import Ports
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.status import Status
 
 E = TypeVar("E")
@@ -95,17 +95,17 @@ class _Ground(NamedTuple):
     node: str
     ports: Ports
     status: Status
-    most: int
+    live: Live
 
 
 class Line(Generic[E]):
-    """The events of one hook, on their way to it. ``most`` items may wait: an event counts as what it holds."""
+    """The events of one hook, on their way to it; as an item of ``limits.hook_items`` counts what an event holds."""
 
     def __init__(self, name: str, hook: Hook[E] | None, ground: _Ground) -> None:
         self.heard = hook is not None
         self._name = name
         self._hook = hook
-        self._ports, self._status, self._most = ground.ports, ground.status, ground.most
+        self._ports, self._status, self._live = ground.ports, ground.status, ground.live
         self._log = task_logger(Tag.HOOKS, ground.node)
         self._plain = not _is_asynchronous(hook)
         self._waiting: deque[tuple[E, int]] = deque()
@@ -119,7 +119,7 @@ class Line(Generic[E]):
             return
         self._waiting.append((event, items))
         self._items += items
-        while self._items > self._most and len(self._waiting) > 1:
+        while self._items > self._live.now.limits.hook_items and len(self._waiting) > 1:
             self._items -= self._waiting.popleft()[1]
             self._drop(1)
         if self._task is None:
@@ -180,9 +180,9 @@ class NodeEvents:
     ``number`` and ``root`` are of the generation that was whole here last, 0 and empty where none is known.
     """
 
-    def __init__(self, hooks: Hooks | None, settings: Settings, ports: Ports, status: Status) -> None:
+    def __init__(self, hooks: Hooks | None, live: Live, ports: Ports, status: Status) -> None:
         hooks = hooks or Hooks()
-        ground = _Ground(settings.node.name, ports, status, settings.limits.hook_items)
+        ground = _Ground(live.now.node.name, ports, status, live)
         self.number = 0
         self.root = ""
         self.agent_info = Line("on_agent_info", hooks.on_agent_info, ground)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
 from outrider.hooks import Hooks, NodeEvents
 from outrider.ports import Ports
-from outrider.settings import Settings
+from outrider.relay.reloading import Reloading
+from outrider.settings import Live, Reloaded, Settings
 from outrider.status import Status
 from outrider.world import ThreadPool, real_ports
 
@@ -18,19 +19,39 @@ from outrider.world import ThreadPool, real_ports
 class Lifespan(ABC):
     """What :class:`outrider.Worker` and :class:`outrider.Master` have in common: they run once.
 
-    Enter a node with ``async with``, or call :meth:`run` and later :meth:`stop`. ``settings`` are those that it was
-    made with, ``status`` counts what happens, ``started`` is set once it has opened its home and, at a master, listens.
+    Enter a node with ``async with``, or call :meth:`run` and later :meth:`stop`. ``status`` counts what happens,
+    ``started`` is set once it has opened its home and mended what a crash left, and, at a master, listens.
     """
 
+    _reloading: Reloading
+
     def __init__(self, settings: Settings, ports: Ports | None, hooks: Hooks | None) -> None:
-        self.settings = settings
+        self._current = Live(settings)
+        self._shown = Live(settings.without_secrets())  # what calls and kinds may see of them
         self.started = asyncio.Event()
         self._pool = ThreadPool() if ports is None else None
         self._ports = ports or real_ports(self._pool)
         self.status = Status(cpu=self._ports.cpu)
-        self._events = NodeEvents(hooks, settings, self._ports, self.status)
+        self._events = NodeEvents(hooks, self._current, self._ports, self.status)
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that are in force: a value that never changes, another one after :meth:`reload`."""
+        return self._current.now
+
+    async def reload(self, settings: Settings | None = None) -> Reloaded:
+        """Take other settings while the node runs, or read the sources of its own again; no connection is dropped.
+
+        Returns what changed and what waits for the next start. :class:`SettingsError` has a line for everything that
+        is wrong with them: then nothing has changed.
+        """
+        return await self._reloading.reload(settings)
+
+    def when_settings_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each change of :attr:`settings`; it must not block."""
+        self._current.when_changed(listener)
 
     @abstractmethod
     async def run(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from enum import Enum
 from random import Random
 from typing import Final, NamedTuple
@@ -67,16 +68,16 @@ class Streak:
     """The failures in a row of one thing.
 
     A pause is ``random(0, min(cap_s, base_s * 2^n))`` for the n-th failure, so that a thousand nodes do not come back
-    at the same moment; the nature of the error and an alarm make it longer, never beyond ``cap_s``, 120 s for a peer's
-    fault or :data:`PERMANENT_S`.
+    at the same moment; the nature of the error and an alarm make it longer, never beyond what ``cap_s`` says, 120 s for
+    a peer's fault or :data:`PERMANENT_S`.
     """
 
-    def __init__(self, random: Random, *, base_s: float, cap_s: float) -> None:
+    def __init__(self, random: Random, *, base_s: float, cap_s: Callable[[], float]) -> None:
         self.failures = 0
         self.since = 0.0  # of the clock of whoever tells of failures
         self._random = random
-        self._base_s = base_s
         self._cap_s = cap_s
+        self._base_s = base_s
         self._pauses = 0
         self._same: Counter[str] = Counter()
         self._alarmed: set[str] = set()
@@ -117,7 +118,7 @@ class Streak:
         return Tell.ALARM
 
     def _pause(self, policy: _Policy, *, rested: bool) -> float:
-        longest = min(self._cap_s, policy.slower * self._base_s * 2.0 ** min(self._pauses, 64))
+        longest = min(self._cap_s(), policy.slower * self._base_s * 2.0 ** min(self._pauses, 64))
         self._pauses += 1
         if rested and policy.rest_s is not None:
             return self._random.uniform(*policy.rest_s)

@@ -14,6 +14,7 @@ from typing import Any
 from outrider.errors import SettingsError
 from outrider.logs import TaskLogger
 from outrider.ports import Ports
+from outrider.settings import Live, Settings
 from outrider.status import Status
 from outrider.trying import Tries
 
@@ -78,6 +79,13 @@ async def until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(task, stopped, return_exceptions=True)
     if not task.cancelled():
         task.result()
+
+
+async def rest(ports: Ports, live: Live, seconds: Callable[[Settings], float]) -> None:
+    """Pause as long as the settings say; if they say something else meanwhile that counts, from the same start on."""
+    started = ports.monotonic()
+    while (left := started + seconds(live.now) - ports.monotonic()) > 0:
+        await within(left, live.change())
 
 
 async def within(seconds: float, waiting: Awaitable[Any]) -> bool:

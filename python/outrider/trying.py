@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Self
 
@@ -27,6 +27,8 @@ _LOOK_S: Final = 0.5
 class Tries:
     """The tries of one thing, ``name`` in the log and the status; the status forgets them when the block ends.
 
+    ``cap_s`` is the longest pause, or says it each time: settings may change.
+
     Single failures of the class ``quiet`` are a part of its work, and for the debugging log only.
     """
 
@@ -38,14 +40,14 @@ class Tries:
         status: Status,
         *,
         base_s: float,
-        cap_s: float,
+        cap_s: float | Callable[[], float],
         quiet: type[OutriderError] | None = None,
     ) -> None:
         self._name = name
         self._ports = ports
         self._log = log
         self._status = status
-        self._streak = Streak(ports.random, base_s=base_s, cap_s=cap_s)
+        self._streak = Streak(ports.random, base_s=base_s, cap_s=cap_s if callable(cap_s) else lambda: cap_s)
         self._quiet = quiet
         self._heard = False  # by whoever reads the log
         self._pause_s = 0.0

@@ -36,7 +36,7 @@ def test_chunks_keep_content_and_order_and_their_bound(
 
 @given(limit=st.integers(1, 6), equal=st.lists(st.booleans(), max_size=200))
 def test_everything_is_asked_for_only_after_enough_mismatches_in_a_row(limit: int, equal: list[bool]) -> None:
-    counter = Mismatches(limit)
+    counter = Mismatches(lambda: limit)
     row = asked = 0
     for same in equal:
         needed = limit * min(2**asked, 64)

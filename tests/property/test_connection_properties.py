@@ -23,7 +23,7 @@ COUNTERS = st.integers(0, 2**32 - 1)
 
 
 def link(seal: Seal, seed: int = 1, *, known: bool = True) -> Connection:
-    connection = Connection(seal, Random(seed), serves=TABLE, limits=LIMITS)
+    connection = Connection(seal, Random(seed), serves=TABLE, limits=lambda: LIMITS)
     if known:
         connection.known()
     return connection

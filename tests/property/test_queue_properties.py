@@ -14,6 +14,7 @@ from tests.support.relay import settings_of
 
 from outrider.errors import ConnectionLostError, RequestTimeoutError
 from outrider.relay.queue import RequestQueue, Ticket, TooManyRequests
+from outrider.settings import Live
 from outrider.status import Status
 
 RUNNING, EACH, WAITING = 3, 2, 4
@@ -36,7 +37,7 @@ class Story:
             "requests_running_per_peer": EACH,
             "requests_waiting_per_peer": WAITING,
         }
-        self.queue: RequestQueue[int] = RequestQueue(settings_of(**limits), Status())
+        self.queue: RequestQueue[int] = RequestQueue(Live(settings_of(**limits)), Status())
         self.tickets: list[Ticket[int]] = []
         self.answers: list[tuple[int, int | Exception]] = []
         self.starts: Counter[int] = Counter()
@@ -109,7 +110,9 @@ def test_threat_21_callers_take_turns(loads: dict[str, int]) -> None:
     """With one place, everybody's first request starts before anybody's third."""
 
     async def story() -> list[str]:
-        queue: RequestQueue[None] = RequestQueue(settings_of(requests_running=1, requests_running_per_peer=1), Status())
+        queue: RequestQueue[None] = RequestQueue(
+            Live(settings_of(requests_running=1, requests_running_per_peer=1)), Status()
+        )
         order: list[str] = []
 
         def work(caller: str) -> Callable[[], Coroutine[Any, Any, None]]:

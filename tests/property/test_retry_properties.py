@@ -26,7 +26,7 @@ LONGEST = {Nature.TEMPORARY: 0.0, Nature.PEER: 120.0, Nature.PERMANENT: float(PE
 def test_pauses_stay_below_their_caps_and_an_alarm_comes_once_for_each_cause(
     seed: int, base: float, cap: float, steps: list[tuple[OutriderError | None, float]]
 ) -> None:
-    streak, now = Streak(Random(seed), base_s=base, cap_s=cap), 0.0
+    streak, now = Streak(Random(seed), base_s=base, cap_s=lambda: cap), 0.0
     alarms: Counter[OutriderError] = Counter()
     lines: Counter[OutriderError] = Counter()
     for error, seconds in steps:

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from outrider.errors import Refusal
 from outrider.protocol.transfer import Strings
+from outrider.settings import Limits
 
 
 @given(st.lists(st.binary(max_size=50), max_size=10))
 def test_the_parts_of_a_string_join_to_it(parts: list[bytes]) -> None:
     whole = b"".join(parts)
-    strings = Strings(Random(1), most=1, string_bytes=500, all_bytes=500)
+    strings = Strings(Random(1), lambda: Limits(open_strings=1, string_bytes=500, strings_total=500))
     name = strings.begin(b"%d" % len(whole))
     for part in parts:
         strings.extend(name, part)
@@ -31,7 +32,7 @@ STEPS = st.one_of(
 
 @given(st.lists(STEPS, max_size=40), st.integers())
 def test_no_order_of_steps_passes_a_limit(steps: list[tuple[str, int | bytes]], seed: int) -> None:
-    strings = Strings(Random(1), most=3, string_bytes=100, all_bytes=150)
+    strings = Strings(Random(1), lambda: Limits(open_strings=3, string_bytes=100, strings_total=150))
     chance = Random(seed)
     names = [b"unknown"]
     for what, value in steps:

@@ -27,7 +27,7 @@ def stream(direction: str) -> bytes:
 
 
 def connection() -> Connection:
-    link = Connection(RING, Random(1), serves=TABLE, limits=LinkLimits())
+    link = Connection(RING, Random(1), serves=TABLE, limits=LinkLimits)
     link.known()
     return link
 

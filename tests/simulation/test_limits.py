@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from outrider.master import Master
 from outrider.protocol import commands as c
 from outrider.protocol.frame import HEADER, pack_frame
 from outrider.protocol.seal import NoSeal
-from outrider.settings import Limits, Settings
+from outrider.settings import Limits, Live, Settings
 from outrider.store.tree import FileTree
 
 KIB, MIB = 1024, 1024 * 1024
@@ -205,9 +205,9 @@ async def unpacked(stage: Stage, files: dict[str, bytes]) -> str:
         (cluster.home("source") / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
         (cluster.home("source") / "tree" / name).write_bytes(content)
     threads = stage.master._ports.threads
-    source = FileTree(cluster.settings("source"), threads)
+    source = FileTree(Live(cluster.settings("source")), threads)
     limits = {f"limits.{name}": getattr(stage.master.settings.limits, name) for name in Limits.__struct_fields__}
-    target = FileTree(cluster.settings("target", limits), threads, stage.master.status.limit_hit)
+    target = FileTree(Live(cluster.settings("target", limits)), threads, stage.master.status.limit_hit)
     (cluster.home("target") / ".outrider").mkdir(exist_ok=True)
     plan = diff((await source.scan()).manifest, (await target.scan()).manifest, source.table)
     packer = await source.pack(plan, 1 << 30)
@@ -296,6 +296,44 @@ def test_each_limit_is_hit_counted_and_named(tmp_path: Path, caplog: pytest.LogC
         simulate(tmp_path, story, link="base")
     if name not in WAITS:
         assert f"limits.{name}" in f"{said} {caplog.text}"
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_threat_48_a_limit_that_is_changed_while_the_node_runs_is_what_is_enforced_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """The same, at a master that began with room for everybody, and has seen a worker under those limits."""
+    given, scene = TABLE[name]
+    said: list[object] = []
+
+    async def story(cluster: Cluster) -> None:
+        master = await cluster.master()
+        before = await played_worker(cluster, "earlier")
+        tight = cluster.settings("master", {f"limits.{key}": value for key, value in given.items()})
+        reloaded = await master.reload(tight)
+        assert ([change.key for change in reloaded.changed], reloaded.waiting) == (changed(given), ())
+        if not name.startswith("connections"):  # one that is here already counts
+            assert before.channel.is_open
+            before.channel.close("it has seen enough")
+            await asyncio.sleep(1)
+        said.append(await scene(Stage(cluster, master)))
+        hit = master.status.snapshot().limits_hit
+        assert hit.get(f"limits.{name}", 0) >= 1, hit
+
+    with caplog.at_level(logging.DEBUG, "outrider"), slow_calls():
+        simulate(tmp_path, story, link="base")
+    if name not in WAITS:
+        assert f"limits.{name}" in f"{said} {caplog.text}"
+
+
+def changed(given: Mapping[str, Any]) -> list[str]:
+    """The keys that are set to what they are not by themselves, in the order of the settings."""
+    defaults = Settings.from_mapping({}).limits
+    return [
+        f"limits.{key}"
+        for key in Limits.__struct_fields__
+        if given.get(key, getattr(defaults, key)) != getattr(defaults, key)
+    ]
 
 
 def test_the_table_has_a_row_for_every_limit() -> None:

@@ -20,6 +20,7 @@ from tests.support.wazuh_db import WazuhDbDaemon
 from outrider._native import Tree
 from outrider.master.integrity import WorkerIntegrity
 from outrider.protocol import commands as c
+from outrider.settings import Live
 from outrider.settings.sections import GIB
 from outrider.store.tree import FileTree
 from outrider.store.wazuh_db import open_wazuh_db
@@ -113,7 +114,7 @@ def test_process_pool_size_is_the_number_of_threads_of_a_master_unless_tree_thre
             {"node.type": "master", **size, "tree.threads": 7},
         ):
             cluster.write("master", {"tree/a": b"1"})
-            assert len((await FileTree(cluster.settings("master", changes), threads).scan()).manifest) == 1
+            assert len((await FileTree(Live(cluster.settings("master", changes)), threads).scan()).manifest) == 1
 
     simulate(tmp_path, story)
     assert told == [5, 0, 7]

@@ -19,6 +19,7 @@ from outrider.errors import OutriderError
 from outrider.master import Master
 from outrider.protocol import commands as c
 from outrider.protocol.commands import TABLE, Command
+from outrider.settings import Live
 from outrider.store.tree import FileTree
 
 SECRET = b"what no worker may read"
@@ -97,8 +98,8 @@ async def stolen(cluster: Cluster, link: str) -> tuple[Say, Callable[[], bool]]:
 async def container_of(cluster: Cluster, master: Master) -> bytes:
     """All that a master would send to make another tree: it changes one file, adds one, and deletes one."""
     cluster.write("source", {"tree/a.conf": b"evil\n", "tree/evil": b"evil\n"})
-    source = FileTree(cluster.settings("source"), master._ports.threads)
-    target = FileTree(cluster.settings("master"), master._ports.threads)
+    source = FileTree(Live(cluster.settings("source")), master._ports.threads)
+    target = FileTree(Live(cluster.settings("master")), master._ports.threads)
     found, wanted = (await target.scan()).manifest, (await source.scan()).manifest
     packer = await source.pack(diff(wanted, found, source.table), 1 << 30)
     return b"".join(iter(lambda: packer.read(1 << 20), b""))
@@ -154,7 +155,7 @@ def test_threat_14_no_command_of_the_table_writes_in_the_master_s_home_or_reads_
         assert all(SECRET not in answer for answer in answers)
         assert not (tmp_path / "evil").exists()
         (tmp_path / "container").write_bytes(container)
-        await FileTree(master.settings, master._ports.threads).apply(tmp_path / "container")
+        await FileTree(Live(master.settings), master._ports.threads).apply(tmp_path / "container")
         assert home_of(cluster) != before, "a tree that takes the container is changed by it"
 
     simulate(tmp_path, story)

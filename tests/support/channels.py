@@ -48,7 +48,7 @@ class Side:
         self.requests: list[tuple[str, bytes]] = []
         self.lost_reasons: list[str] = []
         connection = Connection(
-            seal, ports.random, serves=by_name(self.serves), limits=LinkLimits(), handshake_deadline=deadline
+            seal, ports.random, serves=by_name(self.serves), limits=LinkLimits, handshake_deadline=deadline
         )
         self.channel = Channel(connection, self, ports)
 

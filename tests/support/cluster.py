@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.support.folders import files_below
 from tests.support.loop import EPOCH, run
@@ -20,10 +20,12 @@ from tests.support.trace import Trace
 from outrider.hooks import Hooks
 from outrider.kinds.interface import Kind
 from outrider.master import Master
+from outrider.ports import Ports
 from outrider.settings import Settings
 from outrider.store.agents import AgentStore
 from outrider.worker import Worker
 
+N = TypeVar("N", Master, Worker)
 KEY = "0123456789abcdefghijklmnopqrstuv"
 MASTER = "10.0.0.1"
 PORT = 1516
@@ -103,6 +105,19 @@ class Cluster:
         worker = Worker(self.settings(name, changes), ports, agents=agents or MemoryAgents(), kinds=kinds, hooks=hooks)
         self._start(worker)
         return worker
+
+    def started(self, node: N) -> N:
+        """Start a node that a test made itself, on :meth:`ports` and :meth:`agents`."""
+        self._start(node)
+        return node
+
+    def ports(self, name: str) -> Ports:
+        """The world of a node of this name."""
+        return simulated_ports(self.fabric, self.address(name), self.seed)
+
+    def agents(self) -> AgentStore:
+        """A store with nothing in it."""
+        return MemoryAgents()
 
     async def stop(self, node: Master | Worker) -> None:
         """Stop a node as SIGTERM does; its error is raised here."""

@@ -10,7 +10,7 @@ from outrider.kinds.signals import Signal
 from outrider.logs import Tag, task_logger
 from outrider.model import NodeInfo
 from outrider.ports import Ports
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
 from outrider.store.tree import FileTree
@@ -22,15 +22,16 @@ def node_ground(ports: Ports, *, settings: Settings | None = None, agents: Agent
     settings = settings or Settings.from_mapping({})
     node = NodeInfo(name=settings.node.name, type=settings.node.type, version="4.9.2", address="")
     status = Status()
+    live = Live(settings)
     return NodeGround(
         node=node,
-        settings=settings,
+        live=live,
         ports=ports,
         status=status,
         supervisor=Supervisor(ports, task_logger(Tag.CLUSTER, node.name), status),
         agents=agents,
-        tree=FileTree(settings, ports.threads),
+        tree=FileTree(live, ports.threads),
         nodes=lambda: [node],
         applied=Signal(),
-        events=NodeEvents(None, settings, ports, status),
+        events=NodeEvents(None, live, ports, status),
     )

@@ -13,9 +13,10 @@ from tests.support.ports import simulated_ports
 
 from outrider.model import NodeInfo
 from outrider.ports import Threads
+from outrider.relay.calls import Calls
 from outrider.relay.context import AgentLister, Context
 from outrider.relay.handlers import Handlers
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.status import Status
 
 MASTER = NodeInfo(name="master01", type="master", version="4.9.2", address="10.0.0.1")
@@ -56,3 +57,8 @@ def context_of(
         agents=agents,
         calls=calls,
     )
+
+
+def calls_of(table: Handlers, context: Context) -> Calls:
+    """The calls of ``table`` at a node whose settings stay as they are."""
+    return Calls(table, context, Live(context.settings))

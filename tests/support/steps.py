@@ -13,7 +13,7 @@ from tests.support.folders import files_below
 
 from outrider.model import Manifest
 from outrider.ports import Threads
-from outrider.settings import Settings
+from outrider.settings import Generations, Live, Settings
 from outrider.store.bundles import BundlePacker, Bundles, Step
 from outrider.store.generations import GenerationStore, open_generations
 from outrider.store.tree import FileTree
@@ -39,7 +39,7 @@ def fill(home: Path, files: Files) -> None:
 def tree_of(home: Path, files: Files, threads: Threads, **changes: Any) -> FileTree:
     """A tree with these files."""
     fill(home, files)
-    return FileTree(settings_of(home, **changes), threads)
+    return FileTree(Live(settings_of(home, **changes)), threads)
 
 
 def below(home: Path) -> dict[str, bytes]:
@@ -85,7 +85,7 @@ async def two_ends(folder: Path, old: Files, new: Files, threads: Threads) -> As
     """See :class:`Ends`; both states are generations of the master."""
     home = folder / "master"
     master, worker = tree_of(home, old, threads), tree_of(folder / "worker", old, threads)
-    async with open_generations(home, threads, Random(1), count=9, max_bytes=1 << 30) as store:
+    async with open_generations(home, threads, Random(1), Generations) as store:
         ends = Ends(folder, store, master, worker, (await worker.scan()).manifest)
         await store.add(master, (await master.scan()).manifest, 1.0)
         for name in old.keys() - new.keys():

@@ -17,7 +17,7 @@ from tests.support.ports import simulated_ports
 
 from outrider.errors import StoreError
 from outrider.hooks import GenerationEvent, Hooks, NodeEvents, RequestEvent
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.status import Status
 from outrider.world import ThreadPool
 
@@ -31,7 +31,7 @@ class Stage:
         ports = simulated_ports(Fabric(Random(1)), "10.0.0.1")
         if pool is not None:
             ports = replace(ports, threads=pool)
-        self.events = NodeEvents(Hooks(**hooks), settings, ports, self.status)
+        self.events = NodeEvents(Hooks(**hooks), Live(settings), ports, self.status)
 
     def take(self, *numbers: int) -> None:
         for number in numbers:

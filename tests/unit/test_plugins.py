@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.loop import run
 from tests.support.packages import SitePackages
-from tests.support.relay import context_of
+from tests.support.relay import calls_of, context_of
 
 from outrider.errors import SettingsError
 from outrider.kinds.interface import Kind, Talk, stateless
@@ -16,7 +16,6 @@ from outrider.plugins import HANDLERS, KINDS, STORES, Found, Plugins, load_plugi
 from outrider.protocol.api import Request
 from outrider.protocol.commands import Command, To
 from outrider.relay.builtin import builtin
-from outrider.relay.calls import Calls
 from outrider.settings import Settings
 
 CALLS = """
@@ -97,7 +96,7 @@ def test_a_package_brings_all_three(site: SitePackages) -> None:
 
     async def story() -> bytes:
         table = plugins.calls
-        return await Calls(table, context_of(table)).answer(Request(call="acme.double", f_kwargs={"number": 4}), "a")
+        return await calls_of(table, context_of(table)).answer(Request(call="acme.double", f_kwargs={"number": 4}), "a")
 
     assert run(story()) == b"8"
 

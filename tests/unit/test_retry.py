@@ -27,7 +27,7 @@ from outrider.retry import ALARM_AFTER, PERMANENT_S, Over, Streak, Tell
 
 
 def streak() -> Streak:
-    return Streak(Highest(), base_s=0.5, cap_s=10)
+    return Streak(Highest(), base_s=0.5, cap_s=lambda: 10)
 
 
 def test_pauses_double_up_to_the_cap_and_start_again_when_it_worked() -> None:
@@ -52,7 +52,7 @@ def test_a_million_tries_do_not_overflow() -> None:
 
 def test_pauses_are_spread_from_zero_to_the_longest() -> None:
     random = Random(7)
-    pauses = [Streak(random, base_s=8, cap_s=10).failed(TransportError("no"), 0).pause_s for _ in range(1000)]
+    pauses = [Streak(random, base_s=8, cap_s=lambda: 10).failed(TransportError("no"), 0).pause_s for _ in range(1000)]
     assert 0 <= min(pauses) < 0.1
     assert 7.9 < max(pauses) <= 8
     assert 3.5 < sum(pauses) / 1000 < 4.5

@@ -10,6 +10,7 @@ import pytest
 from outrider.settings import FileRow, Settings
 from outrider.settings.catalogue import CATALOGUE, Key
 from outrider.settings.profiles import PROFILES
+from outrider.settings.reload import AT_START, why_at_start
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = (DOCS / "settings.md").read_text("utf-8")
@@ -28,7 +29,8 @@ def default_of(key: Key) -> str:
 
 
 def row_of(key: Key) -> str:
-    return f"| `{key.name}` | {default_of(key)} | {key.meaning} |"
+    live = "yes" if why_at_start(key.name) is None else "start"
+    return f"| `{key.name}` | {default_of(key)} | {live} | {key.meaning} |"
 
 
 @pytest.mark.parametrize("key", CATALOGUE.values(), ids=lambda key: key.name)
@@ -41,6 +43,11 @@ def test_the_reference_lists_no_other_keys() -> None:
     assert {row.split("`")[1] for row in rows} - {row.folder for row in Settings.from_mapping({}).tree.files} == set(
         CATALOGUE
     )
+
+
+def test_the_reference_says_why_each_of_the_others_waits_for_the_next_start() -> None:
+    for name, why in AT_START.items():
+        assert f"- `{name}`: {why}" in REFERENCE.splitlines()
 
 
 def test_the_reference_names_each_part_of_a_row_and_each_default_folder() -> None:

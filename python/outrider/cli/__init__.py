@@ -24,6 +24,7 @@ from outrider.cli.nodes import master, worker
 from outrider.cli.options import PlainErrors
 from outrider.cli.peers import peer
 from outrider.cli.plugins import plugins
+from outrider.cli.reload import reload_settings
 from outrider.cli.status import status
 from outrider.cli.tree import diff, scan, verify
 
@@ -34,7 +35,7 @@ def main() -> None:
     """Keep every worker of a cluster in step with its master."""
 
 
-NODE = (worker, master, list_nodes, health, status, call, generations, rollback, approve, key)
+NODE = (worker, master, list_nodes, health, status, reload_settings, call, generations, rollback, approve, key)
 HOME = (scan, diff, verify, doctor, agents, groups, peer, ca, join_command)
 for command in (*NODE, *HOME, demo, keygen, config, plugins, explain):
     main.add_command(command)

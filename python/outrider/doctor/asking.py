@@ -65,7 +65,7 @@ class _Caller:
 async def ask_sealed(keys: list[bytes], host: str, port: int, ports: Ports) -> Sealed:
     """Ask under the cluster key; :class:`TransportError`, or :class:`PeerError` for an answer that is none."""
     seal = _Stamped(KeyRing(keys))
-    channel = Channel(Connection(seal, ports.random, serves={}, limits=LinkLimits()), _Caller(), ports)
+    channel = Channel(Connection(seal, ports.random, serves={}, limits=LinkLimits), _Caller(), ports)
     await ports.network.dial(host, port, lambda: channel)
     began = time.perf_counter()
     try:
@@ -80,7 +80,7 @@ async def ask_inside(identity: Identity | None, trusted: Authorities, host: str,
 
     :class:`TransportError` says which side refused what.
     """
-    channel = Channel(Connection(NoSeal(), ports.random, serves={}, limits=LinkLimits()), _Caller(), ports)
+    channel = Channel(Connection(NoSeal(), ports.random, serves={}, limits=LinkLimits), _Caller(), ports)
     channel.opening = Opening(Turn(Tls(False, identity, trusted, _ANSWER_S), lambda: None))
     await ports.network.dial(host, port, lambda: channel)
     began = time.perf_counter()

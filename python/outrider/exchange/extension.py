@@ -19,7 +19,7 @@ from outrider.exchange.credentials import Credentials
 from outrider.logs import TaskLogger
 from outrider.ports import Authorities, Ports, Tls
 from outrider.protocol.abilities import PROTOCOL, TLS, Abilities, Agreement, agree
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.store.peers import Peer, Peers
 from outrider.transport.channel import Opening, Turn
 
@@ -52,7 +52,7 @@ class Extension:
 
     def __init__(
         self,
-        settings: Settings,
+        live: Live,
         ports: Ports,
         credentials: Credentials,
         peers: Peers,
@@ -62,12 +62,18 @@ class Extension:
     ) -> None:
         self.peers = peers
         self.credentials = credentials
+        settings = live.now
         self.required = settings.link.require == "extended" or credentials.only_tls
-        self.handshake_s = settings.limits.handshake_deadline_s
         self._own = Abilities(
             protocol=PROTOCOL, version=release, node=settings.node.name, features=(TLS, *sorted(features))
         )
+        self._live = live
         self._ports = ports
+
+    @property
+    def handshake_s(self) -> float:
+        """How long a peer may take over TLS."""
+        return self._live.now.limits.handshake_deadline_s
 
     @property
     def abilities(self) -> Abilities:
@@ -146,7 +152,7 @@ class Extension:
 
 
 async def extension_of(
-    settings: Settings, ports: Ports, home: Path, credentials: Credentials | None, features: Iterable[str]
+    live: Live, ports: Ports, home: Path, credentials: Credentials | None, features: Iterable[str]
 ) -> Extension | None:
     """The extension of a node that is starting; ``None`` without ``credentials``: it speaks the base protocol alone.
 
@@ -155,7 +161,7 @@ async def extension_of(
     if credentials is None:
         return None
     release = await ports.threads.run(version, "outrider")
-    return Extension(settings, ports, credentials, Peers(home), release, features=features)
+    return Extension(live, ports, credentials, Peers(home), release, features=features)
 
 
 def _spoken(abilities: Abilities) -> str:

@@ -20,6 +20,7 @@ from outrider.ports import Threads
 from outrider.protocol import faults
 from outrider.protocol.bodies import SharedPath, TransferPath, split_once, split_view
 from outrider.protocol.commands import ERR, OK_NEW_FILE
+from outrider.settings import Limits, Live
 from outrider.status import unheard
 from outrider.store.incoming import IncomingFile
 from outrider.store.shared import SharedFolder
@@ -40,12 +41,9 @@ class Inbox:
     def __init__(
         self,
         threads: Threads,
+        live: Live,
         *,
-        most: int,
-        file_bytes: int,
-        inflight_bytes: int,
         now: Callable[[], float],
-        stale_s: float,
         hold: Callable[[], None],
         release: Callable[[], None],
         shared: SharedFolder | None = None,
@@ -53,11 +51,8 @@ class Inbox:
     ) -> None:
         self._hit = hit
         self._threads = threads
-        self._most = most
-        self._file_bytes = file_bytes
-        self._inflight_bytes = inflight_bytes
+        self._live = live
         self._now = now
-        self._stale_s = stale_s
         self._hold = hold
         self._release = release
         self._shared = shared
@@ -97,7 +92,7 @@ class Inbox:
             try:
                 await lane.do(lane.file.write, data)
             except StoreError as error:
-                if lane.file.size > self._file_bytes:
+                if lane.file.size > self._limits.file_bytes:
                     self._hit("limits.file_bytes")
                 _log.error("%s", error)
                 raise Refusal(faults.INTERNAL, str(error)) from error
@@ -119,7 +114,7 @@ class Inbox:
             # A peer may not fill the disk: neither with files of one name, nor with files that nobody comes for.
             surplus = [self._whole.pop(lane.path)] if lane.path in self._whole else []
             self._whole[lane.path] = lane
-            if len(self._whole) > self._most:
+            if len(self._whole) > self._limits.open_files:
                 surplus.append(self._whole.pop(next(iter(self._whole))))
             await self._remove(surplus)
         return _RECEIVED
@@ -150,6 +145,13 @@ class Inbox:
             kept.clear()
         await self._remove(lanes)
 
+    @property
+    def _limits(self) -> Limits:
+        return self._live.now.limits
+
+    def _most_bytes(self) -> int:
+        return self._limits.file_bytes
+
     def _path(self, payload: bytes, worker: str) -> _Name:
         if self._shared is not None and self._shared.holds(payload):
             return self._shared.path(payload)
@@ -171,7 +173,7 @@ class Inbox:
         """While a request, and so many bytes with it, waits for the disk; too much of that stops the reading."""
         self._inflight += size
         self._requests += 1
-        if self._inflight > self._inflight_bytes or self._requests > _MOST_REQUESTS:
+        if self._inflight > self._limits.inflight_write_bytes or self._requests > _MOST_REQUESTS:
             if not self._held:
                 self._hit("limits.inflight_write_bytes")
             self._held = True
@@ -181,7 +183,7 @@ class Inbox:
         finally:
             self._inflight -= size
             self._requests -= 1
-            if self._inflight <= self._inflight_bytes // 2 and self._requests <= _MOST_REQUESTS // 2:
+            if self._inflight <= self._limits.inflight_write_bytes // 2 and self._requests <= _MOST_REQUESTS // 2:
                 self._held = False
                 self._release()
 
@@ -189,18 +191,18 @@ class Inbox:
         """Before the first pause of ``new_file``: a peer may send parts before it has our answer."""
         lane = self._open.get(payload)
         if lane is None:
-            if len(self._open) >= self._most:
+            if len(self._open) >= (most := self._limits.open_files):
                 self._hit("limits.open_files")
-                raise Refusal(faults.INTERNAL, f"{self._most} files are open already (limits.open_files)")
+                raise Refusal(faults.INTERNAL, f"{most} files are open already (limits.open_files)")
             # A name of its own on disk: a peer may send a file under the name of one that is still in use here.
-            file = IncomingFile(folder / f"{next(self._numbers)}-{path.name}", self._file_bytes)
+            file = IncomingFile(folder / f"{next(self._numbers)}-{path.name}", self._most_bytes)
             lane = self._open[payload] = _Lane(file, path, self._threads)
         lane.touched = self._now()
         return lane
 
     def _take_stale(self, but: _Name) -> list[_Lane]:
         """Files whose sender has given up without a word: no task waits as long as they have lain."""
-        oldest = self._now() - self._stale_s
+        oldest = self._now() - self._live.now.intervals.communication.timeout_receiving_file
         stale: list[_Lane] = []
         for name, lane in list(self._open.items()):
             if lane.touched < oldest and lane.path != but:

@@ -39,7 +39,7 @@ async def join(token: Token, host: str, port: int, ports: Ports) -> Joined:
 
     :class:`TransportError` if no master is reached, :class:`PeerError` if it is not the one or refuses.
     """
-    channel = Channel(Connection(NoSeal(), ports.random, serves={}, limits=LinkLimits()), _Joining(), ports)
+    channel = Channel(Connection(NoSeal(), ports.random, serves={}, limits=LinkLimits), _Joining(), ports)
     channel.opening = Opening(Turn(Tls(False, None, None, _TIMEOUT_S), lambda: None))
     await ports.network.dial(host, port, lambda: channel)
     try:

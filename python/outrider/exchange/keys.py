@@ -13,7 +13,7 @@ from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.ports import Threads
 from outrider.protocol.seal import KeyRing, Retired
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.settings.key import ClusterKey, key_id
 from outrider.settings.key_file import read_key_file
 from outrider.store.whole import write_whole
@@ -22,12 +22,14 @@ from outrider.store.whole import write_whole
 class Keys:
     """See the module."""
 
-    def __init__(self, settings: Settings, threads: Threads) -> None:
-        link = settings.link
+    def __init__(self, live: Live, threads: Threads) -> None:
+        link = live.now.link
         self.ring = KeyRing(link.keys, link.token_age_s)
+        self._live = live
         self._file = link.key_file
         self._on_disk = self.held
         self._threads = threads
+        live.when_changed(self._follow)
 
     @property
     def held(self) -> list[ClusterKey]:
@@ -60,6 +62,15 @@ class Keys:
     def use(self, keys: Sequence[ClusterKey], retired: Sequence[Retired]) -> None:
         """Have all links use these keys, and know those that were rotated out."""
         self.ring.replace([bytes(key) for key in keys], retired)
+
+    def _follow(self) -> None:
+        """The settings say something else. Of keys in a file the file has the last word: see :meth:`read_again`."""
+        link = self._live.now.link
+        self.ring.max_age_s = link.token_age_s
+        found = [ClusterKey(key.decode()) for key in link.keys]
+        if self._file is None and found != self._on_disk:
+            self._on_disk = found
+            self.use(found, self.ring.retired)
 
     async def read_again(self) -> bool:
         """Use what a person has put into the file meanwhile, if it is good; whether that is something else."""

@@ -27,6 +27,7 @@ from outrider.protocol.bodies import SharedPath, TaskFault, TransferPath
 from outrider.protocol.commands import FILE_END, FILE_UPD, NEW_FILE, NEW_STR, STR_UPD, Command
 from outrider.protocol.faults import Fault
 from outrider.protocol.transfer import PART_BYTES
+from outrider.settings import Live
 from outrider.transport.channel import Channel, Heard
 
 _READ_BYTES = 2 * PART_BYTES
@@ -79,14 +80,13 @@ class Sent(NamedTuple):
 
 
 class Sender:
-    """Sends over one channel; ``window`` parts are under way at most."""
+    """Sends over one channel, as ``link.window`` and ``timeout_cluster_request`` of the settings say."""
 
-    def __init__(self, channel: Channel, tasks: Tasks, ports: Ports, timeout_s: float, *, window: int) -> None:
+    def __init__(self, channel: Channel, tasks: Tasks, ports: Ports, live: Live) -> None:
         self._channel = channel
         self._tasks = tasks
         self._ports = ports
-        self._timeout_s = timeout_s
-        self._most = window
+        self._live = live
 
     async def container(self, source: Source, opening: Opening, path: TransferPath) -> Sent:
         """Announce a file, send it, say that it is there; on failure, or when cancelled, say that instead and raise."""
@@ -198,6 +198,15 @@ class Sender:
                 await self._ask(opening.error, body)
             except OutriderError:
                 return
+
+    @property
+    def _timeout_s(self) -> float:
+        return self._live.now.intervals.communication.timeout_cluster_request
+
+    @property
+    def _most(self) -> int:
+        """Parts that may be under way."""
+        return self._live.now.link.window
 
     def _ask(self, command: Command, payload: bytes) -> asyncio.Future[bytes]:
         return self._channel.request(command, payload, self._timeout_s)

@@ -31,7 +31,7 @@ from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.faults import Fault
 from outrider.protocol.seal import NothingClear, Seals
 from outrider.protocol.transfer import Strings
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.status import Status
 from outrider.store.home import Home
 from outrider.store.shared import SharedFolder
@@ -47,7 +47,7 @@ _STRING_ID_BYTES = 64
 class Ground:
     """What every session of a node stands on; without an ``extension`` links stay with the base protocol."""
 
-    settings: Settings
+    live: Live
     ports: Ports
     home: Home
     seal: Seals
@@ -68,44 +68,32 @@ class Session:
         handshake_deadline: float | None = None,
         status: Status | None = None,
     ) -> None:
-        settings, ports = ground.settings, ground.ports
+        live, ports = ground.live, ground.ports
+        settings = live.now
         hit = (status or Status()).limit_hit
         self.worker = ""
         self.extended: Extended | None = None  # the peer, once the link is inside TLS
         self._home = ground.home
+        self._live = live
         self._ports = ports
         self._commands: dict[bytes, Command] = {}
         self._serves: dict[bytes, Serve] = {}
-        limits = settings.limits
         connection = Connection(
             NothingClear() if settings.link.tls == "required" else ground.seal.link(),
             ports.random,
             serves=self._commands,
-            limits=LinkLimits(
-                limits.unknown_frame_bytes, limits.frame_bytes, limits.message_bytes, limits.open_messages
-            ),
+            limits=self._link_limits,
             handshake_deadline=handshake_deadline,
         )
         self.channel = Channel(connection, owner, ports)
-        self.tasks = Tasks(ports.random, limits.tasks, hit)
-        timeout_s = settings.intervals.communication.timeout_cluster_request
-        self.sender = Sender(self.channel, self.tasks, ports, timeout_s, window=settings.link.window)
-        self.strings = Strings(
-            ports.random,
-            most=limits.open_strings,
-            string_bytes=limits.string_bytes,
-            all_bytes=limits.strings_total,
-            hit=hit,
-        )
+        self.tasks = Tasks(ports.random, lambda: live.now.limits.tasks, hit)
+        self.sender = Sender(self.channel, self.tasks, ports, live)
+        self.strings = Strings(ports.random, lambda: live.now.limits, hit=hit)
         self._removals: set[asyncio.Future[None]] = set()
-        self._timeout_s = timeout_s
         self._inbox = Inbox(
             ports.threads,
-            most=limits.open_files,
-            file_bytes=limits.file_bytes,
-            inflight_bytes=limits.inflight_write_bytes,
+            live,
             now=ports.monotonic,
-            stale_s=settings.intervals.communication.timeout_receiving_file,
             hold=lambda: self.channel.hold("disk"),
             release=lambda: self.channel.release("disk"),
             shared=SharedFolder.of(settings),
@@ -185,6 +173,14 @@ class Session:
         """The channel is gone: nothing of its transfers stays."""
         await asyncio.gather(*self._removals, return_exceptions=True)
         await self._inbox.abandon()
+
+    @property
+    def _timeout_s(self) -> float:
+        return self._live.now.intervals.communication.timeout_cluster_request
+
+    def _link_limits(self) -> LinkLimits:
+        limits = self._live.now.limits
+        return LinkLimits(limits.unknown_frame_bytes, limits.frame_bytes, limits.message_bytes, limits.open_messages)
 
     def _common(self) -> dict[Command, Serve]:
         return {

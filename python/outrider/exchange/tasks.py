@@ -23,12 +23,12 @@ class Outgoing:
 
 
 class Tasks:
-    """The transfers of one connection: those we wait for, those we send. ``most`` wait at one time.
+    """The transfers of one connection: those we wait for, those we send. ``most`` says how many may wait.
 
     ``hit`` is told of the setting that one too many runs into.
     """
 
-    def __init__(self, random: Random, most: int, hit: Callable[[str], None] = unheard) -> None:
+    def __init__(self, random: Random, most: Callable[[], int], hit: Callable[[str], None] = unheard) -> None:
         self._hit = hit
         self._random = random
         self._most = most
@@ -37,9 +37,9 @@ class Tasks:
 
     def open(self, given: bytes = b"") -> tuple[bytes, asyncio.Future[Path]]:
         """Announce a transfer to us: its id (``given``, if the peer chose one) and where its file will be told."""
-        if len(self._waiting) >= self._most:
+        if len(self._waiting) >= (most := self._most()):
             self._hit("limits.tasks")
-            raise Refusal(faults.INTERNAL, f"{self._most} tasks are open already, which is the limit (limits.tasks)")
+            raise Refusal(faults.INTERNAL, f"{most} tasks are open already, which is the limit (limits.tasks)")
         name = given or task_id(self._random.getrandbits(128))
         if name in self._waiting:
             raise Refusal(faults.INTERNAL, f"the task {name[:64]!r} is open already")

@@ -15,8 +15,12 @@ from outrider.store.agents import AgentStore
 class Watched(Protocol):
     """See the module."""
 
-    settings: Settings
     status: Status
+
+    @property
+    def settings(self) -> Settings:
+        """Those that are in force."""
+        ...
 
     @property
     def ports(self) -> Ports:

@@ -20,7 +20,7 @@ from outrider.kinds.signals import Signal
 from outrider.model import NodeInfo
 from outrider.ports import Ports
 from outrider.protocol.commands import Command
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.status import Status
 from outrider.store.agents import AgentStore
 from outrider.store.tree import FileTree
@@ -68,13 +68,14 @@ class NodeGround:
     """What a half may use of its node.
 
     ``nodes`` gives who is in the cluster as this node sees it, itself first. ``applied`` is emitted when files of
-    the tree were replaced; ``events`` is what the node's host hears. ``settings`` are without the cluster's keys;
-    ``interval_s`` and ``options`` are the kind's own, as they have them: seconds, and a value of the type that the kind
-    named.
+    the tree were replaced; ``events`` is what the node's host hears. ``settings`` are those of the moment, without the
+    cluster's keys: read one when it is needed and it is what is in force; ``live`` tells when they become others.
+    ``interval_s`` and ``options`` are the kind's own, as the start of the node found them: seconds, and a value of the
+    type that the kind named.
     """
 
     node: NodeInfo
-    settings: Settings
+    live: Live
     ports: Ports
     status: Status
     supervisor: Supervisor
@@ -85,6 +86,11 @@ class NodeGround:
     events: NodeEvents
     interval_s: float = 0.0
     options: Any = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this moment."""
+        return self.live.now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

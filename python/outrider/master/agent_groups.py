@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -28,6 +29,7 @@ from outrider.protocol.groups_message import GroupsHash, GroupsWriter
 from outrider.relay.context import Context
 from outrider.relay.handlers import Handlers
 from outrider.store.agents import GroupsQuery, TellsOfGroups
+from outrider.supervise import within
 from outrider.trying import Tries
 
 _CHANGES = GroupsQuery(condition="sync_status", set_synced=True, with_hash=True)
@@ -43,23 +45,23 @@ class AgentGroups(Half["WorkerGroups"]):
 
     def __init__(self, ground: NodeGround, standings: Standings, calls: Handlers) -> None:
         super().__init__()
-        times = ground.settings.intervals.master
         self.standings = standings
-        self._burst = ground.settings.watch
+        self._ground = ground
         self._agents = ground.agents
         self._heard = ground.events.groups
         self._ports = ground.ports
         self._status = ground.status
-        self._delay_s = times.agent_group_start_delay
-        self._interval_s = times.sync_agent_groups
         self._log = task_logger(Tag.AGENT_GROUPS_SEND, ground.node.name)
         self._full_log = task_logger(Tag.AGENT_GROUPS_SEND_FULL, ground.node.name)
         self._reading = asyncio.Lock()
         self._askers: dict[WorkerGroups, None] = {}  # in the order in which they asked
         self._free = asyncio.Semaphore(_AT_ONCE)
+        self._last = -math.inf  # when a message went out
         self._changed = asyncio.Event()
+        self._woken = asyncio.Event()  # by a change of groups, or of the settings
+        ground.live.when_changed(self._woken.set)
         if isinstance(self._agents, TellsOfGroups):
-            self._agents.when_groups_change(self._changed.set)
+            self._agents.when_groups_change(self._groups_changed)
         calls.call("outrider.send_groups")(self.send_now)
 
     def talk(self, link: LinkGround) -> WorkerGroups:
@@ -72,27 +74,38 @@ class AgentGroups(Half["WorkerGroups"]):
 
     async def run(self) -> None:
         """Send what has changed, and the hash, to all workers: soon after a change, and at the interval in any case."""
-        await self._ports.sleep(self._delay_s)
-        ports, interval = self._ports, self._interval_s
-        due = ports.monotonic()
-        with Tries(Tag.AGENT_GROUPS_SEND, ports, self._log, self._status, base_s=1, cap_s=interval) as tries:
+        await self._ports.sleep(self._ground.settings.intervals.master.agent_group_start_delay)
+        ports, log, status = self._ports, self._log, self._status
+        with Tries(Tag.AGENT_GROUPS_SEND, ports, log, status, base_s=1, cap_s=self._interval) as tries:
             while True:
                 started = ports.monotonic()
                 try:
-                    sent = await self._round(only_changes=started < due)
+                    sent = await self._round(only_changes=started < self._due)
                 except Exception as error:  # noqa: BLE001  (a host's store may raise anything)
                     tries.failed(error)
                     await tries.pause()
                     continue
                 tries.worked()
-                if sent or started >= due:
-                    due = ports.monotonic() + interval
-                await self._pause(_REST * (ports.monotonic() - started), due)
+                if sent or started >= self._due:
+                    self._last = ports.monotonic()
+                await self._pause(_REST * (ports.monotonic() - started))
+
+    def _interval(self) -> float:
+        return self._ground.settings.intervals.master.sync_agent_groups
+
+    @property
+    def _due(self) -> float:
+        """When the next message goes out in any case."""
+        return self._last + self._interval()
+
+    def _groups_changed(self) -> None:
+        self._changed.set()
+        self._woken.set()
 
     async def send_now(self, context: Context) -> None:
         """``outrider.send_groups``: assignments were changed where no store tells of it: by another program."""
         context.only_local()
-        self._changed.set()
+        self._groups_changed()
 
     async def everything_for(self, worker: WorkerGroups) -> None:
         """Queue all groups for ``worker``. Those who ask before the read is over share it."""
@@ -132,16 +145,18 @@ class AgentGroups(Half["WorkerGroups"]):
             raise failure
         return goes_out
 
-    async def _pause(self, rest_s: float, due: float) -> None:
+    async def _pause(self, rest_s: float) -> None:
         """Until a burst of changes is over, after ``rest_s`` at the earliest, or until the next message is due."""
-        await self._ports.sleep(min(rest_s, due - self._ports.monotonic()))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(due - self._ports.monotonic()):
-                await self._changed.wait()
-        latest = self._ports.monotonic() + self._burst.longest_s
-        while self._changed.is_set() and self._ports.monotonic() < latest:
+        now = self._ports.monotonic
+        await self._ports.sleep(min(rest_s, self._due - now()))
+        while not self._changed.is_set() and (left := self._due - now()) > 0:
+            self._woken.clear()
+            await within(left, self._woken.wait())
+        burst = self._ground.settings.watch
+        latest = now() + burst.longest_s
+        while self._changed.is_set() and now() < latest:
             self._changed.clear()
-            await self._ports.sleep(self._burst.settle_s)
+            await self._ports.sleep(burst.settle_s)
 
     async def _changes(self, changed: list[GroupAssignment]) -> tuple[Outgoing, Exception | None]:
         """What has changed. If the store fails midway, what it gave is sent without a hash: it counts as sent.
@@ -177,8 +192,8 @@ class AgentGroups(Half["WorkerGroups"]):
         message = Outgoing(command, writer.finish(digest), writer.assignments)
         if not message.assignments:
             return message
-        patience = self._ports.monotonic() + self._interval_s
-        generation = await self.standings.of_now(self._interval_s)
+        patience = self._ports.monotonic() + self._interval()
+        generation = await self.standings.of_now(self._interval())
         return message._replace(generation=generation, patience=patience)
 
     async def _read(

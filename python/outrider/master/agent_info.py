@@ -52,7 +52,7 @@ class WorkerAgentInfo(Talk):
         self._ports = node.ports
         self._status = link.status
         self._supervisor = link.supervisor
-        self._limit_s = node.settings.intervals.master.timeout_agent_info
+        self._ground = node
         self._busy = False
 
     def serves(self) -> Mapping[Command, Serve]:
@@ -121,8 +121,9 @@ class WorkerAgentInfo(Talk):
         if message.command != AGENT_INFO_SET:
             return AGENT_INFO_ERROR, b"the command %a is not allowed here" % message.command[:64], 0
         tally = _Tally()
+        limit_s = self._ground.settings.intervals.master.timeout_agent_info
         try:
-            async with asyncio.timeout(self._limit_s):
+            async with asyncio.timeout(limit_s):
                 for first in range(0, len(message), _BATCH):
                     numbers = range(first, min(first + _BATCH, len(message)))
                     batch = []
@@ -133,7 +134,7 @@ class WorkerAgentInfo(Talk):
                     tally.done += len(numbers)
         except TimeoutError:
             left = len(message) - tally.done
-            tally.errors.append(f"{left} of {len(message)} chunks were not written in time, within {self._limit_s:g} s")
+            tally.errors.append(f"{left} of {len(message)} chunks were not written in time, within {limit_s:g} s")
         except StoreError as error:
             return AGENT_INFO_ERROR, (_NO_STORE % error).encode(), tally.kept
         except Exception as error:  # noqa: BLE001  (a host's store may raise anything)

@@ -46,13 +46,14 @@ class Generations(Half[WorkerGenerations]):
     def __init__(self, ground: NodeGround, source: Source, standings: Standings, calls: Handlers) -> None:
         super().__init__()
         GenerationCalls(self).offer(calls)
-        settings, threads = ground.settings.generations, ground.ports.threads
+        threads = ground.ports.threads
         self.ground = ground
         self.standings = standings
         self.current: Generation | None = None
         self.approved: set[str] = set()
         self._open = contextlib.AsyncExitStack()
-        self._shelf = Shelf(ground.settings.node.home.resolve() / _BUNDLES, threads, most_bytes=settings.bundle_bytes)
+        home = ground.settings.node.home.resolve()
+        self._shelf = Shelf(home / _BUNDLES, threads, most_bytes=lambda: ground.settings.generations.bundle_bytes)
         self._source = source
         self._changed = asyncio.Event()
         self._making = asyncio.Lock()
@@ -62,10 +63,10 @@ class Generations(Half[WorkerGenerations]):
     async def start(self) -> None:
         """Open the store and make a generation of what the tree holds; if that fails, workers wait for it."""
         ports, home = self.ground.ports, self.ground.settings.node.home.resolve()
-        keep = self.ground.settings.generations
-        store = open_generations(home, ports.threads, ports.random, count=keep.keep, max_bytes=keep.keep_bytes)
+        store = open_generations(home, ports.threads, ports.random, lambda: self.ground.settings.generations)
         self.store = await self._open.enter_async_context(store)
         self.bundles = Bundles(self.ground.tree, self.store, ports.threads, entries=_MOST_FILES)
+        self.ground.live.when_changed(self._keep)
         await self._shelf.open()
         try:
             await self._make()
@@ -137,6 +138,11 @@ class Generations(Half[WorkerGenerations]):
             step = await self.bundles.step(self._holds, to, self._source.unseen)
             ticket = g.ticket_of(base, bytes.fromhex(to.root))
             await self._shelf.get_or_pack(ticket, partial(self.bundles.pack, step))
+
+    def _keep(self) -> None:
+        """The settings are others: so is perhaps how much is kept."""
+        self.store.follow()
+        self.ground.supervisor.start("sweep generations", self._sweep())
 
     async def _sweep(self) -> None:
         """Drop what is beyond the limits, after the workers have been told."""

@@ -41,7 +41,7 @@ class MasterHandler:
         admit: Callable[[MasterHandler], str | None],
         left: Callable[[MasterHandler], None],
     ) -> None:
-        settings, ports = ground.settings, ground.ports
+        settings, ports = ground.live.now, ground.ports
         now = ports.monotonic()
         self.info = NodeInfo(name="", type="", version="", address="")
         self.last_keep_alive = now

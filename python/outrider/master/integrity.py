@@ -45,8 +45,7 @@ class WorkerIntegrity(Talk):
     """Brings one worker in step with the source."""
 
     def __init__(self, link: LinkGround, source: Source) -> None:
-        node, intervals = link.node, link.node.settings.intervals
-        times = intervals.communication
+        node = link.node
         self._session = link.session
         self._source = source
         self._tree = node.tree
@@ -54,14 +53,9 @@ class WorkerIntegrity(Talk):
         self._ports = node.ports
         self._status = link.status
         self._supervisor = link.supervisor
-        self._receiving_limit_s = times.timeout_receiving_file
-        self._permission = Permission(intervals.master.max_locked_integrity_time)
-        self._limit = SizeLimit(
-            most=times.max_zip_size,
-            least=times.min_zip_size,
-            tolerance=times.zip_limit_tolerance,
-            receiver_timeout_s=times.timeout_receiving_file,
-        )
+        self._ground = node
+        self._permission = Permission(lambda: node.settings.intervals.master.max_locked_integrity_time)
+        self._limit = SizeLimit(lambda: node.settings.intervals.communication)
         self._complained = hash(frozenset[tuple[str, str]]())
         self._sent = 0  # bytes of the container of this round
         self._tries: Tries | None = None  # what the worker could not do, once it has joined
@@ -149,7 +143,7 @@ class WorkerIntegrity(Talk):
     async def _metadata(self, task: bytes, arrival: asyncio.Future[Path]) -> Manifest:
         """What the worker holds; it is told when its file does not come in time or cannot be read."""
         try:
-            async with asyncio.timeout(self._receiving_limit_s):
+            async with asyncio.timeout(self._ground.settings.intervals.communication.timeout_receiving_file):
                 path = await asyncio.shield(arrival)
         except TimeoutError:
             await self._session.report(CANCEL_TASK, TaskFault(task, Fault(faults.FILE_TIMEOUT)))

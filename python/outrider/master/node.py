@@ -35,13 +35,14 @@ from outrider.ports import Listener, Ports
 from outrider.protocol import faults
 from outrider.relay.control import WorkerState
 from outrider.relay.local import LocalServer, Services
+from outrider.relay.reloading import Reloading
 from outrider.relay.routes import Routes
 from outrider.settings import Settings
 from outrider.store.agents import AgentStore
 from outrider.store.choice import agents_of
 from outrider.store.home import Home
 from outrider.store.tree import FileTree, inhabited
-from outrider.supervise import Supervisor, until
+from outrider.supervise import Supervisor, rest, until
 from outrider.transport.channel import Channel
 
 
@@ -63,28 +64,34 @@ class Master(Lifespan):
         kinds: Iterable[Kind] = (),
         hooks: Hooks | None = None,
     ) -> None:
-        if settings.link.lacks_key:
-            raise SettingsError("link.key: a master needs the cluster key; make one with: outrider keygen").coded(
-                Code.NO_KEY
-            )
         super().__init__(settings, ports, hooks)
         self.addresses: list[tuple[str, int]] = []
         self.roster: Roster[MasterHandler] = Roster(self.get_node(), settings.node.cluster)
-        self._keys = Keys(settings, self._ports.threads)
+        self._keys = Keys(self._current, self._ports.threads)
         self._own_agents = agents
         self._plugins = load_plugins(checked(kinds))
-        self._plugins.check(settings)
+        self._check(settings)
         self._agents: AgentStore | None = None
         self._requests: MasterRequests | None = None
         self._source: Source | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
+        self._reloading = Reloading(
+            self._current,
+            self._shown,
+            ports=self._ports,
+            status=self.status,
+            log=self._log,
+            check=self._check,
+            then=self._keys.read_again,
+        )
+        self._reloading.offer(self._plugins.calls)
         self._supervisor = Supervisor(self._ports, self._log, self.status)
         self._handlers: dict[MasterHandler, None] = {}  # in the order in which they came
         self._credentials: Credentials | None = None
         self._strangers = Strangers(self._ports, self.status, self._log)
         self._sight = Sight(
-            self.get_node(), self.roster.members, settings=settings, ports=self._ports, status=self.status
+            self.get_node(), self.roster.members, live=self._current, ports=self._ports, status=self.status
         )
         self._sight.offer(self._plugins.calls)
         self.status.gauge("connected_peers", lambda: len(self.roster))
@@ -92,6 +99,10 @@ class Master(Lifespan):
         self.status.gauge("sent", lambda: sum(one.session.channel.bytes_out for one in self._handlers))
         if settings.http.enabled:
             http.require()
+
+    def state(self) -> str:
+        """How this node is, in a line for people."""
+        return f"{len(self.roster)} workers are connected"
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -158,8 +169,8 @@ class Master(Lifespan):
         try:
             async with (
                 self._alive(),
-                inhabited(self._home, self.settings, self._ports.threads, self.status.limit_hit) as tree,
-                agents_of(self.settings, self._ports, self._plugins.stores, self._own_agents) as self._agents,
+                inhabited(self._home, self._current, self._ports.threads, self.status.limit_hit) as tree,
+                agents_of(self._current, self._ports, self._plugins.stores, self._own_agents) as self._agents,
                 self._events,
             ):
                 await until(self._stopping, self._live(tree))
@@ -170,7 +181,7 @@ class Master(Lifespan):
         """Until cancelled; a worker is told before its connection closes."""
         if mended := await tree.recover():
             self._log.warning("an apply that was cut short has been %s", mended)
-        source = self._source = Source(tree, self.settings, self._ports, self.status)
+        source = self._source = Source(tree, self._current, self._ports, self.status)
         await source.look()
         self._plugins.tell(self._log)
         self._credentials = await Credentials.of(self.settings, self._ports, self._home.path, self.status, "master")
@@ -187,6 +198,7 @@ class Master(Lifespan):
             if self.settings.http.enabled:
                 self._supervisor.repeat(Tag.HTTP, http.server(self).run)
             self._supervisor.repeat(Tag.LOCAL_WATCH, lambda: tree.changes.run(self._ports.watching))
+            self._supervisor.repeat("the settings file", self._reloading.follow)
             for name, work in self.add_tasks(source, halves):
                 self._supervisor.repeat(name, work)
             await asyncio.Event().wait()
@@ -198,10 +210,18 @@ class Master(Lifespan):
             self._requests = self._source = None
             await halves.close()
 
+    def _check(self, settings: Settings) -> None:
+        """Raise a :class:`SettingsError` if no master can run with these."""
+        if settings.link.lacks_key:
+            raise SettingsError("link.key: a master needs the cluster key; make one with: outrider keygen").coded(
+                Code.NO_KEY
+            )
+        self._plugins.check(settings)
+
     def _ground(self, tree: FileTree) -> NodeGround:
         return NodeGround(
             node=self.get_node(),
-            settings=self.settings.without_secrets(),
+            live=self._shown,
             ports=self._ports,
             status=self.status,
             supervisor=self._supervisor,
@@ -215,8 +235,8 @@ class Master(Lifespan):
     async def _listen(self, halves: Halves) -> Listener:
         link = self.settings.link
         home, credentials = self._home.path, self._credentials
-        extension = await extension_of(self.settings, self._ports, home, credentials, halves.features())
-        ground = Ground(self.settings, self._ports, self._home, self._keys.ring, extension)
+        extension = await extension_of(self._current, self._ports, home, credentials, halves.features())
+        ground = Ground(self._current, self._ports, self._home, self._keys.ring, extension)
 
         def accept() -> Channel:
             handler = MasterHandler(
@@ -241,7 +261,7 @@ class Master(Lifespan):
 
         services = Services(
             node=self.get_node(),
-            settings=self.settings,
+            live=self._current,
             ports=self._ports,
             status=self.status,
             routes=requests,
@@ -288,10 +308,12 @@ class Master(Lifespan):
 
     async def _check_keep_alives(self) -> None:
         """Close connections whose last sign of life is too old (5.2)."""
-        times = self.settings.intervals.master
         while True:
-            await self._ports.sleep(times.check_worker_lastkeepalive)
-            oldest = self._ports.monotonic() - times.max_allowed_time_without_keepalive
+            await rest(
+                self._ports, self._current, lambda settings: settings.intervals.master.check_worker_lastkeepalive
+            )
+            allowed_s = self.settings.intervals.master.max_allowed_time_without_keepalive
+            oldest = self._ports.monotonic() - allowed_s
             for handler in self.roster.members():
                 if handler.last_keep_alive < oldest:
                     self._log.warning("%s has not been heard of for too long", handler.info.name)

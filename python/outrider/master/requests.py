@@ -37,11 +37,11 @@ class WorkerRequests(Talk):
     """The requests of one worker, and those to it."""
 
     def __init__(self, link: LinkGround, requests: MasterRequests) -> None:
-        session, settings = link.session, link.node.settings
+        session = link.session
         self._session = session
         self._requests = requests
         self.awaited = Awaited(session, API, ports=link.node.ports, status=link.status)
-        owed = partial(Owed, session, settings=settings, status=link.status)
+        owed = partial(Owed, session, live=link.node.live, status=link.status)
         self._api = owed(API, requests.answer)
         self._sendsync = owed(SENDSYNC, requests.daemons.answer)
 
@@ -70,15 +70,15 @@ class MasterRequests(Half[WorkerRequests]):
 
     def __init__(self, ground: NodeGround, calls: Handlers) -> None:
         super().__init__()
-        settings, ports, status = ground.settings, ground.ports, ground.status
+        live, ports, status = ground.live, ground.ports, ground.status
         self._node = ground.node.name
         self._ports = ports
         self._nodes = ground.nodes
         self._status = status
-        self._most_bytes = settings.limits.result_bytes
+        self._live = live
         self._desk = Desk(
             ground.node,
-            settings=settings,
+            live=live,
             ports=ports,
             status=status,
             agents=ground.agents,
@@ -86,7 +86,7 @@ class MasterRequests(Half[WorkerRequests]):
             calls=calls,
             heard=ground.events.requests,
         )
-        self.daemons = Sendsync(settings, ports, status)
+        self.daemons = Sendsync(live, ports, status)
 
     def talk(self, link: LinkGround) -> WorkerRequests:
         """The requests of one connection."""
@@ -118,7 +118,7 @@ class MasterRequests(Half[WorkerRequests]):
         until = self._ports.monotonic() + seconds * _OF_NODES
         connected = [node.name for node in self._nodes()]
         targets = await targets_of(request, connected, self._desk.agents)
-        asked = Asked(self._most_bytes)
+        asked = Asked(self._live.now.limits.result_bytes)
         try:
             for node, its in targets.requests.items():
                 asked.add(node, self._ask(node, its, caller))

@@ -16,7 +16,7 @@ from outrider.model import NodeInfo
 from outrider.overview import NodeView, Overview, failures_of, syncs_of, view_of
 from outrider.ports import Ports
 from outrider.relay.handlers import Handlers
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.status import LinkState, Standing, Status
 
 
@@ -41,13 +41,13 @@ class Sight:
         node: NodeInfo,
         members: Callable[[], Sequence[Member]],
         *,
-        settings: Settings,
+        live: Live,
         ports: Ports,
         status: Status,
     ) -> None:
         self._node = node
         self._members = members
-        self._settings = settings
+        self._live = live
         self._ports = ports
         self._status = status
         self._gone: dict[str, NodeView] = {}  # in the order in which they went
@@ -63,7 +63,7 @@ class Sight:
         self._gone.pop(member.info.name, None)
         link = LinkState(since=now, reason=reason)
         self._gone[member.info.name] = view_of(member.info, link, standing, keep_alive=self._heard(member))
-        if len(self._gone) > self._settings.limits.connections:
+        if len(self._gone) > self._live.now.limits.connections:
             del self._gone[next(iter(self._gone))]
 
     def look(self) -> Overview:
@@ -72,7 +72,7 @@ class Sight:
         gone = [view for name, view in self._gone.items() if name not in here]
         itself = view_of(self._node, LinkState(connected=True), snapshot.standing, keep_alive=self._ports.wall())
         return Overview(
-            cluster=self._settings.node.cluster,
+            cluster=self._live.now.node.cluster,
             told_by=self._node.name,
             at=self._ports.wall(),
             nodes=[itself, *here.values(), *gone],

@@ -9,7 +9,7 @@ from outrider.kinds.signals import Signal
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest
 from outrider.ports import Ports
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.status import Status
 from outrider.store.tree import FileTree
 
@@ -24,15 +24,15 @@ class Source:
     ``changed`` is emitted when a scan found another tree than the one before.
     """
 
-    def __init__(self, tree: FileTree, settings: Settings, ports: Ports, status: Status) -> None:
+    def __init__(self, tree: FileTree, live: Live, ports: Ports, status: Status) -> None:
         self.number = 0
         self.changed = Signal()
         self._manifest: Manifest | None = None
         self._tree = tree
-        self._settings = settings
+        self._live = live
         self._ports = ports
         self._status = status
-        self._log = task_logger(Tag.LOCAL_INTEGRITY, settings.node.name)
+        self._log = task_logger(Tag.LOCAL_INTEGRITY, live.now.node.name)
         self._last_rehash = ports.monotonic()
         self._complained: list[tuple[str, str]] = []
         self._turn = asyncio.Lock()  # a look that began earlier never has the last word
@@ -54,14 +54,19 @@ class Source:
 
         What changes during a look makes one more follow.
         """
-        interval = self._settings.intervals.master.recalculate_integrity
-        rest = 0.0
+        now, rest = self._ports.monotonic, 0.0
         while True:
+            began = now()
             await self._ports.sleep(rest)
-            await self._tree.changes.come(within_s=interval - rest)
-            started = self._ports.monotonic()
+            while (left := began + self._interval() - now()) > 0:
+                if await self._tree.changes.come(within_s=left):
+                    break
+            started = now()
             await self.look()
-            rest = min(interval, _REST * (self._ports.monotonic() - started))
+            rest = min(self._interval(), _REST * (now() - started))
+
+    def _interval(self) -> float:
+        return self._live.now.intervals.master.recalculate_integrity
 
     async def look(self) -> None:
         """Scan the tree once, in a thread."""
@@ -70,7 +75,7 @@ class Source:
 
     async def _look(self) -> None:
         started = self._ports.monotonic()
-        rehash = started - self._last_rehash >= self._settings.tree.rehash_interval
+        rehash = started - self._last_rehash >= self._live.now.tree.rehash_interval
         if rehash:
             self._last_rehash = started
         scan = await self._tree.scan(rehash=rehash)

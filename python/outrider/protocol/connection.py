@@ -25,10 +25,12 @@ A stream may open with TLS as well, before anything is said: ``secured()`` leave
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from random import Random
+
+from msgspec import Struct
 
 from outrider.errors import ProtocolError
 from outrider.ports import Instant
@@ -55,8 +57,7 @@ class State(Enum):
     CLOSED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class LinkLimits:
+class LinkLimits(Struct, frozen=True):
     """What one peer may make us hold, in bytes and counts; 6,990,604 bytes is the largest frame an old peer sends.
 
     ``frame_setting`` is the key that ``frame_bytes`` comes from.
@@ -77,7 +78,10 @@ class _Divided:
 
 
 class Connection:
-    """See the module. ``serves`` holds the commands that our role answers, by wire name."""
+    """See the module. ``serves`` holds the commands that our role answers, by wire name.
+
+    ``limits`` is asked again and again: other limits hold from the next frame on.
+    """
 
     def __init__(
         self,
@@ -85,7 +89,7 @@ class Connection:
         random: Random,
         *,
         serves: Mapping[bytes, Command],
-        limits: LinkLimits,
+        limits: Callable[[], LinkLimits],
         handshake_deadline: float | None = None,
     ) -> None:
         self.state = State.ANONYMOUS
@@ -95,7 +99,7 @@ class Connection:
         self._serves = serves
         self._limits = limits
         self._handshake_deadline = handshake_deadline
-        self._reader = FrameReader(limits.unknown_frame_bytes, "limits.unknown_frame_bytes")
+        self._reader = FrameReader(limits().unknown_frame_bytes, "limits.unknown_frame_bytes")
         self._divided: dict[int, _Divided] = {}
         self._divided_bytes = 0
         self._counter: int | None = None
@@ -115,6 +119,8 @@ class Connection:
         if self.state is State.CLOSED:
             return []
         events: list[Event] = []
+        if not self._reader.buffered:  # a frame that has begun ends under the limit under which it began
+            self._bound()
         try:
             for frame in self._reader.feed(data):
                 event = self._take(frame, now)
@@ -186,12 +192,13 @@ class Connection:
             raise ProtocolError(_FROM_OUTSIDE)
 
     def _check_divided(self) -> None:
-        if len(self._divided) > self._limits.open_messages:
-            reason = f"more than {self._limits.open_messages} divided messages are open at once"
+        limits = self._limits()
+        if len(self._divided) > limits.open_messages:
+            reason = f"more than {limits.open_messages} divided messages are open at once"
             raise ProtocolError(reason, "limits.open_messages")
-        most, setting = self._limits.message_bytes, "limits.message_bytes"
+        most, setting = limits.message_bytes, "limits.message_bytes"
         if self.state is State.ANONYMOUS:
-            most, setting = self._limits.unknown_frame_bytes, "limits.unknown_frame_bytes"
+            most, setting = limits.unknown_frame_bytes, "limits.unknown_frame_bytes"
         if self._divided_bytes > most:
             raise ProtocolError(f"divided messages hold more than {most} bytes", setting)
 
@@ -276,7 +283,7 @@ class Connection:
     def known(self) -> None:
         """The peer has said who it is, with the key: it may ask everything, and send large frames."""
         self.state = State.KNOWN
-        self._reader.limit, self._reader.setting = self._limits.frame_bytes, self._limits.frame_setting
+        self._bound()
 
     def secured(self, now: Instant) -> None:
         """TLS stands: from here on payloads are plain inside it, and what waited leaves."""
@@ -293,6 +300,14 @@ class Connection:
         self._waits = None
         self._divided.clear()
         self._reader.clear()
+
+    def _bound(self) -> None:
+        """The largest frame that this peer may send now."""
+        limits = self._limits()
+        if self.state is State.ANONYMOUS:
+            self._reader.limit, self._reader.setting = limits.unknown_frame_bytes, "limits.unknown_frame_bytes"
+        else:
+            self._reader.limit, self._reader.setting = limits.frame_bytes, limits.frame_setting
 
     def _expire(self, counter: int) -> None:
         self._expired[counter] = None

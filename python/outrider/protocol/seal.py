@@ -106,7 +106,7 @@ class KeyRing:
     """
 
     def __init__(self, keys: Sequence[bytes], max_age_s: float = 0) -> None:
-        self._max_age_s = max_age_s
+        self.max_age_s = max_age_s
         self._known: dict[bytes, Fernet] = {}  # the same object for the same key: links hold on to theirs
         self.replace(keys)
 
@@ -146,7 +146,7 @@ class KeyRing:
                 plain = fernet.decrypt(token)
             except InvalidToken:
                 continue
-            if self._max_age_s:
+            if self.max_age_s:
                 self._check_age(fernet.extract_timestamp(token), wall)
             return fernet, plain
         for gone in self.retired:
@@ -160,8 +160,8 @@ class KeyRing:
 
     def _check_age(self, stamped: int, wall: float) -> None:
         age = wall - stamped
-        if age > self._max_age_s:
-            reason = f"a token is {age:.0f} s old, {self._max_age_s:.0f} s are allowed: compare the clocks"
+        if age > self.max_age_s:
+            reason = f"a token is {age:.0f} s old, {self.max_age_s:.0f} s are allowed: compare the clocks"
             raise ProtocolError(reason, AGE_SETTING).coded(Code.CLOCKS_APART)
         if age < -_CLOCK_SKEW_S:
             raise ProtocolError(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
 from random import Random
+from typing import Protocol
 
 from outrider.errors import Refusal
 from outrider.protocol import faults
@@ -32,26 +33,37 @@ class _Arriving:
         return self.parts.tell()
 
 
+class StringLimits(Protocol):
+    """So many open at once, so many bytes each, so many bytes of all together."""
+
+    @property
+    def open_strings(self) -> int:
+        """How many may be open."""
+        ...
+
+    @property
+    def string_bytes(self) -> int:
+        """Bytes of one."""
+        ...
+
+    @property
+    def strings_total(self) -> int:
+        """Bytes of all."""
+        ...
+
+
 class Strings:
-    """The strings of one connection, by id. ``most`` open at once, ``string_bytes`` each, ``all_bytes`` together.
+    """The strings of one connection, by id. ``limits`` are asked for with each step.
 
     ``hit`` is told of the setting that a refused string ran into.
     """
 
     def __init__(
-        self,
-        random: Random,
-        *,
-        most: int,
-        string_bytes: int,
-        all_bytes: int,
-        hit: Callable[[str], None] = unheard,
+        self, random: Random, limits: Callable[[], StringLimits], *, hit: Callable[[str], None] = unheard
     ) -> None:
         self._random = random
         self._hit = hit
-        self._most = most
-        self._string_bytes = string_bytes
-        self._all_bytes = all_bytes
+        self._limits = limits
         self._open: dict[bytes, _Arriving] = {}
         self._held = 0
 
@@ -66,12 +78,14 @@ class Strings:
 
     def begin(self, total_text: bytes) -> bytes:
         """Open a string of a declared size, return its id. :class:`Refusal` over a limit."""
-        total = int(total_text)
-        if not 0 <= total <= self._string_bytes:
-            what = f"a string of {total} bytes is over the limit of {self._string_bytes}"
+        total, limits = int(total_text), self._limits()
+        if not 0 <= total <= limits.string_bytes:
+            what = f"a string of {total} bytes is over the limit of {limits.string_bytes}"
             raise self._over("limits.string_bytes", what)
-        if len(self._open) >= self._most:
-            raise self._over("limits.open_strings", f"{self._most} strings are open already, which is the limit")
+        if len(self._open) >= limits.open_strings:
+            raise self._over(
+                "limits.open_strings", f"{limits.open_strings} strings are open already, which is the limit"
+            )
         name = self._fresh_id()
         self._open[name] = _Arriving(total)
         return name
@@ -83,8 +97,8 @@ class Strings:
             raise Refusal(faults.INTERNAL, repr(name))
         room = string.total - string.size
         taken = min(room, len(data))
-        if self._held + taken > self._all_bytes:
-            what = f"the open strings hold {self._all_bytes} bytes, which is the limit"
+        if self._held + taken > (most := self._limits().strings_total):
+            what = f"the open strings hold {most} bytes, which is the limit"
             raise self._over("limits.strings_total", what)
         self._held += taken
         string.parts.write(data[:room])

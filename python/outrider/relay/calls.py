@@ -23,8 +23,9 @@ from outrider.protocol.faults import Failure
 from outrider.protocol.results import encode_result
 from outrider.relay.context import Context
 from outrider.relay.handlers import Handler, Handlers
+from outrider.relay.places import Places
 from outrider.relay.queue import TooManyRequests
-from outrider.settings import Settings
+from outrider.settings import Limits, Live, Settings
 from outrider.status import Status
 
 API_REQUEST_S = 10.0
@@ -81,17 +82,19 @@ def failure_of(error: Exception) -> Failure:
 
 
 class Calls:
-    """See the module. ``context`` is what every call may know; each gets it with its own caller."""
+    """See the module. ``context`` is what every call may know; each gets it with its own caller.
 
-    def __init__(self, handlers: Handlers, context: Context) -> None:
+    Its settings are those of ``live``, which hold no key of the cluster.
+    """
+
+    def __init__(self, handlers: Handlers, context: Context, live: Live) -> None:
         self._handlers = handlers
         self._context = context
+        self._live = live
         self._log = task_logger(Tag.API, context.node.name)
-        limits = context.settings.limits
-        self._result_bytes = limits.result_bytes
-        self._threads = asyncio.Semaphore(limits.calls_in_threads)
-        self._threads_each = max(1, limits.calls_in_threads // 2)
-        self._threads_of: dict[str, asyncio.Semaphore] = {}
+        self._threads = Places(lambda: self._limits.calls_in_threads)
+        self._threads_of: dict[str, Places] = {}
+        live.when_changed(self._look_again)
         self._in_threads: set[asyncio.Future[Any]] = set()
 
     def answer(self, request: Request, caller: str) -> Pending[bytes] | Coroutine[Any, Any, bytes]:
@@ -137,14 +140,14 @@ class Calls:
 
     async def _in_thread(self, handler: Handler, arguments: Mapping[str, Any]) -> bytes:
         """Call a plain function; a caller that gives up does not wait, and the thread counts until it is free."""
-        of_name = self._threads_of.setdefault(handler.name, asyncio.Semaphore(self._threads_each))
-        if of_name.locked() or self._threads.locked():
+        of_name = self._threads_of.setdefault(handler.name, Places(lambda: max(1, self._limits.calls_in_threads // 2)))
+        if of_name.full or self._threads.full:
             self._context.status.limit_hit("limits.calls_in_threads")
-        await of_name.acquire()
+        await of_name.take()
         try:
-            await self._threads.acquire()
+            await self._threads.take()
         except asyncio.CancelledError:
-            of_name.release()
+            of_name.give_back()
             raise
         work = asyncio.ensure_future(self._context.ports.threads.run(_guarded, handler, arguments))
         self._in_threads.add(work)
@@ -156,16 +159,26 @@ class Calls:
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
         return answer
 
-    def _thread_is_free(self, of_name: asyncio.Semaphore, work: asyncio.Future[Any]) -> None:
+    def _thread_is_free(self, of_name: Places, work: asyncio.Future[Any]) -> None:
         self._in_threads.discard(work)
-        self._threads.release()
-        of_name.release()
+        self._threads.give_back()
+        of_name.give_back()
+
+    @property
+    def _limits(self) -> Limits:
+        return self._live.now.limits
+
+    def _look_again(self) -> None:
+        """The settings are others: calls are to see them, and there may be a thread for those who wait."""
+        self._context = structs.replace(self._context, settings=self._live.now)
+        for places in (self._threads, *self._threads_of.values()):
+            places.look_again()
 
     def _bounded(self, payload: bytes) -> bytes:
-        if len(payload) > self._result_bytes:
+        if len(payload) > (most := self._limits.result_bytes):
             self._context.status.limit_hit("limits.result_bytes")
             raise ValueError(
-                f"its answer has {len(payload)} bytes, the limit is {self._result_bytes} (limits.result_bytes); "
+                f"its answer has {len(payload)} bytes, the limit is {most} (limits.result_bytes); "
                 "ask for less at one time"
             )
         return payload

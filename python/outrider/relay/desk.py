@@ -26,7 +26,7 @@ from outrider.relay.handlers import Handlers
 from outrider.relay.queue import RequestQueue, TooManyRequests
 from outrider.relay.routes import Answer
 from outrider.relay.targets import runs_here
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.status import Status
 from outrider.store.agents import AgentStore
 
@@ -35,13 +35,16 @@ Work = Callable[[Request, str, float], Pending[Answer] | Coroutine[Any, Any, Ans
 
 
 class Desk:
-    """See the module. ``calls`` is what requests may call, ``nodes`` who is in the cluster as this node sees it."""
+    """See the module. ``calls`` is what requests may call, ``nodes`` who is in the cluster as this node sees it.
+
+    The settings of ``live`` are without the cluster's keys: calls may see them.
+    """
 
     def __init__(
         self,
         node: NodeInfo,
         *,
-        settings: Settings,
+        live: Live,
         ports: Ports,
         status: Status,
         agents: AgentStore,
@@ -50,8 +53,8 @@ class Desk:
         heard: Line[RequestEvent],
     ) -> None:
         self._log = task_logger(Tag.API, node.name)
-        self.settings = settings
-        self._grants = Grants(settings, node.type, status)
+        self._live = live
+        self._grants = Grants(live, node.type, status)
         self._status = status
         self._ports = ports
         self._heard = heard
@@ -61,16 +64,17 @@ class Desk:
             calls,
             Context(
                 node=node,
-                settings=settings.without_secrets(),
+                settings=live.now,
                 status=status,
                 ports=ports,
                 nodes=nodes,
                 agents=self.agents,
                 calls=calls,
             ),
+            live,
         )
-        self._here: RequestQueue[Answer] = RequestQueue(settings, status)
-        self._elsewhere: RequestQueue[Answer] = RequestQueue(settings, status)
+        self._here: RequestQueue[Answer] = RequestQueue(live, status)
+        self._elsewhere: RequestQueue[Answer] = RequestQueue(live, status)
 
     def here(self, caller: str, payload: bytes) -> Pending[Answer]:
         """The answer of this node to a request, whatever its type."""
@@ -82,7 +86,7 @@ class Desk:
 
     def read(self, caller: str, payload: bytes) -> Request:
         """The request in a payload, if it is one and ``caller`` may make it; :class:`Refusal` with the reason."""
-        request = read_request(payload, self.settings, self._status)
+        request = read_request(payload, self._live.now, self._status)
         local = caller.startswith(OF_LOCAL)
         self._grants.check(
             caller, request.call, elsewhere=not local and not runs_here(request, at_master=self._at_master)
@@ -91,7 +95,7 @@ class Desk:
 
     def run(self, caller: str, request: Request, size: int, work: Work, *, elsewhere: bool = False) -> Pending[Answer]:
         """Have ``work`` answer ``request`` when its turn has come; ``elsewhere`` if that is another node's work."""
-        seconds = seconds_for(request, self.settings)
+        seconds = seconds_for(request, self._live.now)
         queue = self._elsewhere if elsewhere else self._here
         try:
             ticket = queue.submit(caller, partial(work, request, caller, seconds), seconds=seconds, size=size)
@@ -118,7 +122,7 @@ class Desk:
 
     def _named(self, request: Request, error: OutriderError) -> OutriderError:
         """An error, with the setting where one ended the request: its caller's own wish is none."""
-        setting = longest_of(request, self.settings)
+        setting = longest_of(request, self._live.now)
         if not isinstance(error, RequestTimeoutError) or setting is None:
             return error
         self._status.limit_hit(setting)

@@ -25,7 +25,7 @@ from outrider.relay.desk import answer_of
 from outrider.relay.held import Held
 from outrider.relay.queue import TOO_LATE
 from outrider.relay.routes import Answer
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.status import Status
 from outrider.transport.channel import Heard, Reply
 
@@ -137,18 +137,17 @@ class Owed:
         kind: RequestKind,
         answer: Callable[[str, bytes], Pending[Answer]],
         *,
-        settings: Settings,
+        live: Live,
         status: Status,
     ) -> None:
         self._session = session
         self._kind = kind
         self._status = status
         self._answer = answer
-        self._node = settings.node.name
-        limits = settings.limits
-        self._most = limits.requests_running_per_peer + limits.requests_waiting_per_peer
+        self._node = live.now.node.name
+        self._live = live
         self._open: dict[Pending[Answer], None] = {}
-        self._held = Held(limits.strings_total)
+        self._held = Held(lambda: live.now.limits.strings_total)
 
     def __len__(self) -> int:
         """How many there are."""
@@ -170,6 +169,11 @@ class Owed:
         answer = self._answer(caller, request)
         self._open[answer] = None
         return Reply(self._kind.taken, then=partial(answer.then, partial(self._answered, name, answer)))
+
+    @property
+    def _most(self) -> int:
+        limits = self._live.now.limits
+        return limits.requests_running_per_peer + limits.requests_waiting_per_peer
 
     def lost(self) -> None:
         """The session is gone: nobody is there who would take an answer."""

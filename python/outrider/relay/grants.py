@@ -13,7 +13,7 @@ from typing import Literal
 from outrider.errors import Refusal
 from outrider.protocol import faults
 from outrider.relay.context import OF_LOCAL
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.status import Status
 
 Granted = Literal["programs", "master", "workers_at_master", "workers_at_workers"]
@@ -22,15 +22,15 @@ Granted = Literal["programs", "master", "workers_at_master", "workers_at_workers
 class Grants:
     """See the module."""
 
-    def __init__(self, settings: Settings, node_type: str, status: Status) -> None:
-        self._grants = settings.grants
+    def __init__(self, live: Live, node_type: str, status: Status) -> None:
+        self._live = live
         self._type = node_type
         self._status = status
 
     def check(self, caller: str, call: str, *, elsewhere: bool = False) -> None:
         """:class:`Refusal`, counted, if ``caller`` may not ask for ``call``; ``elsewhere``: of other nodes."""
         granted = self._of(caller, elsewhere=elsewhere)
-        patterns: tuple[str, ...] = getattr(self._grants, granted)
+        patterns: tuple[str, ...] = getattr(self._live.now.grants, granted)
         if _matches(call, patterns):
             return
         self._status.count(f"not_granted.grants.{granted}")

@@ -22,9 +22,9 @@ Send = Callable[[Answer, Callable[[], None]], None]
 
 
 class Held:
-    """See the module."""
+    """See the module. ``most_bytes`` says how many."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: Callable[[], int]) -> None:
         self._most = most_bytes
         self._bytes = 0
         self._under_way = 0
@@ -33,7 +33,7 @@ class Held:
 
     def send(self, answer: Answer, send: Send) -> None:
         """Have ``send`` send it when its turn has come; where there is no room, an answer that says so in its place."""
-        if answer.ok and self._bytes + len(answer.body) > self._most:
+        if answer.ok and self._bytes + len(answer.body) > self._most():
             answer = Answer(encode_result(Failure.internal("too many answers wait for you; take them first")))
         self._bytes += len(answer.body)
         self._line.append((answer, send))

@@ -20,9 +20,10 @@ from outrider.protocol.commands import Command
 from outrider.relay.local_client import LocalClientHandler
 from outrider.relay.routes import Routes
 from outrider.relay.send_file import SendFile
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.settings.checks import owner_ids
 from outrider.status import Status
+from outrider.supervise import rest
 from outrider.transport.channel import Channel
 
 _NAMES = 2**20
@@ -38,13 +39,18 @@ class Services:
     """
 
     node: NodeInfo
-    settings: Settings
+    live: Live
     ports: Ports
     status: Status
     routes: Routes | None
     control: Callable[[Command, bytes], Awaitable[bytes]]
     manifest: Callable[[], Awaitable[Manifest]]
     sender: Callable[[str], Sender]
+
+    @property
+    def settings(self) -> Settings:
+        """Those of this moment."""
+        return self.live.now
 
 
 class LocalServer:
@@ -61,20 +67,24 @@ class LocalServer:
 
     async def run(self) -> None:
         """Serve until cancelled; a node whose socket cannot be made goes on without it."""
-        settings, network = self.services.settings, self.services.ports.network
-        path = settings.node.home.resolve() / settings.local.socket
         try:
-            self._listener = await network.listen_local(path, self._accept, owner=owner_ids(settings.local.owner))
+            self._listener = await self._listen()
         except TransportError as error:
             self._log.error("programs of this machine cannot ask this node: %s", error)
             return
-        self._log.info("listening at %s", path)
         try:
             await self._close_the_silent()
         finally:
             self._listener.close()
             for client in list(self._clients.values()):
                 client.channel.close("the node is stopping")
+
+    async def _listen(self) -> Listener:
+        settings, network = self.services.settings, self.services.ports.network
+        path = settings.node.home.resolve() / settings.local.socket
+        listener = await network.listen_local(path, self._accept, owner=owner_ids(settings.local.owner))
+        self._log.info("listening at %s", path)
+        return listener
 
     def admit(self, client: LocalClientHandler) -> str | None:
         """Give a client its name; ``None``, or the limit that was hit."""
@@ -104,10 +114,10 @@ class LocalServer:
 
     async def _close_the_silent(self) -> None:
         """Close connections whose last sign of life is too old; only ``echo-c`` is one (2.4)."""
-        ports, times = self.services.ports, self.services.settings.intervals.master
+        ports, live = self.services.ports, self.services.live
         while True:
-            await ports.sleep(times.check_worker_lastkeepalive)
-            oldest = ports.monotonic() - times.max_allowed_time_without_keepalive
+            await rest(ports, live, lambda settings: settings.intervals.master.check_worker_lastkeepalive)
+            oldest = ports.monotonic() - live.now.intervals.master.max_allowed_time_without_keepalive
             for client in list(self._clients.values()):
                 if client.last_keep_alive < oldest:
                     client.channel.close("no keep-alive came in time")

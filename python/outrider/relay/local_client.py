@@ -41,25 +41,20 @@ class LocalClientHandler:
 
     def __init__(self, server: LocalServer) -> None:
         services = server.services
-        limits, ports = services.settings.limits, services.ports
+        live, ports = services.live, services.ports
         self.name = ""
         self.last_keep_alive = ports.monotonic()
         self._server = server
         self._services = services
         self._log = task_logger(Tag.LOCAL_SERVER, services.node.name)
-        self._timeout_s = services.settings.intervals.communication.timeout_cluster_request
-        self._most = limits.requests_running_per_peer + limits.requests_waiting_per_peer
         self._at_work: dict[asyncio.Task[None], None] = {}
         self._asked: dict[Pending[Answer], None] = {}
         self._answering = 0
-        self._held = Held(limits.strings_total)
+        self._held = Held(lambda: live.now.limits.strings_total)
         self._commands = self._serves()
-        size = limits.local_frame_bytes
-        bounds = LinkLimits(size, size, size, limits.open_messages, frame_setting="limits.local_frame_bytes")
-        connection = Connection(NoSeal(), ports.random, serves=c.by_name(self._commands), limits=bounds)
+        connection = Connection(NoSeal(), ports.random, serves=c.by_name(self._commands), limits=self._bounds)
         self.channel = Channel(connection, self, ports)
-        window = services.settings.link.window
-        self._sender = Sender(self.channel, Tasks(ports.random, limits.tasks), ports, self._timeout_s, window=window)
+        self._sender = Sender(self.channel, Tasks(ports.random, lambda: live.now.limits.tasks), ports, live)
 
     # what the channel calls
 
@@ -208,6 +203,20 @@ class LocalClientHandler:
         self._asked.pop(asked, None)
 
     # between the two
+
+    @property
+    def _timeout_s(self) -> float:
+        return self._services.settings.intervals.communication.timeout_cluster_request
+
+    @property
+    def _most(self) -> int:
+        limits = self._services.settings.limits
+        return limits.requests_running_per_peer + limits.requests_waiting_per_peer
+
+    def _bounds(self) -> LinkLimits:
+        limits = self._services.settings.limits
+        size = limits.local_frame_bytes
+        return LinkLimits(size, size, size, limits.open_messages, frame_setting="limits.local_frame_bytes")
 
     def _tell(self, command: Command, payload: bytes) -> None:
         """Ask the program to take something; whether it says that it did is nothing to us."""

@@ -22,7 +22,7 @@ from outrider.deadlines import Deadlines
 from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
 from outrider.pending import Pending
 from outrider.protocol import faults
-from outrider.settings import Settings
+from outrider.settings import Limits, Live
 from outrider.status import Status
 
 T = TypeVar("T")
@@ -70,8 +70,8 @@ class _Caller(Generic[T]):
 class RequestQueue(Generic[T]):
     """See the module. Used from one event loop, whose clock is the deadlines'."""
 
-    def __init__(self, settings: Settings, status: Status) -> None:
-        self._limits = settings.limits
+    def __init__(self, live: Live, status: Status) -> None:
+        self._live = live
         self._status = status
         self._callers: dict[str, _Caller[T]] = {}
         self._line: deque[str] = deque()
@@ -81,6 +81,7 @@ class RequestQueue(Generic[T]):
         self._deadlines: Deadlines[Ticket[T]] = Deadlines(self._too_late)
         status.gauge("requests_running", lambda: self._running)
         status.gauge("requests_waiting", lambda: len(self) - self._running)
+        live.when_changed(self._look_again)
 
     def __len__(self) -> int:
         """Requests that wait or run."""
@@ -138,6 +139,16 @@ class RequestQueue(Generic[T]):
             self.drop(caller)
         if tasks:
             await asyncio.wait(tasks, timeout=1)
+
+    @property
+    def _limits(self) -> Limits:
+        return self._live.now.limits
+
+    def _look_again(self) -> None:
+        """The limits are others: there may be room for those who wait."""
+        for name, record in list(self._callers.items()):
+            self._stand_in_line(name, record)
+        self._start()
 
     def _check_quota(self, record: _Caller[T], size: int) -> None:
         limits = self._limits

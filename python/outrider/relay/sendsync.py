@@ -27,7 +27,7 @@ from outrider.protocol.results import parse
 from outrider.relay.calls import failure_of
 from outrider.relay.queue import RequestQueue
 from outrider.relay.routes import Answer
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.status import Status
 from outrider.store.wazuh_db.connection import Connection
 from outrider.store.wazuh_db.frames import LARGEST, pack_request
@@ -54,13 +54,12 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True):
 class Sendsync:
     """See the module."""
 
-    def __init__(self, settings: Settings, ports: Ports, status: Status) -> None:
-        self._settings = settings
+    def __init__(self, live: Live, ports: Ports, status: Status) -> None:
+        self._live = live
         self._network = ports.network
-        self._seconds = _OF_DAEMONS * settings.intervals.communication.timeout_dapi_request
-        self._queue: RequestQueue[Answer] = RequestQueue(settings, status)
+        self._queue: RequestQueue[Answer] = RequestQueue(live, status)
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _CONNECTIONS))
-        self._log = task_logger(Tag.API, settings.node.name)
+        self._log = task_logger(Tag.API, live.now.node.name)
 
     def answer(self, caller: str, payload: bytes) -> Pending[Answer]:
         """What the daemon said, or the text of an ``err``."""
@@ -68,7 +67,8 @@ class Sendsync:
             message = _read(payload)
             self._check(message, caller)
             work = partial(self._exchange, message)
-            ticket = self._queue.submit(caller, work, seconds=self._seconds, size=len(payload))
+            seconds = _OF_DAEMONS * self._live.now.intervals.communication.timeout_dapi_request
+            ticket = self._queue.submit(caller, work, seconds=seconds, size=len(payload))
         except Refusal as refusal:
             return Pending.now(told(failure_of(refusal)))
         return ticket.otherwise(partial(_failed, message.daemon_name))
@@ -82,19 +82,19 @@ class Sendsync:
         await self._queue.close()
 
     def _check(self, message: Message, caller: str) -> None:
-        name = message.daemon_name
-        if self._settings.sendsync.socket(name) is None:
+        name, sendsync = message.daemon_name, self._live.now.sendsync
+        if sendsync.socket(name) is None:
             self._log.warning("%s asks the daemon %.64s, for which [sendsync] names no socket", caller, name)
             raise Refusal(faults.SOCKET_ERROR, repr(name[:64]))
         if len(message.text.encode()) > LARGEST:
             raise Refusal(faults.INTERNAL, f"the message is larger than the {LARGEST:,} bytes that a daemon reads")
-        if name == _WAZUH_DB and not _is_listed(message.text, self._settings.sendsync.wazuh_db_commands):
+        if name == _WAZUH_DB and not _is_listed(message.text, sendsync.wazuh_db_commands):
             self._log.warning("%s sends wazuh-db a command that sendsync.wazuh_db_commands does not list", caller)
             raise Refusal(faults.DENIED, "this command is not among sendsync.wazuh_db_commands of the master")
 
     async def _exchange(self, message: Message) -> Answer:
-        name = message.daemon_name
-        socket = self._settings.node.home / (self._settings.sendsync.socket(name) or "")
+        name, settings = message.daemon_name, self._live.now
+        socket = settings.node.home / (settings.sendsync.socket(name) or "")
         async with self._turns[name]:
             try:
                 connection = await self._network.dial_local(socket, partial(Connection, name))

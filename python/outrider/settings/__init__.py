@@ -4,14 +4,17 @@ The files of this package, from the inside out: :mod:`~outrider.settings.section
 is to set, :mod:`~outrider.settings.catalogue` lists it by dotted name,
 :mod:`~outrider.settings.sources` finds values, :mod:`~outrider.settings.build` turns them into
 sections, :mod:`~outrider.settings.checks` judges how they fit, and
-:mod:`~outrider.settings.load` does all of it.
+:mod:`~outrider.settings.load` does all of it. For a node that runs, :mod:`~outrider.settings.reload` says what may
+change, and :mod:`~outrider.settings.live` holds what is in force.
 """
 
 from __future__ import annotations
 
 from outrider.settings.files import FileRow
 from outrider.settings.key import ClusterKey
+from outrider.settings.live import Live
 from outrider.settings.load import Described, Settings
+from outrider.settings.reload import Change, Reloaded
 from outrider.settings.sections import (
     Agents,
     Ca,
@@ -35,6 +38,7 @@ from outrider.settings.sections import (
 __all__ = [
     "Agents",
     "Ca",
+    "Change",
     "ClusterKey",
     "CommunicationIntervals",
     "Described",
@@ -45,10 +49,12 @@ __all__ = [
     "Intervals",
     "Limits",
     "Link",
+    "Live",
     "Local",
     "Log",
     "MasterIntervals",
     "Node",
+    "Reloaded",
     "Sendsync",
     "Settings",
     "Tree",

@@ -48,11 +48,23 @@ class Described(Struct, frozen=True):
     hidden: bool = False
 
 
+class Sources(Struct, frozen=True):
+    """Where settings were loaded from: what :meth:`Settings.again` asks once more. The file is an absolute path."""
+
+    path: Path | None
+    environ: Mapping[str, str]
+    overrides: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        """Without the values: a variable may hold the cluster's key."""
+        return f"Sources({self.path})"
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings of one node: checked, complete, never changed again.
 
     ``origins`` says where each value that is not a default came from; ``warnings`` what works, but
-    perhaps not as meant.
+    perhaps not as meant; ``sources`` where to look when they are to be loaded again, if they were loaded at all.
     """
 
     node: Node
@@ -72,6 +84,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     kinds: Options = {}
     origins: dict[str, str]
     warnings: tuple[str, ...] = ()
+    sources: Sources | None = None
 
     @classmethod
     def load(
@@ -82,17 +95,36 @@ class Settings(Struct, frozen=True, kw_only=True):
     ) -> Self:
         """Read the file, then the ``OUTRIDER_`` variables, then the flags; later ones win.
 
+        Where none of them names the home, the state folder that systemd made for the service is it.
+
         Raises one :class:`SettingsError` with a line for everything that is wrong.
         """
-        given = sources.from_file(Path(path)) if path is not None else {}
+        path = Path(path).absolute() if path is not None else None
+        given = sources.from_file(path) if path is not None else {}
         warnings = []
-        if path is not None and "link.key" in given and checks.others_may_read(Path(path)):
+        if path is not None and "link.key" in given and checks.others_may_read(path):
             warnings.append(
                 f"settings file {path} holds the key and every user may read it: chmod 600, or use link.key_file"
             )
         variables, unread = sources.from_environment(environ)
+        folders = sources.from_service(environ)
         flags = sources.from_mapping(overrides or {}, "flag", text=True)
-        return cls._make({**given, **variables, **flags}, [*warnings, *unread], environ)
+        settings = cls._make({**folders, **given, **variables, **flags}, [*warnings, *unread], environ)
+        return msgspec.structs.replace(settings, sources=Sources(path, dict(environ), dict(overrides or {})))
+
+    def again(self) -> Self:
+        """The same sources read once more, :class:`SettingsError` if what they say is not valid; the role stays.
+
+        Settings that were not loaded, but made of a mapping, have no sources: whoever made them makes the others.
+        """
+        if self.sources is None:
+            raise SettingsError(
+                "these settings were made by the program that runs this node: it alone can hand over others"
+            )
+        found = type(self).load(self.sources.path, self.sources.environ, self.sources.overrides)
+        if "node.type" in found.origins:
+            return found
+        return msgspec.structs.replace(found, node=msgspec.structs.replace(found.node, type=self.node.type))
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
@@ -144,7 +176,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def without_secrets(self) -> Self:
         """The same without the cluster's keys: as calls and kinds of synchronisation may see them."""
-        return msgspec.structs.replace(self, link=msgspec.structs.replace(self.link, key=None, previous_keys=()))
+        link = msgspec.structs.replace(self.link, key=None, previous_keys=())
+        return msgspec.structs.replace(self, link=link, sources=None)
 
     def describe(self) -> list[Described]:
         """Every key with its value and where that came from; keys of the cluster are hidden."""

@@ -227,6 +227,9 @@ class Watch(Section, frozen=True, kw_only=True):
     longest_s: Annotated[
         float, _seconds("time after which they are looked at although more come", example=0.2, most=60)
     ] = 0.2
+    settings: Annotated[
+        bool, _says("load the settings again when their file, or the key file, changes; if false, when told", False)
+    ] = True
 
 
 class Generations(Section, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ from outrider.settings.catalogue import CATALOGUE
 
 VARIABLE_PREFIX = "OUTRIDER_"
 VARIABLE_OF_THE_FILE = "OUTRIDER_CONFIG"
+STATE_FOLDERS = "STATE_DIRECTORY"
+"""The variable in which systemd names the folders of a service's state, with a colon between them."""
 KINDS = "kinds"
 """The section whose keys only packages know: ``kinds.NAME.KEY``."""
 
@@ -90,6 +92,12 @@ def from_environment(environ: Mapping[str, str]) -> tuple[dict[str, Given], list
         elif meant := [name for name in CATALOGUE if rest.lower() in {name.replace(".", "_"), name.rpartition(".")[2]}]:
             warnings.append(f"{variable} is not read: did you mean {variable_of(meant[0])}?")
     return values, warnings
+
+
+def from_service(environ: Mapping[str, str]) -> dict[str, Given]:
+    """The home of a service that systemd gave a folder for its state, where nothing else names one."""
+    folder = environ.get(STATE_FOLDERS, "").partition(":")[0]
+    return {"node.home": Given(folder, f"environment {STATE_FOLDERS}", text=True)} if folder else {}
 
 
 def from_mapping(mapping: Mapping[str, Any], origin: str, *, text: bool = False) -> dict[str, Given]:

@@ -13,33 +13,53 @@ from pathlib import Path
 from outrider._native import FilesTable
 from outrider.logs import Tag, task_logger
 from outrider.ports import Bursts, Threads, Watching
-from outrider.settings import Settings
+from outrider.settings import Live, Watch
 
 
 class Changes:
     """The changes of one tree that nobody has looked at yet."""
 
-    def __init__(self, settings: Settings, table: FilesTable, threads: Threads) -> None:
-        self._home: Path = settings.node.home.resolve()
-        self._settings = settings.watch
+    def __init__(self, live: Live, table: FilesTable, threads: Threads) -> None:
+        self._home: Path = live.now.node.home.resolve()
+        self._live = live
         self._table = table
         self._threads = threads
-        self._log = task_logger(Tag.LOCAL_WATCH, settings.node.name)
-        self._fresh = asyncio.Event()
+        self._log = task_logger(Tag.LOCAL_WATCH, live.now.node.name)
+        self._fresh = False
+        self._stirred = asyncio.Event()  # of whoever waits now
+        live.when_changed(self._stir)
         self._bursts: Bursts | None = None
         self._told: str | None = None
 
     async def run(self, watching: Watching) -> None:
-        """Watch until cancelled; it returns at once if the settings say so."""
-        times = self._settings
-        if not times.enabled:
-            return
-        async with watching.open(self._home, self._table, settle_s=times.settle_s, longest_s=times.longest_s) as bursts:
+        """Watch until cancelled, as the settings say, or do not."""
+        while True:
+            times = self._live.now.watch
+            if times.enabled:
+                await self._watch(watching, times)
+            else:
+                await self._live.change()
+
+    async def _watch(self, watching: Watching, times: Watch) -> None:
+        """Until the settings say something else of it."""
+        settle_s, longest_s = times.settle_s, times.longest_s
+        async with watching.open(self._home, self._table, settle_s=settle_s, longest_s=longest_s) as bursts:
             self._bursts = bursts
+            ends = [asyncio.ensure_future(self._follow(bursts)), asyncio.ensure_future(self._others(times))]
             try:
-                await self._follow(bursts)
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self._bursts = None
+                for one in ends:
+                    one.cancel()
+                await asyncio.gather(*ends, return_exceptions=True)
+            for one in ends:
+                if not one.cancelled():
+                    one.result()
+
+    async def _others(self, times: Watch) -> None:
+        while self._live.now.watch == times:
+            await self._live.change()
 
     @property
     def complete(self) -> bool:
@@ -47,28 +67,39 @@ class Changes:
         return self._bursts is not None and self._bursts.reason is None
 
     async def come(self, within_s: float) -> bool:
-        """Wait for a change, at most so long; whether one came. It counts as looked at from here on."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._fresh.wait()
-        came = self._fresh.is_set()
-        self._fresh.clear()
+        """Wait for a change, at most so long; whether one came. It counts as looked at from here on.
+
+        It ends without one as well when the settings are others: who waits by them may want to wait for less.
+        """
+        if not self._fresh:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._stirred.wait()
+        came, self._fresh = self._fresh, False
         return came
 
     async def forget(self) -> None:
         """What was changed until now was this node's own doing."""
         if self._bursts is not None:
             await self._threads.run(self._bursts.forget)
-        self._fresh.clear()
+        self._fresh = False
 
     async def _follow(self, bursts: Bursts) -> None:
-        self._fresh.set()  # what changed before anyone watched
+        self._tell()  # what changed before anyone watched
         while True:
             self._explain(bursts.reason)
             burst = await bursts.next()
             named = ", ".join(folder or "the home" for folder in burst.folders)
             self._log.debug("changed: %s%s", named, "; more may have" if burst.lost else "")
-            self._fresh.set()
+            self._tell()
+
+    def _tell(self) -> None:
+        self._fresh = True
+        self._stir()
+
+    def _stir(self) -> None:
+        stirred, self._stirred = self._stirred, asyncio.Event()
+        stirred.set()
 
     def _explain(self, reason: str | None) -> None:
         """Say once what is not watched, and once that it is again."""

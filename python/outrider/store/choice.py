@@ -10,7 +10,7 @@ from typing import Final
 from outrider.codes import Code
 from outrider.errors import SettingsError, StoreError
 from outrider.ports import Ports
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.store.agents import AgentStore
 from outrider.store.sqlite import SqliteStore
 from outrider.store.wazuh_db import open_wazuh_db
@@ -57,13 +57,13 @@ def agents_file(settings: Settings) -> Path:
 
 @contextlib.asynccontextmanager
 async def agents_of(
-    settings: Settings, ports: Ports, stores: Mapping[str, StoreFactory], own: AgentStore | None
+    live: Live, ports: Ports, stores: Mapping[str, StoreFactory], own: AgentStore | None
 ) -> AsyncIterator[AgentStore]:
-    """The store of a node while it runs: the host's ``own``, which the host closes, or that of the settings."""
+    """The store of a node while it runs: the host's ``own``, which the host closes, or that of the first settings."""
     if own is not None:
         yield own
         return
-    store = open_agents(settings, ports, stores)
+    store = open_agents(live.now, ports, stores)
     try:
         yield store
     finally:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from outrider._native import Generation, Generations, Manifest
 from outrider.errors import SyncError
@@ -25,11 +25,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Kept(Protocol):
+    """What a sweep leaves."""
+
+    @property
+    def keep(self) -> int:
+        """Generations."""
+        ...
+
+    @property
+    def keep_bytes(self) -> int:
+        """Bytes on disk."""
+        ...
+
+
 class GenerationStore:
     """The generations of one home. All methods run in threads that let Python go on."""
 
-    def __init__(self, native: Generations, threads: Threads) -> None:
+    def __init__(self, native: Generations, threads: Threads, kept: Callable[[], Kept]) -> None:
         self._native: Generations | None = native
+        self._kept = kept
         self.lineage = native.lineage.hex()
         """32 hex digits that tell this store from another, whose numbers mean nothing here."""
         self._threads = threads
@@ -77,6 +92,12 @@ class GenerationStore:
         """Bring the store back to its limits; slow now and then, so it comes after everything that waits."""
         return await self._run(self.native.sweep)
 
+    def follow(self) -> None:
+        """Keep as much as is told now, from the next sweep on."""
+        kept = self._kept()
+        if self._native is not None:
+            self._native.limit(count=kept.keep, max_bytes=kept.keep_bytes)
+
     async def settled(self) -> None:
         """Wait for work that goes on although its caller was cancelled: a thread cannot be stopped."""
         while self._running:
@@ -97,17 +118,20 @@ class GenerationStore:
 
 @asynccontextmanager
 async def open_generations(
-    home: Path, threads: Threads, chance: Random, *, count: int, max_bytes: int
+    home: Path, threads: Threads, chance: Random, kept: Callable[[], Kept]
 ) -> AsyncIterator[GenerationStore]:
     """Open the store of ``home`` for the one node that runs there; it is given back when no work on it goes on.
 
-    ``count`` generations and ``max_bytes`` on disk are what a sweep leaves. ``chance`` gives a new store its lineage.
+    ``kept`` says what a sweep leaves. ``chance`` gives a new store its lineage.
     """
-    lineage = chance.randbytes(_LINEAGE_BYTES)
-    native = await threads.run(Generations, str(home), count=count, max_bytes=max_bytes, lineage=lineage)
-    store = GenerationStore(native, threads)
-    del native
+    store = await _opened(home, threads, chance.randbytes(_LINEAGE_BYTES), kept)
     try:
         yield store
     finally:
         await store.close()
+
+
+async def _opened(home: Path, threads: Threads, lineage: bytes, kept: Callable[[], Kept]) -> GenerationStore:
+    now = kept()
+    native = await threads.run(Generations, str(home), count=now.keep, max_bytes=now.keep_bytes, lineage=lineage)
+    return GenerationStore(native, threads, kept)

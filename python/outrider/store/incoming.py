@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from outrider.codes import Code
@@ -12,9 +13,12 @@ from outrider.store.home import FOLDER_MODE
 
 
 class IncomingFile:
-    """One file of a transfer (specification 2.1). Its methods block: they run in threads, in order."""
+    """One file of a transfer (specification 2.1). Its methods block: they run in threads, in order.
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    ``max_bytes`` says how large it may be, and is asked with each part.
+    """
+
+    def __init__(self, path: Path, max_bytes: Callable[[], int]) -> None:
         self.path = path
         self.size = 0
         self._max_bytes = max_bytes
@@ -41,11 +45,11 @@ class IncomingFile:
         if self._file < 0:
             raise PeerError(f"{self.path.name} was given up after an earlier error")
         self.size += len(data)
-        if self.size > self._max_bytes:
+        if self.size > (most := self._max_bytes()):
             self.discard()
-            raise StoreError(
-                f"{self.path.name} is over the limit of {self._max_bytes} bytes (limits.file_bytes)"
-            ).coded(Code.PEER_LIMIT)
+            raise StoreError(f"{self.path.name} is over the limit of {most} bytes (limits.file_bytes)").coded(
+                Code.PEER_LIMIT
+            )
         try:
             rest = memoryview(data)
             while rest:

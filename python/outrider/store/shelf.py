@@ -147,9 +147,9 @@ class Bundle:
 
 
 class Shelf:
-    """See the module. ``most_bytes`` is what all bundles may take together; those being read stay."""
+    """See the module. ``most_bytes`` says what all bundles may take together; those being read stay."""
 
-    def __init__(self, folder: Path, threads: Threads, *, most_bytes: int) -> None:
+    def __init__(self, folder: Path, threads: Threads, *, most_bytes: Callable[[], int]) -> None:
         self._folder = folder
         self._threads = threads
         self._most_bytes = most_bytes
@@ -187,7 +187,7 @@ class Shelf:
     async def _make_room(self) -> None:
         held = sum(bundle.size for bundle in self._bundles.values())
         for ticket, bundle in list(self._bundles.items()):
-            fits = held <= self._most_bytes and len(self._bundles) < _MOST_BUNDLES
+            fits = held <= self._most_bytes() and len(self._bundles) < _MOST_BUNDLES
             if bundle.readers or (fits and bundle.error is None):
                 continue
             held -= bundle.size

@@ -24,7 +24,7 @@ from outrider._native import (
 from outrider._native import read_manifest as read_manifest_file
 from outrider.errors import PeerError
 from outrider.ports import Threads
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.status import unheard
 from outrider.store.changes import Changes
 from outrider.store.home import Home
@@ -39,19 +39,24 @@ class FileTree:
     """A home's files table at work. All methods run in threads that let Python go on.
 
     ``changes`` tells when someone else has changed the tree, as long as its ``run`` does. ``hit`` is told of the
-    setting that something which a peer sent runs into.
+    setting that something which a peer sent runs into. The native tree keeps nothing in memory: for other settings it
+    is made anew, and what is under way goes on with the one that it began with.
     """
 
-    def __init__(self, settings: Settings, threads: Threads, hit: Callable[[str], None] = unheard) -> None:
+    def __init__(self, live: Live, threads: Threads, hit: Callable[[str], None] = unheard) -> None:
+        settings = live.now
         self._hit = hit
-        self._limits = settings.limits
+        self._live = live
         self.table = files_table(settings)
-        self.changes = Changes(settings, self.table, threads)
+        self.changes = Changes(live, self.table, threads)
         self._threads = threads
         self._home = str(settings.node.home.resolve())
         self._tree = open_tree(settings)
-        self._level = settings.intervals.communication.compress_level
+        live.when_changed(self._follow)
         self._running: set[asyncio.Future[Any]] = set()
+
+    def _follow(self) -> None:
+        self._tree = open_tree(self._live.now)
 
     @property
     def native(self) -> Tree:
@@ -73,7 +78,8 @@ class FileTree:
 
     async def pack(self, plan: Plan, limit: int) -> Packer:
         """The container that carries ``plan`` to a worker, ``limit`` bytes at most."""
-        return await self._threads.run(self._tree.pack, plan, limit=limit, level=self._level)
+        level = self._live.now.intervals.communication.compress_level
+        return await self._threads.run(self._tree.pack, plan, limit=limit, level=level)
 
     async def pack_manifest(self, manifest: Manifest) -> Packer:
         """The container that asks a master whether ``manifest`` is in step."""
@@ -81,7 +87,7 @@ class FileTree:
 
     async def read_manifest(self, container: Path) -> tuple[Manifest, list[tuple[str, str]]]:
         """What a worker says it holds, and what of it cannot be compared: name and reason."""
-        limits = self._limits
+        limits = self._live.now.limits
         with self._counted():
             return await self._threads.run(
                 read_manifest_file,
@@ -151,13 +157,13 @@ class FileTree:
 
 @asynccontextmanager
 async def inhabited(
-    home: Home, settings: Settings, threads: Threads, hit: Callable[[str], None] = unheard
+    home: Home, live: Live, threads: Threads, hit: Callable[[str], None] = unheard
 ) -> AsyncIterator[FileTree]:
     """Hold ``home`` for one node, with the tree in it; it is given back when no work on the tree goes on."""
     opening = asyncio.ensure_future(threads.run(home.open))
     try:
         await asyncio.shield(opening)
-        tree = FileTree(settings, threads, hit)
+        tree = FileTree(live, threads, hit)
         try:
             yield tree
         finally:

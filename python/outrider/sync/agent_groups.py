@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from typing import NamedTuple
 
@@ -22,13 +22,13 @@ class Agreement(Enum):
 
 
 class Mismatches:
-    """Counts messages after which the checksums differ; ``limit`` of them in a row ask for everything.
+    """Counts messages after which the checksums differ; as many in a row as ``limit`` says ask for everything.
 
     An answer that did not help doubles how many it takes the next time: what a full synchronisation
     does not cure, no number of them will.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: Callable[[], int]) -> None:
         self._limit = limit
         self._count = 0
         self._asked = 0
@@ -60,7 +60,7 @@ class Mismatches:
     @property
     def needed(self) -> int:
         """How many in a row it takes now."""
-        return self._limit * int(min(2 ** min(self._asked, 32), _MOST_PATIENCE))
+        return self._limit() * int(min(2 ** min(self._asked, 32), _MOST_PATIENCE))
 
     @property
     def in_vain(self) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class Permission:
     """One worker's turn at the master.
 
     True is answered once for each scan of the master's files, and only while no round of this
-    worker runs. A lock that is held longer than ``max_locked_s`` is taken for stuck and released.
+    worker runs. A lock that is held longer than ``max_locked_s`` says is taken for stuck and released.
     """
 
-    def __init__(self, max_locked_s: float) -> None:
+    def __init__(self, max_locked_s: Callable[[], float]) -> None:
         self._max_locked_s = max_locked_s
         self._asked_at_scan = -1
         self._locked_since: float | None = None
@@ -22,7 +24,7 @@ class Permission:
 
     def ask(self, scan: int, now: float) -> bool:
         """The answer to ``syn_i_w_m_p`` while the master's last scan has number ``scan``; it uses up the turn."""
-        if self._locked_since is not None and now - self._locked_since > self._max_locked_s:
+        if self._locked_since is not None and now - self._locked_since > self._max_locked_s():
             self._locked_since = None
         fresh = self._asked_at_scan != scan
         self._asked_at_scan = scan

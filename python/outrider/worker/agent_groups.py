@@ -34,23 +34,28 @@ class AgentGroups(Talk):
 
     def __init__(self, link: LinkGround) -> None:
         node = link.node
-        times = node.settings.intervals.worker
         self.session = link.session
         self.agents = node.agents
         self.heard = node.events.groups
         self.ports = node.ports
         self.status = link.status
         self.node = node.node.name
-        self.limit_s = times.timeout_agent_groups
-        self.mismatches = Mismatches(times.agent_groups_mismatch_limit)
+        self.mismatches = Mismatches(lambda: node.settings.intervals.worker.agent_groups_mismatch_limit)
         self.masters_hash: GroupsHash = UNSET
         self.alarmed = False
         self.turn = asyncio.Lock()
-        self._most = node.settings.limits.tasks
+        self._ground = node
         self._waiting = 0
         self._supervisor = link.supervisor
         log = task_logger(Tag.AGENT_GROUPS_RECV, self.node)
-        self._hashing = Tries("the checksum of groups", self.ports, log, self.status, base_s=1, cap_s=self.limit_s)
+        self._hashing = Tries(
+            "the checksum of groups", self.ports, log, self.status, base_s=1, cap_s=lambda: self.limit_s
+        )
+
+    @property
+    def limit_s(self) -> float:
+        """How long a message may take to be stored."""
+        return self._ground.settings.intervals.worker.timeout_agent_groups
 
     def serves(self) -> Mapping[c.Command, Serve]:
         """Messages of groups."""
@@ -76,13 +81,14 @@ class AgentGroups(Talk):
 
     async def own_hash(self) -> GroupsHash:
         """The hash over all groups of this node; ``UNSET`` if it cannot be had."""
+        limit_s = self.limit_s
         try:
-            async with asyncio.timeout(self.limit_s):
+            async with asyncio.timeout(limit_s):
                 digest = (await self.agents.groups(GroupsQuery(with_hash=True))).hash
         except StoreError as error:
             self._hashing.failed(error, asked=True)
         except TimeoutError:
-            slow = StoreBusyError(f"not within {self.limit_s:g} s (intervals.worker.timeout_agent_groups)")
+            slow = StoreBusyError(f"not within {limit_s:g} s (intervals.worker.timeout_agent_groups)")
             self._hashing.failed(slow, asked=True)
         else:
             self._hashing.worked()
@@ -90,9 +96,9 @@ class AgentGroups(Talk):
         return UNSET
 
     def _start(self, task: _Receive) -> Reply:
-        if self._waiting >= self._most:
+        if self._waiting >= (most := self._ground.settings.limits.tasks):
             self.status.limit_hit("limits.tasks")
-            raise Refusal(faults.INTERNAL, f"{self._most} messages of groups wait already (limits.tasks)")
+            raise Refusal(faults.INTERNAL, f"{most} messages of groups wait already (limits.tasks)")
         self._waiting += 1
         self._supervisor.start(task.tag, self._in_turn(task))
         return Reply(task.name)

@@ -29,6 +29,7 @@ from outrider.protocol.agents import (
 from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_ERROR, AGENT_INFO_PERMISSION, AGENT_INFO_RESULT, Command
 from outrider.status import Outcome
 from outrider.store.outbox import Chunk, Outbox, PutAside, outbox_of
+from outrider.supervise import rest
 from outrider.sync.agent_info import Pace, Step, Verdict, cut, judge, judge_failure, records_of
 from outrider.transport.channel import Reply
 from outrider.trying import Tries
@@ -85,7 +86,6 @@ class AgentInfoSync(Talk):
     def __init__(self, half: AgentInfo, link: LinkGround, outbox: Outbox) -> None:
         self._half = half
         node, ports = link.node, link.node.ports
-        times = node.settings.intervals
         self._session = link.session
         self._agents = node.agents
         self._heard = node.events.agent_info
@@ -93,9 +93,7 @@ class AgentInfoSync(Talk):
         self._ports = ports
         self._status = link.status
         self._log = task_logger(Tag.AGENT_INFO_SYNC, node.node.name, peer=lambda: link.session.channel.address)
-        self._interval_s = times.worker.sync_agent_info
-        # The master's own limit, and as long again for the answer as for any other.
-        self._answer_s = times.master.timeout_agent_info + times.communication.timeout_cluster_request
+        self._ground = node
         self._pace = Pace(MESSAGE_CHUNKS)
         self._answer: asyncio.Future[_Answer] | None = None
         self._under_way = 0  # chunks of the message that waits for its answer
@@ -112,9 +110,9 @@ class AgentInfoSync(Talk):
 
     async def run(self) -> None:
         """One round at each interval, until cancelled; after one that failed the next comes by chance."""
-        cap = max(60, self._interval_s)
-        await self._ports.sleep(self._interval_s)
-        with Tries(Tag.AGENT_INFO_SYNC, self._ports, self._log, self._status, base_s=1, cap_s=cap) as tries:
+        await self._rest()
+        log, status = self._log, self._status
+        with Tries(Tag.AGENT_INFO_SYNC, self._ports, log, status, base_s=1, cap_s=self._longest_pause) as tries:
             while True:
                 try:
                     with self._status.working() as work:
@@ -124,7 +122,19 @@ class AgentInfoSync(Talk):
                     await tries.pause()
                 else:
                     tries.worked()
-                    await self._ports.sleep(self._interval_s)
+                    await self._rest()
+
+    async def _rest(self) -> None:
+        await rest(self._ports, self._ground.live, lambda settings: settings.intervals.worker.sync_agent_info)
+
+    def _longest_pause(self) -> float:
+        return max(60, self._ground.settings.intervals.worker.sync_agent_info)
+
+    @property
+    def _answer_s(self) -> float:
+        """The master's own limit, and as long again for the answer as for any other."""
+        times = self._ground.settings.intervals
+        return times.master.timeout_agent_info + times.communication.timeout_cluster_request
 
     # the master's commands
 
@@ -231,12 +241,13 @@ class AgentInfoSync(Talk):
         # Permission was given after an earlier message had been answered or given up: what comes now is of this one.
         self._under_way = len(message)
         self._answer = asyncio.get_running_loop().create_future()
+        answer_s = self._answer_s
         try:
             await self._session.request(AGENT_INFO, name)
-            async with asyncio.timeout(self._answer_s):
+            async with asyncio.timeout(answer_s):
                 return await self._answer
         except TimeoutError:
-            return _Answer(Verdict.SLOW, f"no answer within {self._answer_s:g} s")
+            return _Answer(Verdict.SLOW, f"no answer within {answer_s:g} s")
         finally:
             self._answer = None
 

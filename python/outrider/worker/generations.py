@@ -22,8 +22,10 @@ from outrider.protocol import commands as c
 from outrider.protocol import generations as g
 from outrider.protocol.commands import Command
 from outrider.relay.handlers import Handlers
+from outrider.settings import Settings
 from outrider.status import Outcome
 from outrider.store.tree import BundleFeed
+from outrider.supervise import rest
 from outrider.sync.generations import Repairs
 from outrider.transport.channel import Reply
 from outrider.trying import Tries
@@ -43,8 +45,8 @@ class Generations(Half["GenerationsTalk"]):
         GenerationCalls(self).offer(calls)
         self.ground = ground
         self.log = task_logger(Tag.INTEGRITY_CHECK, ground.node.name)
-        self.standpoint = Standpoint(ground.settings, ground.tree, ground.ports)
-        self.trial = Trial(ground.settings, ground.ports.threads)
+        self.standpoint = Standpoint(ground.live, ground.tree, ground.ports)
+        self.trial = Trial(ground.live, ground.ports.threads)
         self.repairs = Repairs()
         self.turn = asyncio.Lock()  # one round, or one way back, at a time
         self.wanted = asyncio.Event()  # a round, now
@@ -109,7 +111,6 @@ class GenerationsTalk(Talk):
         self._status = link.status
         self._ground = ground
         self._log = task_logger(Tag.INTEGRITY_CHECK, ground.node.name, peer=lambda: link.session.channel.address)
-        self._interval = ground.settings.intervals.worker.sync_integrity
         self._stepping = Stepping(half, link, self._log)
 
     def serves(self) -> Mapping[Command, Serve]:
@@ -127,15 +128,21 @@ class GenerationsTalk(Talk):
             while True:
                 half.wanted.clear()
                 verdict = await self._try(tries)
-                deaf_s = half.repairs.pause_s(self._interval)
+                deaf_s = half.repairs.pause_s(self._interval())
                 match verdict:
                     case Verdict.FAILED:
-                        await self._until_wanted(tries.pause(), deaf_s=self._interval)
+                        await self._until_wanted(tries.pause(), deaf_s=self._interval())
                     case Verdict.REFUSED:
                         await self._until_wanted(tries.pause(), deaf_s=deaf_s)
                     case _:
                         tries.worked()
-                        await self._until_wanted(ports.sleep(self._interval), deaf_s=deaf_s)
+                        await self._until_wanted(self._rest(), deaf_s=deaf_s)
+
+    def _interval(self) -> float:
+        return _interval_of(self._ground.settings)
+
+    async def _rest(self) -> None:
+        await rest(self._ground.ports, self._ground.live, _interval_of)
 
     async def _until_wanted(self, pause: Awaitable[None], *, deaf_s: float) -> None:
         """Wait for the master's news, for a change that somebody made here, or for the pause to be over.
@@ -160,7 +167,7 @@ class GenerationsTalk(Talk):
     async def _edited(self, deaf_s: float) -> None:
         """Wait until somebody has changed the tree; what it holds is not known any more then."""
         await self._ground.ports.sleep(deaf_s)
-        while not await self._ground.tree.changes.come(within_s=self._interval):
+        while not await self._ground.tree.changes.come(within_s=self._interval()):
             pass
         self._half.standpoint.doubt()
 
@@ -207,3 +214,7 @@ class GenerationsTalk(Talk):
             saved=moved.saved,
         )
         self._status.finished("integrity", outcome)
+
+
+def _interval_of(settings: Settings) -> float:
+    return settings.intervals.worker.sync_integrity

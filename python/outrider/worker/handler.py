@@ -16,7 +16,7 @@ from outrider.protocol import commands as c
 from outrider.protocol.bodies import Hello
 from outrider.protocol.commands import Command
 from outrider.status import Status
-from outrider.supervise import Supervisor
+from outrider.supervise import Supervisor, rest
 from outrider.transport.channel import Channel, Reply
 from outrider.worker.agent_info import AgentInfoSync
 from outrider.worker.extending import MasterExtension
@@ -27,11 +27,11 @@ class WorkerHandler:
     """One connection to the master, from hello to its end."""
 
     def __init__(self, ground: Ground, halves: Halves, status: Status) -> None:
-        self._settings = ground.settings
+        self._live = ground.live
         self._ports = ground.ports
         self._status = status
         self._added = False
-        node = self._settings.node.name
+        node = self._live.now.node.name
         self._log = task_logger(Tag.CLUSTER, node, peer=lambda: self.session.channel.address)
         self._keep_alive_log = task_logger(Tag.KEEP_ALIVE, node, peer=lambda: self.session.channel.address)
         self.session = Session(ground, self, status=status)
@@ -39,7 +39,7 @@ class WorkerHandler:
         self.talks = halves.talks(self.session, status, self.supervisor)
         self.session.also_serve({c.ECHO_MASTER: lambda payload: Reply(payload, c.OK_ECHO_MASTER)})
         self.session.also_serve(self.talks.serves())
-        link = self._settings.link
+        link = self._live.now.link
         self._extension = MasterExtension(
             self.session,
             ground.extension,
@@ -73,7 +73,7 @@ class WorkerHandler:
     async def hello(self) -> None:
         """Say who we are (5.1); :class:`RefusedByPeer` with the master's code if it does not want us."""
         await self.session.channel.turned()
-        node = self._settings.node
+        node = self._live.now.node
         hello = Hello(node.name, node.cluster, "worker", node.wire_version)
         await self.session.open_transfers(node.name)
         self.session.worker = node.name
@@ -88,10 +88,9 @@ class WorkerHandler:
 
     async def keep_alive(self) -> None:
         """Say that we live; close the link when the master does not answer several times in a row (5.2)."""
-        times = self._settings.intervals.worker
-        failed = 0
-        while failed < times.max_failed_keepalive_attempts:
-            await self._ports.sleep(times.keep_alive)
+        live, failed = self._live, 0
+        while failed < live.now.intervals.worker.max_failed_keepalive_attempts:
+            await rest(self._ports, live, lambda settings: settings.intervals.worker.keep_alive)
             answered = await self._alive()
             failed = 0 if answered else failed + 1
         self.session.channel.close(f"the master left {failed} keep-alives in a row unanswered")

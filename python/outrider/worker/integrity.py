@@ -52,7 +52,7 @@ class Integrity(Talk):
         self.log = task_logger(Tag.INTEGRITY_CHECK, node.node.name, peer=lambda: session.channel.address)
         self._session = session
         self._tree = node.tree
-        self._settings = node.settings
+        self._ground = node
         self._ports = node.ports
         self._status = link.status
         self._supervisor = link.supervisor
@@ -85,19 +85,19 @@ class Integrity(Talk):
 
     async def run(self) -> None:
         """Rounds until cancelled: at the interval and after local changes while in step, sooner while not."""
-        interval = self._settings.intervals.worker.sync_integrity
-        with Tries(Tag.INTEGRITY_CHECK, self._ports, self.log, self._status, base_s=1, cap_s=interval) as tries:
+        log, status = self.log, self._status
+        with Tries(Tag.INTEGRITY_CHECK, self._ports, log, status, base_s=1, cap_s=self._interval) as tries:
             while True:
                 verdict = await self._try(tries)
                 if verdict in (Verdict.BUSY, Verdict.FAILED):
                     await tries.pause()
                     continue
                 tries.worked()
-                soonest = self._before_another_look(interval)
+                soonest = self._before_another_look()
                 if verdict is Verdict.SYNCED:
                     await self._ports.sleep(soonest)
                 else:
-                    await self._until_changed(interval, soonest if self._repeats else 0.0)
+                    await self._until_changed(soonest if self._repeats else 0.0)
 
     async def _try(self, tries: Tries) -> Verdict:
         """A round, and what it came to."""
@@ -125,14 +125,17 @@ class Integrity(Talk):
         """All bytes of this link so far."""
         return self._session.channel.bytes_in + self._session.channel.bytes_out
 
-    async def _until_changed(self, interval: float, soonest: float) -> None:
+    def _interval(self) -> float:
+        return self._ground.settings.intervals.worker.sync_integrity
+
+    async def _until_changed(self, soonest: float) -> None:
         """Wait for the interval to end, or for the tree to differ from what was found in step: someone here edits it.
 
         Not before ``soonest``: what changes the same files again and again is not raced against (threats 43).
         """
-        end = self._ports.monotonic() + interval
+        began = self._ports.monotonic()
         rest = soonest
-        while (left := end - self._ports.monotonic()) > 0:
+        while (left := began + self._interval() - self._ports.monotonic()) > 0:
             await self._ports.sleep(min(rest, left))
             if not await self._tree.changes.come(within_s=left - rest):
                 continue
@@ -145,7 +148,7 @@ class Integrity(Talk):
         async with self._applying:
             return (await self._tree.scan()).manifest.root
 
-    def _before_another_look(self, interval: float) -> float:
+    def _before_another_look(self) -> float:
         """Soon while each container brings something new; later and later while one comes again and again (threats 43).
 
         Then something else on this node changes the files back, and no sync cures that.
@@ -159,7 +162,7 @@ class Integrity(Talk):
                 self.log.error("%s", again)
         elif not self._repeats:
             self._status.note("integrity", None)
-        return min(interval, _LOOK_AGAIN_S * 2.0 ** min(self._repeats, 64))
+        return min(self._interval(), _LOOK_AGAIN_S * 2.0 ** min(self._repeats, 64))
 
     async def round(self) -> Verdict:
         """Ask for permission, send our manifest, wait for the master's verdict."""
@@ -216,7 +219,7 @@ class Integrity(Talk):
     @property
     def receiving_limit_s(self) -> float:
         """How long a task waits for its file."""
-        return self._settings.intervals.communication.timeout_receiving_file
+        return self._ground.settings.intervals.communication.timeout_receiving_file
 
     async def sweep(self) -> None:
         """Remove what the last apply replaced, after the master has its answer."""
@@ -289,7 +292,7 @@ class Integrity(Talk):
 
     def _rehash_due(self) -> bool:
         """Whether it is time to read everything again, whatever stat says (threats 35)."""
-        due = self._ports.monotonic() - self._last_rehash >= self._settings.tree.rehash_interval
+        due = self._ports.monotonic() - self._last_rehash >= self._ground.settings.tree.rehash_interval
         if due:
             self._last_rehash = self._ports.monotonic()
         return due

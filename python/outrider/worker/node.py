@@ -37,6 +37,7 @@ from outrider.protocol import faults
 from outrider.protocol.commands import Command
 from outrider.protocol.seal import AGE_SETTING
 from outrider.relay.local import LocalServer, Services
+from outrider.relay.reloading import Reloading
 from outrider.relay.routes import Routes
 from outrider.settings import Settings
 from outrider.store.agents import AgentStore
@@ -83,31 +84,45 @@ class Worker(Lifespan):
         kinds: Iterable[Kind] = (),
         hooks: Hooks | None = None,
     ) -> None:
-        if not settings.link.nodes:
-            raise SettingsError("link.nodes: a worker needs its master's address, e.g. nodes = ['192.0.2.10']").coded(
-                Code.SETTING_MISSING
-            )
-        if settings.link.lacks_key:
-            raise SettingsError("link.key: a worker needs the cluster key; make one with: outrider keygen").coded(
-                Code.NO_KEY
-            )
         super().__init__(settings, ports, hooks)
-        self._keys = Keys(settings, self._ports.threads)
+        self._keys = Keys(self._current, self._ports.threads)
         self._own_agents = agents
         self._plugins = load_plugins(checked(kinds))
-        self._plugins.check(settings)
+        self._check(settings)
         self._agents: AgentStore | None = None
         self._requests: WorkerRequests | None = None
         self._log = task_logger(Tag.CLUSTER, settings.node.name)
         self._home = Home(settings.node.home)
+        self._reloading = Reloading(
+            self._current,
+            self._shown,
+            ports=self._ports,
+            status=self.status,
+            log=self._log,
+            check=self._check,
+            then=self._keys.read_again,
+        )
+        self._reloading.offer(self._plugins.calls)
         self._handler: WorkerHandler | None = None  # of the connection that stands
         self._credentials: Credentials | None = None
-        self._sight = Sight(self.get_node(), settings=settings, ports=self._ports, status=self.status)
+        self._sight = Sight(self.get_node(), live=self._current, ports=self._ports, status=self.status)
         self.status.gauge("connected_peers", lambda: self.status.link.connected)
         self.status.gauge("received", lambda: 0 if self._handler is None else self._handler.session.channel.bytes_in)
         self.status.gauge("sent", lambda: 0 if self._handler is None else self._handler.session.channel.bytes_out)
         if settings.http.enabled:
             http.require()
+
+    def state(self) -> str:
+        """How this node is, in a line for people."""
+        now = self.status.snapshot()
+        if not now.link.connected:
+            return f"not connected: {now.link.reason or 'the first connection is being made'}"
+        rounds = now.kinds.get("integrity")
+        if rounds is None or rounds.last is None:
+            return f"connected to {now.link.peer}, nothing is compared yet"
+        if rounds.last.ok:
+            return f"in step with the master at {now.link.peer}"
+        return f"connected to {now.link.peer}, not in step: {rounds.last.detail}"
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -156,8 +171,8 @@ class Worker(Lifespan):
         try:
             async with (
                 self._alive(),
-                inhabited(self._home, self.settings, threads, self.status.limit_hit) as tree,
-                agents_of(self.settings, self._ports, self._plugins.stores, self._own_agents) as self._agents,
+                inhabited(self._home, self._current, threads, self.status.limit_hit) as tree,
+                agents_of(self._current, self._ports, self._plugins.stores, self._own_agents) as self._agents,
                 self._events,
             ):
                 await until(self._stopping, self._live(tree))
@@ -180,6 +195,7 @@ class Worker(Lifespan):
             if self.settings.http.enabled:
                 supervisor.repeat(Tag.HTTP, http.server(self).run)
             supervisor.repeat(Tag.LOCAL_WATCH, lambda: tree.changes.run(self._ports.watching))
+            supervisor.repeat("the settings file", self._reloading.follow)
             for name, work in halves.tasks():
                 supervisor.repeat(name, work)
             self.started.set()
@@ -189,10 +205,22 @@ class Worker(Lifespan):
             self._requests = None
             await halves.close()
 
+    def _check(self, settings: Settings) -> None:
+        """Raise a :class:`SettingsError` if no worker can run with these."""
+        if not settings.link.nodes:
+            raise SettingsError("link.nodes: a worker needs its master's address, e.g. nodes = ['192.0.2.10']").coded(
+                Code.SETTING_MISSING
+            )
+        if settings.link.lacks_key:
+            raise SettingsError("link.key: a worker needs the cluster key; make one with: outrider keygen").coded(
+                Code.NO_KEY
+            )
+        self._plugins.check(settings)
+
     def _ground(self, tree: FileTree, supervisor: Supervisor) -> NodeGround:
         return NodeGround(
             node=self.get_node(),
-            settings=self.settings.without_secrets(),
+            live=self._shown,
             ports=self._ports,
             status=self.status,
             supervisor=supervisor,
@@ -209,7 +237,7 @@ class Worker(Lifespan):
 
         services = Services(
             node=self.get_node(),
-            settings=self.settings,
+            live=self._current,
             ports=self._ports,
             status=self.status,
             routes=requests,
@@ -232,15 +260,18 @@ class Worker(Lifespan):
 
     async def _stay_connected(self, halves: Halves) -> None:
         home, credentials = self._home.path, self._credentials
-        extension = await extension_of(self.settings, self._ports, home, credentials, halves.features())
-        ground = Ground(self.settings, self._ports, self._home, self._keys.ring, extension)
-        cap = self.settings.intervals.worker.connection_retry
-        with Tries("the link to the master", self._ports, self._log, self.status, base_s=0.5, cap_s=cap) as tries:
+        extension = await extension_of(self._current, self._ports, home, credentials, halves.features())
+        ground = Ground(self._current, self._ports, self._home, self._keys.ring, extension)
+        log, status = self._log, self.status
+        with Tries("the link to the master", self._ports, log, status, base_s=0.5, cap_s=self._longest_pause) as tries:
             while True:
                 if await self._keys.read_again():
                     self._log.info("the key file has changed: this node seals with the key %s", self._keys.ids[0])
                 tries.failed(await self._connection(WorkerHandler(ground, halves, self.status), tries))
                 await tries.pause()
+
+    def _longest_pause(self) -> float:
+        return self.settings.intervals.worker.connection_retry
 
     async def _connection(self, handler: WorkerHandler, tries: Tries) -> OutriderError:
         """One connection, from dialling to its end, and how it ended."""

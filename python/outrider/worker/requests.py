@@ -37,7 +37,7 @@ class MasterLink(Talk):
             session,
             API,
             requests.answer,
-            settings=node.settings,
+            live=node.live,
             status=link.status,
         )
 
@@ -64,11 +64,10 @@ class WorkerRequests(Half[MasterLink]):
 
     def __init__(self, ground: NodeGround, calls: Handlers) -> None:
         super().__init__()
-        settings = ground.settings
-        self._seconds = settings.intervals.communication.timeout_dapi_request
+        self._live = ground.live
         self._desk = Desk(
             ground.node,
-            settings=settings,
+            live=ground.live,
             ports=ground.ports,
             status=ground.status,
             agents=ground.agents,
@@ -76,7 +75,7 @@ class WorkerRequests(Half[MasterLink]):
             calls=calls,
             heard=ground.events.requests,
         )
-        self._daemons: RequestQueue[Answer] = RequestQueue(settings, ground.status)
+        self._daemons: RequestQueue[Answer] = RequestQueue(ground.live, ground.status)
 
     def talk(self, link: LinkGround) -> MasterLink:
         """The requests of one connection."""
@@ -120,8 +119,9 @@ class WorkerRequests(Half[MasterLink]):
     def sendsync(self, client: str, request: bytes) -> Pending[Answer]:
         """``sendsync``: a daemon beside the master answers; 3023 without a master."""
         caller, work = OF_LOCAL + client, partial(self._connected().sendsync.ask, request)
+        seconds = self._live.now.intervals.communication.timeout_dapi_request
         try:
-            ticket = self._daemons.submit(caller, work, seconds=self._seconds, size=len(request))
+            ticket = self._daemons.submit(caller, work, seconds=seconds, size=len(request))
         except Refusal as refusal:
             return Pending.now(told(failure_of(refusal)))
         return ticket.otherwise(lambda error: told(_failure_of(error)))

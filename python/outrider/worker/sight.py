@@ -16,7 +16,7 @@ from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import decode_result
 from outrider.relay.routes import Routes
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.status import Status
 
 _CLIENT: Final = "page"
@@ -29,9 +29,9 @@ _FRESH_S: Final = 2.0
 class Sight:
     """See the module."""
 
-    def __init__(self, node: NodeInfo, *, settings: Settings, ports: Ports, status: Status) -> None:
+    def __init__(self, node: NodeInfo, *, live: Live, ports: Ports, status: Status) -> None:
         self._node = node
-        self._settings = settings
+        self._live = live
         self._ports = ports
         self._status = status
         self._turn = asyncio.Lock()
@@ -43,7 +43,7 @@ class Sight:
         snapshot = self._status.snapshot()
         itself = view_of(self._node, snapshot.link, snapshot.standing, keep_alive=self._ports.wall())
         return Overview(
-            cluster=self._settings.node.cluster,
+            cluster=self._live.now.node.cluster,
             told_by=self._node.name,
             at=self._ports.wall(),
             nodes=[itself],

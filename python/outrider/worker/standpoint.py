@@ -6,7 +6,7 @@ from typing import Final
 
 from outrider.model import Manifest
 from outrider.ports import Ports
-from outrider.settings import Settings
+from outrider.settings import Live
 from outrider.store.standing import Standing
 from outrider.store.tree import FileTree
 from outrider.sync.generations import Deletions, Known, approved, quarantined
@@ -18,18 +18,16 @@ _REST: Final = 20
 class Standpoint:
     """See the module."""
 
-    def __init__(self, settings: Settings, tree: FileTree, ports: Ports) -> None:
+    def __init__(self, live: Live, tree: FileTree, ports: Ports) -> None:
         self.damaged = ""
         self._tree = tree
         self._ports = ports
-        self._standing = Standing(settings.node.home.resolve(), ports.threads)
+        self._standing = Standing(live.now.node.home.resolve(), ports.threads)
         self._holds: Manifest | None = None
         self._agreed: Manifest | None = None  # as of the last step or question, with none of this node's own files
         self._scanned, self._scan_s = 0.0, 0.0
-        self._rehash_s = settings.tree.rehash_interval
+        self._live = live
         self._rehashed = ports.monotonic()
-        self._any = settings.generations.approve_deletions
-        self._deletions = Deletions(settings.generations.delete_share, settings.generations.delete_count)
 
     async def open(self) -> None:
         """Read what this node took last; ``damaged`` says why that cannot be read."""
@@ -45,7 +43,9 @@ class Standpoint:
         """What the tree holds: as the last apply left it, or a scan if it may have changed since."""
         if self._holds is None or not self._tree.changes.complete:
             self._scanned = self._ports.monotonic()
-            rehash = self._scanned - self._rehashed >= self._rehash_s  # whatever stat says (threats 35)
+            rehash = (
+                self._scanned - self._rehashed >= self._live.now.tree.rehash_interval
+            )  # whatever stat says (threats 35)
             if rehash:
                 self._rehashed = self._scanned
             holds = (await self._tree.scan(rehash=rehash)).manifest
@@ -69,9 +69,10 @@ class Standpoint:
 
     def most_deleted(self, root: str, *, free: bool) -> int | None:
         """The most files that the step to ``root`` may delete; ``None``: all."""
-        if free or self._any or self.known.approved == root or self._holds is None:
+        terms = self._live.now.generations
+        if free or terms.approve_deletions or self.known.approved == root or self._holds is None:
             return None
-        return self._deletions.most(len(self._holds))
+        return Deletions(terms.delete_share, terms.delete_count).most(len(self._holds))
 
     def agreed(self, holds: Manifest) -> None:
         """The tree is this, as the master sees it."""

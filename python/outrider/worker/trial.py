@@ -8,7 +8,7 @@ from typing import Final
 
 from outrider.ports import Threads
 from outrider.printable import printable
-from outrider.settings import Settings
+from outrider.settings import Live
 
 _SAID: Final = 300
 """Characters of what the command printed that are told."""
@@ -17,17 +17,17 @@ _SAID: Final = 300
 class Trial:
     """Runs the command; :meth:`failure` says why the tree does not pass, or nothing."""
 
-    def __init__(self, settings: Settings, threads: Threads) -> None:
-        self._command = settings.generations.check_command
-        self._timeout_s = settings.generations.check_timeout
-        self._home = settings.node.home.resolve()
+    def __init__(self, live: Live, threads: Threads) -> None:
+        self._live = live
+        self._home = live.now.node.home.resolve()
         self._threads = threads
 
     async def failure(self) -> str:
         """Why the tree as it stands is not good; empty if it is, or if nothing is to be asked."""
-        if not self._command:
+        terms = self._live.now.generations
+        if not terms.check_command:
             return ""
-        return await self._threads.run(_run, self._command, self._home, self._timeout_s)
+        return await self._threads.run(_run, terms.check_command, self._home, terms.check_timeout)
 
 
 def _run(command: tuple[str, ...], home: Path, timeout_s: float) -> str:

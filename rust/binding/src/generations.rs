@@ -60,6 +60,11 @@ impl Generations {
         py.detach(|| core::Generations::open(Path::new(home), limits, lineage)).map(Self).map_err(raised)
     }
 
+    #[pyo3(signature = (*, count, max_bytes))]
+    fn limit(&self, count: usize, max_bytes: u64) {
+        self.0.limit(core::GenerationLimits { count, bytes: max_bytes });
+    }
+
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.0.close()).map_err(raised)
     }

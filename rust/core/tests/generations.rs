@@ -244,6 +244,26 @@ fn limits_of_count_hold_and_contents_stay_as_long_as_they_are_needed() {
     assert_eq!(store.damaged(), 0);
 }
 
+#[test]
+fn limits_that_change_while_the_store_is_open_hold_from_the_next_sweep_on() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path(), GenerationLimits { count: 9, bytes: 1 << 30 });
+    let mut tree = Files::default();
+    for at in 1..=6 {
+        tree.set("etc/a", noise(at, 100));
+        add(&store, &tree);
+    }
+    store.limit(GenerationLimits { count: 2, bytes: 1 << 30 });
+    assert_eq!(numbers(&store).len(), 6);
+    assert_eq!(store.sweep().unwrap(), 4);
+    assert_eq!(numbers(&store), [5, 6]);
+    store.limit(GenerationLimits { count: 9, bytes: 1 << 30 });
+    tree.set("etc/a", noise(7, 100));
+    add(&store, &tree);
+    assert_eq!(store.sweep().unwrap(), 0);
+    assert_eq!(numbers(&store), [5, 6, 7]);
+}
+
 fn bytes(home: &Path) -> u64 {
     fs::read_dir(folder(home)).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum()
 }

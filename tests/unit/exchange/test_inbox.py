@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.support.loop import run
 from tests.support.ports import InlineThreads
 
@@ -16,6 +17,7 @@ from outrider.errors import PeerError, Refusal
 from outrider.exchange.inbox import Inbox
 from outrider.protocol.bodies import TransferPath
 from outrider.protocol.commands import ERR, OK, OK_NEW_FILE
+from outrider.settings import Limits, Live, Settings
 from outrider.transport.channel import Reply
 
 NAME = b"/queue/cluster/worker1/a.zip"
@@ -29,13 +31,12 @@ class Desk:
         self.folder = folder
         self.threads = InlineThreads()
         self.asked: list[str] = []
+        settings = Settings.from_mapping({})
+        limits = Limits(open_files=most, file_bytes=file_bytes, inflight_write_bytes=inflight_bytes)
         self.inbox = Inbox(
             self.threads,
-            most=most,
-            file_bytes=file_bytes,
-            inflight_bytes=inflight_bytes,
+            Live(structs.replace(settings, limits=limits)),
             now=asyncio.get_running_loop().time,
-            stale_s=120,
             hold=lambda: self.asked.append("hold"),
             release=lambda: self.asked.append("release"),
         )

@@ -9,7 +9,7 @@ import pytest
 
 from outrider.errors import StoreError
 from outrider.exchange.keys import Keys
-from outrider.settings import ClusterKey, Settings
+from outrider.settings import ClusterKey, Live, Settings
 from outrider.settings.key import key_id
 from outrider.settings.key_file import read_key_file
 from outrider.world import ThreadPool
@@ -25,7 +25,7 @@ def key_file(folder: Path, *keys: ClusterKey, mode: int = 0o640) -> Path:
 
 
 def keys_of(file: Path) -> Keys:
-    return Keys(Settings.from_mapping({"link.key_file": str(file)}), ThreadPool())
+    return Keys(Live(Settings.from_mapping({"link.key_file": str(file)})), ThreadPool())
 
 
 def test_keys_are_in_the_file_with_its_mode_before_the_ring_has_them(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_written_leaves_the_ring_as_it_is(tmp_path: Path) 
 
 
 def test_a_key_of_the_settings_is_used_and_never_changed() -> None:
-    keys = Keys(Settings.from_mapping({"link.key": bytes(OLD).decode()}), ThreadPool())
+    keys = Keys(Live(Settings.from_mapping({"link.key": bytes(OLD).decode()})), ThreadPool())
     assert "link.key_file" in keys.cannot
     with pytest.raises(StoreError, match=r"link\.key_file"):
         asyncio.run(keys.keep([NEW]))

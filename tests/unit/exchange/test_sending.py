@@ -18,6 +18,7 @@ from outrider.pending import Pending
 from outrider.protocol import commands as c
 from outrider.protocol.bodies import TaskFault, TransferPath
 from outrider.protocol.commands import Command
+from outrider.settings import Live, Settings
 from outrider.transport.channel import Reply
 
 OPENING = Opening(c.INTEGRITY_SYNC, c.INTEGRITY_SYNC_END, c.INTEGRITY_SYNC_ERROR)
@@ -49,7 +50,8 @@ class Desk:
 
     def __init__(self, both: Pair, tasks: Tasks, window: int) -> None:
         self.both, self.tasks = both, tasks
-        self.sender = Sender(both.near.channel, tasks, both.near.ports, 20, window=window)
+        live = Live(Settings.from_mapping({"link.window": window}))
+        self.sender = Sender(both.near.channel, tasks, both.near.ports, live)
 
     async def result(self, result: Result) -> bytes:
         """What the sender says became of a result."""
@@ -77,7 +79,7 @@ async def desk(serves: Mapping[Command, Serve] | None = None, *, window: int = 1
         c.STR_UPD: say(b""),
         **(serves or {}),
     }
-    return Desk(await pair(far=table), Tasks(Random(1), 64), window)
+    return Desk(await pair(far=table), Tasks(Random(1), lambda: 64), window)
 
 
 def test_a_file_is_announced_sent_in_parts_summed_and_ended() -> None:

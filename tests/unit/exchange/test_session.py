@@ -23,7 +23,7 @@ from outrider.protocol.bodies import TaskFault, TransferPath
 from outrider.protocol.commands import Command
 from outrider.protocol.faults import Fault
 from outrider.protocol.seal import NoSeal
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.store.home import Home
 from outrider.transport.channel import Channel
 
@@ -65,7 +65,7 @@ def with_desk(folder: Path, story: Callable[[Desk], Coroutine[Any, Any, None]], 
         home.open()
         settings = Settings.from_mapping({"node.home": str(folder), **given})
         owner = Owner()
-        session = Session(Ground(settings, simulated_ports(fabric, "here"), home, NoSeal()), owner)
+        session = Session(Ground(Live(settings), simulated_ports(fabric, "here"), home, NoSeal()), owner)
         session.also_serve({c.INTEGRITY_SYNC_END: session.deliver})
         owner.session = session
         peer = Side(simulated_ports(fabric, "there"), {}, NoSeal(), None)

@@ -18,7 +18,7 @@ FILE = Path("queue/cluster/worker1/a.zip")
 
 
 def tasks(most: int = 64) -> Tasks:
-    return Tasks(Random(1), most)
+    return Tasks(Random(1), lambda: most)
 
 
 def test_a_task_has_an_id_and_gets_its_file_once() -> None:

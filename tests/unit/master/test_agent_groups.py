@@ -101,7 +101,7 @@ def test_a_send_that_is_slow_passes_its_turn_on() -> None:
     async def story() -> None:
         ports = simulated_ports(Fabric(Random(1)), "here")
         ground = node_ground(ports, agents=MemoryAgents())
-        standings = Standings(Source(ground.tree, ground.settings, ports, ground.status))
+        standings = Standings(Source(ground.tree, ground.live, ports, ground.status))
         groups = AgentGroups(ground, standings, Handlers())
         began: list[float] = []
 
@@ -121,7 +121,7 @@ def test_a_send_that_is_slow_passes_its_turn_on() -> None:
 def test_no_node_makes_a_master_send_groups_only_a_program_beside_it() -> None:
     async def story() -> None:
         ground, calls = node_ground(simulated_ports(Fabric(Random(1)), "here"), agents=MemoryAgents()), Handlers()
-        source = Source(ground.tree, ground.settings, ground.ports, ground.status)
+        source = Source(ground.tree, ground.live, ground.ports, ground.status)
         groups = AgentGroups(ground, Standings(source), calls)
         context = context_of(calls)
         with pytest.raises(Refusal, match="only programs on the machine"):

@@ -57,8 +57,8 @@ def on_stage(home: Path, story: Story) -> None:
         settings = Settings.from_mapping({"node.home": str(home), "tree.files": [{"folder": "tree/"}]})
         ports = simulated_ports(Fabric(Random(1)), "here")
         ground = node_ground(ports, settings=settings)
-        source = Source(ground.tree, settings, ports, ground.status)
-        async with open_generations(home, ports.threads, Random(1), count=9, max_bytes=1 << 20) as store:
+        source = Source(ground.tree, ground.live, ports, ground.status)
+        async with open_generations(home, ports.threads, Random(1), lambda: ground.settings.generations) as store:
             await source.look()
             await story(Stage(home, store, source, ground.tree))
 

@@ -30,7 +30,7 @@ def link(
     seed: int = 1,
 ) -> Connection:
     connection = Connection(
-        seal or NoSeal(), Random(seed), serves=serves, limits=limits, handshake_deadline=handshake_deadline
+        seal or NoSeal(), Random(seed), serves=serves, limits=lambda: limits, handshake_deadline=handshake_deadline
     )
     if known:
         connection.known()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 import pytest
-from tests.unit.protocol.links import at, link, sent
+from msgspec import structs
+from tests.unit.protocol.links import LIMITS, SERVED, at, link, sent
 
 from outrider.protocol.commands import ECHO, HELLO, NEW_STR
 from outrider.protocol.connection import Connection, State
 from outrider.protocol.events import Answered, Closed, Requested, TimedOut
 from outrider.protocol.frame import Frame, pack_frame, pack_message
-from outrider.protocol.seal import KeyRing
+from outrider.protocol.seal import KeyRing, NoSeal
 
 
 def test_a_request_is_an_event_and_its_reply_has_its_counter() -> None:
@@ -197,3 +199,18 @@ def test_a_divided_answer_is_one_answer() -> None:
     counter = connection.request(ECHO, b"", at(0), 20)
     answer = pack_message(counter, b"ok", bytes(range(100)), 100, part_bytes=44)
     assert connection.receive(answer, at(0)) == [Answered(counter, b"ok", bytes(range(100)))]
+
+
+def test_other_limits_hold_from_the_next_frame_on_and_spare_the_one_that_has_begun() -> None:
+    limits = [LIMITS]
+    connection = Connection(NoSeal(), Random(1), serves=SERVED, limits=lambda: limits[-1])
+    connection.known()
+    large = pack_frame(7, b"echo", b"x" * 5000)
+    assert connection.receive(large[:100], at(0)) == []
+    limits.append(structs.replace(LIMITS, frame_bytes=4000))
+    (taken,) = connection.receive(large[100:], at(1))
+    assert isinstance(taken, Requested)
+    (broken,) = connection.receive(large, at(2))
+    assert isinstance(broken, Closed)
+    assert broken.limit == "limits.frame_bytes"
+    assert "the limit here is 4000" in broken.reason

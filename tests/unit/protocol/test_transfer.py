@@ -8,10 +8,11 @@ import pytest
 
 from outrider.errors import Refusal
 from outrider.protocol.transfer import Strings
+from outrider.settings import Limits
 
 
 def strings(most: int = 4, string_bytes: int = 1000, all_bytes: int = 1500) -> Strings:
-    return Strings(Random(1), most=most, string_bytes=string_bytes, all_bytes=all_bytes)
+    return Strings(Random(1), lambda: Limits(open_strings=most, string_bytes=string_bytes, strings_total=all_bytes))
 
 
 def test_a_string_is_taken_once_when_all_of_it_came() -> None:

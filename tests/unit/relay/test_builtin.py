@@ -20,6 +20,7 @@ from outrider.protocol.faults import Failure
 from outrider.protocol.results import AffectedItemsWazuhResult, WazuhResult, decode_result, revive
 from outrider.relay.builtin import builtin
 from outrider.relay.calls import Calls
+from outrider.settings import Live
 from outrider.store.daemons import DAEMONS
 from outrider.store.sqlite import SqliteStore
 
@@ -78,7 +79,7 @@ async def calls_of(home: Path, *, store: bool = True) -> AsyncIterator[Any]:
         await kept.add_groups(["default", "web"])
         await kept.set_groups([GroupAssignment(1, ("default", "web"))])
     context = context_of(table, settings_of(home), agents=kept)
-    calls = Calls(table, context)
+    calls = Calls(table, context, Live(context.settings))
 
     async def ask(name: str, **arguments: Any) -> Any:
         return decode_result(await calls.answer(Request(call=name, f_kwargs=arguments), "me"))

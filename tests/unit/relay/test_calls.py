@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 from tests.support.loop import run
-from tests.support.relay import RealThreads, context_of, settings_of
+from tests.support.relay import RealThreads, calls_of, context_of, settings_of
 
 from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
 from outrider.pending import Pending
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import WazuhResult, decode_result
-from outrider.relay.calls import Calls, failure_of, read_request, seconds_for
+from outrider.relay.calls import failure_of, read_request, seconds_for
 from outrider.relay.context import Context
 from outrider.relay.handlers import Handlers
 from outrider.relay.queue import RequestQueue, TooManyRequests
+from outrider.settings import Live
 from outrider.status import Status
 
 
@@ -35,7 +36,7 @@ def answered(
         table = Handlers()
         table.call("acme.x")(function)
         context = context_of(table, settings_of(**limits))
-        payload = await Calls(table, context).answer(Request(call="acme.x", f_kwargs=kwargs or {}), "worker9")
+        payload = await calls_of(table, context).answer(Request(call="acme.x", f_kwargs=kwargs or {}), "worker9")
         return decode_result(payload), dict(context.status.snapshot().counters)
 
     return run(story())
@@ -72,7 +73,7 @@ def test_threat_49_a_quick_call_is_answered_at_once_whatever_it_does(outcome: st
         table = Handlers()
         table.call("acme.quick", quick=True)(quick)
         context = context_of(table, settings_of(result_bytes=65_536))
-        answer = Calls(table, context).answer(Request(call="acme.quick", f_kwargs={"what": outcome}), "me")
+        answer = calls_of(table, context).answer(Request(call="acme.quick", f_kwargs={"what": outcome}), "me")
         assert isinstance(answer, Pending)
         assert answer.settled
         return decode_result(await answer), context.status.snapshot().counters
@@ -96,7 +97,7 @@ def test_a_plain_handler_runs_in_a_thread() -> None:
     async def story() -> Any:
         table = Handlers()
         table.call("acme.x")(hello)
-        calls = Calls(table, context_of(table, threads=RealThreads()))
+        calls = calls_of(table, context_of(table, threads=RealThreads()))
         return decode_result(await calls.answer(Request(call="acme.x"), "me"))
 
     assert asyncio.run(story()) == WazuhResult({"thread": True})
@@ -243,7 +244,7 @@ def test_threat_49_handlers_that_block_hold_few_threads_and_half_for_one_name() 
         table = Handlers()
         table.call("acme.block")(block)
         table.call("acme.quick")(quick)
-        calls = Calls(table, context_of(table, settings_of(calls_in_threads=4), threads=RealThreads()))
+        calls = calls_of(table, context_of(table, settings_of(calls_in_threads=4), threads=RealThreads()))
         blocked = [
             asyncio.ensure_future(calls.answer(Request(call="acme.block", f_kwargs={"number": number}), "a"))
             for number in range(10)
@@ -277,8 +278,8 @@ def test_threat_22_a_request_over_its_time_ends_its_handler() -> None:
         table = Handlers()
         table.call("acme.slow")(slow)
         settings = settings_of()
-        calls = Calls(table, context_of(table, settings))
-        queue: RequestQueue[bytes] = RequestQueue(settings, Status())
+        calls = calls_of(table, context_of(table, settings))
+        queue: RequestQueue[bytes] = RequestQueue(Live(settings), Status())
         request = Request(call="acme.slow", api_timeout=20)
         with pytest.raises(RequestTimeoutError):
             await queue.submit("a", lambda: calls.answer(request, "a"), seconds=seconds_for(request, settings))
@@ -294,7 +295,7 @@ def test_threat_18_a_request_that_names_nothing_is_refused(name: str) -> None:
     async def story() -> None:
         table = Handlers()
         with pytest.raises(Refusal, match="this node has no call named"):
-            await Calls(table, context_of(table)).answer(Request(call=name), "a")
+            await calls_of(table, context_of(table)).answer(Request(call=name), "a")
 
     run(story())
 

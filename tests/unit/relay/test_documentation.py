@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.loop import run
-from tests.support.relay import context_of, settings_of
+from tests.support.relay import calls_of, context_of, settings_of
 
 from outrider.plugins import HANDLERS, load_plugins
 from outrider.protocol.api import Request
 from outrider.relay.builtin import builtin
-from outrider.relay.calls import Calls
 
 TEXT = (Path(__file__).parents[3] / "docs" / "api.md").read_text("utf-8")
 
@@ -29,7 +28,7 @@ def test_the_example_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert plugins.found[0].brings == ("acme.disk",)
 
     async def story() -> bytes:
-        calls = Calls(plugins.calls, context_of(plugins.calls, settings_of(tmp_path)))
+        calls = calls_of(plugins.calls, context_of(plugins.calls, settings_of(tmp_path)))
         return await calls.answer(Request(call="acme.disk", f_kwargs={"share": True}), "me")
 
     assert 0 <= json.loads(run(story()))["free"] <= 1

@@ -22,7 +22,7 @@ from outrider.protocol.api import Request
 from outrider.protocol.commands import Command
 from outrider.relay.local import LocalServer, Services
 from outrider.relay.routes import Answer, Routes
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.status import Status
 from outrider.world import real_ports
 
@@ -98,7 +98,7 @@ class Stage:
         self.server = LocalServer(
             Services(
                 node=NodeInfo(name="n1", type=role, version="4.9.2", address=""),
-                settings=settings,
+                live=Live(settings),
                 ports=replace(real_ports(), random=Random(1)),
                 status=self.status,
                 routes=routes or self.routes,

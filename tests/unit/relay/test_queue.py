@@ -14,6 +14,7 @@ from tests.support.relay import settings_of
 from outrider.errors import ConnectionLostError, RequestTimeoutError
 from outrider.pending import Pending
 from outrider.relay.queue import TOO_LATE, RequestQueue, TooManyRequests
+from outrider.settings import Live
 from outrider.status import Status
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
@@ -24,7 +25,7 @@ class Bench:
 
     def __init__(self, **limits: Any) -> None:
         self.status = Status()
-        self.queue: RequestQueue[Any] = RequestQueue(settings_of(**limits), self.status)
+        self.queue: RequestQueue[Any] = RequestQueue(Live(settings_of(**limits)), self.status)
         self.done: list[str] = []
         self.cancelled: list[str] = []
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.ports import InlineThreads, ScriptedWatch
 
 from outrider._native import diff
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.store.changes import Changes
 from outrider.store.tree import FileTree, files_table
 from outrider.world import real_ports
@@ -25,8 +25,14 @@ def settings(home: Path, **watch: Any) -> Settings:
 
 
 def scripted(home: Path, **watch: Any) -> tuple[Changes, ScriptedWatch]:
-    chosen = settings(home, **watch)
-    return Changes(chosen, files_table(chosen), InlineThreads()), ScriptedWatch()
+    live = Live(settings(home, **watch))
+    return Changes(live, files_table(live.now), InlineThreads()), ScriptedWatch()
+
+
+async def steps() -> None:
+    """Let everybody go on who can."""
+    for _ in range(12):
+        await asyncio.sleep(0)
 
 
 async def during(run: Coroutine[Any, Any, None], story: Coroutine[Any, Any, None]) -> None:
@@ -46,8 +52,7 @@ def test_a_change_is_told_once_however_many_bursts_it_took(tmp_path: Path) -> No
             assert await changes.come(within_s=60), "what changed before anyone watched"
             watch.tell("tree")
             watch.tell("tree/sub", lost=True)
-            for _ in range(8):
-                await asyncio.sleep(0)
+            await steps()
             assert await changes.come(within_s=60)
             assert not await changes.come(within_s=0)
             watch.tell("tree")
@@ -64,10 +69,50 @@ def test_a_change_is_told_once_however_many_bursts_it_took(tmp_path: Path) -> No
 def test_nothing_is_watched_where_the_settings_say_so(tmp_path: Path) -> None:
     async def story() -> None:
         changes, watch = scripted(tmp_path, enabled=False)
-        await changes.run(watch)
-        assert not hasattr(watch, "asked")
-        await changes.forget()
-        assert not await changes.come(within_s=0)
+
+        async def look() -> None:
+            await steps()
+            assert not hasattr(watch, "asked")
+            await changes.forget()
+            assert not await changes.come(within_s=0)
+
+        await during(changes.run(watch), look())
+
+    asyncio.run(story())
+
+
+def test_other_settings_of_the_watch_hold_at_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        live = Live(settings(tmp_path, enabled=False))
+        changes, watch = Changes(live, files_table(live.now), InlineThreads()), ScriptedWatch()
+
+        async def change() -> None:
+            await steps()
+            live.take(settings(tmp_path, settle_s=1, longest_s=2))
+            await steps()
+            assert (watch.opened, watch.asked[2:]) == (1, (1, 2))
+            live.take(settings(tmp_path, settle_s=3, longest_s=4))
+            await steps()
+            assert (watch.opened, watch.asked[2:]) == (1, (3, 4))
+            assert changes.complete
+            live.take(settings(tmp_path, enabled=False))
+            await steps()
+            assert watch.opened == 0
+            assert not changes.complete
+
+        await during(changes.run(watch), change())
+
+    asyncio.run(story())
+
+
+def test_who_waits_for_a_change_looks_up_when_the_settings_are_others(tmp_path: Path) -> None:
+    async def story() -> None:
+        live = Live(settings(tmp_path))
+        changes = Changes(live, files_table(live.now), InlineThreads())
+        waiting = asyncio.ensure_future(changes.come(within_s=3600))
+        await steps()
+        live.take(settings(tmp_path, settle_s=1))
+        assert not await waiting
 
     asyncio.run(story())
 
@@ -99,7 +144,7 @@ def test_what_cannot_be_watched_is_told_once_and_its_end_too(tmp_path: Path, cap
 def test_what_a_tree_applied_itself_is_no_change_and_what_comes_after_is(tmp_path: Path) -> None:
     async def whole() -> None:
         ports = real_ports()
-        master, worker = (FileTree(settings(tmp_path / name), ports.threads) for name in ("master", "worker"))
+        master, worker = (FileTree(Live(settings(tmp_path / name)), ports.threads) for name in ("master", "worker"))
         (tmp_path / "master/tree/deep").mkdir()
         (tmp_path / "master/tree/deep/file").write_text("content")
         plan = diff((await master.scan()).manifest, (await worker.scan()).manifest, worker.table)

@@ -9,15 +9,17 @@ from random import Random
 import pytest
 
 from outrider.errors import SyncError
-from outrider.settings import Settings
+from outrider.settings import Generations, Live, Settings
 from outrider.store.generations import open_generations
 from outrider.store.tree import FileTree
 from outrider.world import ThreadPool
 
+KEPT = Generations(keep=2, keep_bytes=1 << 20)
+
 
 def open_tree(home: Path, threads: ThreadPool) -> FileTree:
     (home / "tree").mkdir(exist_ok=True)
-    return FileTree(Settings.from_mapping({"node.home": str(home), "tree.files": [{"folder": "tree/"}]}), threads)
+    return FileTree(Live(Settings.from_mapping({"node.home": str(home), "tree.files": [{"folder": "tree/"}]})), threads)
 
 
 def test_a_tree_is_added_and_told_again_by_the_next_store(tmp_path: Path) -> None:
@@ -26,13 +28,13 @@ def test_a_tree_is_added_and_told_again_by_the_next_store(tmp_path: Path) -> Non
         tree = open_tree(tmp_path, threads)
         (tmp_path / "tree" / "a").write_bytes(b"one")
         manifest = (await tree.scan()).manifest
-        async with open_generations(tmp_path, threads, Random(1), count=2, max_bytes=1 << 20) as store:
+        async with open_generations(tmp_path, threads, Random(1), lambda: KEPT) as store:
             assert await store.latest() is None
             first = await store.add(tree, manifest, 1.5)
             assert (first.number, first.root, first.time, first.files) == (1, manifest.root, 1.5, 1)
             lineage = store.lineage
             assert lineage == Random(1).randbytes(16).hex()
-        async with open_generations(tmp_path, threads, Random(2), count=2, max_bytes=1 << 20) as store:
+        async with open_generations(tmp_path, threads, Random(2), lambda: KEPT) as store:
             assert store.lineage == lineage
             assert await store.list() == [first]
             assert await store.find(manifest.root) == 1
@@ -55,7 +57,7 @@ def test_threat_36_a_file_that_changed_since_the_scan_is_told_and_nothing_is_add
         (tmp_path / "tree" / "a").write_bytes(b"one")
         manifest = (await tree.scan()).manifest
         (tmp_path / "tree" / "a").write_bytes(b"two")
-        async with open_generations(tmp_path, threads, Random(1), count=2, max_bytes=1 << 20) as store:
+        async with open_generations(tmp_path, threads, Random(1), lambda: KEPT) as store:
             with pytest.raises(SyncError, match=r"tree/a: it changed while it was read"):
                 await store.add(tree, manifest, 1.0)
             assert await store.list() == []
@@ -66,13 +68,29 @@ def test_threat_36_a_file_that_changed_since_the_scan_is_told_and_nothing_is_add
 def test_a_store_that_is_open_is_not_opened_twice_and_is_given_back_whoever_still_knows_it(tmp_path: Path) -> None:
     async def whole() -> None:
         threads = ThreadPool()
-        async with open_generations(tmp_path, threads, Random(1), count=2, max_bytes=1 << 20) as first:
+        async with open_generations(tmp_path, threads, Random(1), lambda: KEPT) as first:
             with pytest.raises(SyncError, match="another node has it open"):
-                async with open_generations(tmp_path, threads, Random(1), count=2, max_bytes=1 << 20):
+                async with open_generations(tmp_path, threads, Random(1), lambda: KEPT):
                     pass
-        async with open_generations(tmp_path, threads, Random(1), count=2, max_bytes=1 << 20) as second:
+        async with open_generations(tmp_path, threads, Random(1), lambda: KEPT) as second:
             assert await second.list() == []
             with pytest.raises(SyncError, match="the store is closed"):
                 await first.sweep()
+
+    asyncio.run(whole())
+
+
+def test_other_limits_hold_from_the_next_sweep_on(tmp_path: Path) -> None:
+    async def whole() -> None:
+        threads, kept = ThreadPool(), [Generations(keep=9, keep_bytes=1 << 20)]
+        tree = open_tree(tmp_path, threads)
+        async with open_generations(tmp_path, threads, Random(1), lambda: kept[-1]) as store:
+            for number in range(5):
+                (tmp_path / "tree" / "a").write_bytes(b"x" * number)
+                await store.add(tree, (await tree.scan()).manifest, number)
+            kept.append(KEPT)
+            store.follow()
+            assert await store.sweep() == 3
+            assert [one.number for one in await store.list()] == [4, 5]
 
     asyncio.run(whole())

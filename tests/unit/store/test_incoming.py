@@ -13,7 +13,7 @@ from outrider.store.incoming import IncomingFile
 
 
 def opened(path: Path, max_bytes: int = 100) -> IncomingFile:
-    file = IncomingFile(path, max_bytes)
+    file = IncomingFile(path, lambda: max_bytes)
     file.open()
     return file
 
@@ -65,7 +65,7 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_bytes(b"precious")
     (tmp_path / "a").symlink_to(tmp_path / "precious")
     with pytest.raises(StoreError, match="cannot receive a"):
-        IncomingFile(tmp_path / "a", 100).open()
+        IncomingFile(tmp_path / "a", lambda: 100).open()
     assert (tmp_path / "precious").read_bytes() == b"precious"
 
 

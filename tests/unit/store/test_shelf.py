@@ -57,7 +57,7 @@ def making(packing: Packing, made: list[Packing] | None = None) -> Callable[[], 
 
 def run(folder: Path, story: Callable[[Shelf], Awaitable[None]], most_bytes: int = 64 * _MIB) -> None:
     async def whole() -> None:
-        shelf = Shelf(folder / "bundles", ThreadPool(4), most_bytes=most_bytes)
+        shelf = Shelf(folder / "bundles", ThreadPool(4), most_bytes=lambda: most_bytes)
         await shelf.open()
         try:
             await story(shelf)
@@ -174,7 +174,7 @@ def open_files(folder: Path) -> list[str]:
 
 def test_a_folder_that_cannot_be_made_has_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    shelf = Shelf(tmp_path / "file" / "bundles", ThreadPool(1), most_bytes=1)
+    shelf = Shelf(tmp_path / "file" / "bundles", ThreadPool(1), most_bytes=lambda: 1)
     with pytest.raises(StoreError, match="cannot prepare"):
         asyncio.run(shelf.open())
 

@@ -12,7 +12,7 @@ import pytest
 
 from outrider._native import diff
 from outrider.errors import PeerError
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.store.home import Home
 from outrider.store.tree import FileTree, inhabited
 from outrider.world import real_ports
@@ -37,7 +37,7 @@ def lived(settings: Settings, story: Callable[[FileTree], Coroutine[Any, Any, No
     """Run ``story`` with the tree of a node."""
 
     async def whole() -> None:
-        async with inhabited(Home(settings.node.home), settings, real_ports().threads) as tree:
+        async with inhabited(Home(settings.node.home), Live(settings), real_ports().threads) as tree:
             await story(tree)
 
     asyncio.run(whole())
@@ -57,7 +57,7 @@ def brought(folder: Path, files: dict[str, bytes], **more: Any) -> Settings:
     own = settings(folder / "worker", **more)
 
     async def story(tree: FileTree) -> None:
-        master = FileTree(settings(folder / "master"), real_ports().threads)
+        master = FileTree(Live(settings(folder / "master")), real_ports().threads)
         await tree.apply(await container(master, tree, folder / "container"))
         await tree.sweep()
 
@@ -131,7 +131,7 @@ def test_the_level_of_the_settings_packs(tmp_path: Path) -> None:
         to = tmp_path / f"container{level}"
 
         async def story(tree: FileTree, to: Path = to) -> None:
-            await container(tree, FileTree(settings(tmp_path / "empty"), real_ports().threads), to)
+            await container(tree, FileTree(Live(settings(tmp_path / "empty")), real_ports().threads), to)
 
         lived(own, story)
         sizes.append(to.stat().st_size)

@@ -16,26 +16,26 @@ def asks(counter: Mismatches, messages: int) -> list[int]:
 
 
 def test_after_the_limit_of_mismatches_in_a_row_everything_is_asked_for() -> None:
-    counter = Mismatches(3)
+    counter = Mismatches(lambda: 3)
     pairs = [("a", "b"), ("a", None), ("a", "a"), ("a", "b"), (None, "b"), ("a", "b")]
     assert [counter.compare(*pair) for pair in pairs] == [DIFFERENT, DIFFERENT, EQUAL, DIFFERENT, DIFFERENT, ASK]
 
 
 def test_none_equals_none_and_a_limit_of_one_asks_at_once() -> None:
-    counter = Mismatches(1)
+    counter = Mismatches(lambda: 1)
     assert counter.compare(None, None) is EQUAL
     assert counter.compare("a", None) is ASK
 
 
 def test_threat_43_what_does_not_help_is_asked_for_ever_more_rarely_up_to_a_limit() -> None:
-    assert asks(Mismatches(2), 600) == [2, 6, 14, 30, 62, 126, 254, 382, 510]
-    counter = Mismatches(2)
+    assert asks(Mismatches(lambda: 2), 600) == [2, 6, 14, 30, 62, 126, 254, 382, 510]
+    counter = Mismatches(lambda: 2)
     assert asks(counter, 100_000)[-1] > 99_000, "it never gives up"
 
 
 @pytest.mark.parametrize("heal", [Mismatches.healed, lambda counter: counter.compare("x", "x")])
 def test_once_in_step_the_counter_starts_anew(heal: object) -> None:
-    counter = Mismatches(2)
+    counter = Mismatches(lambda: 2)
     asks(counter, 14)
     assert (counter.in_vain, counter.needed) == (3, 16)
     assert callable(heal)
@@ -45,7 +45,7 @@ def test_once_in_step_the_counter_starts_anew(heal: object) -> None:
 
 
 def test_a_question_that_nobody_heard_does_not_count_as_in_vain() -> None:
-    counter = Mismatches(2)
+    counter = Mismatches(lambda: 2)
     asks(counter, 2)
     counter.unasked()
     assert asks(counter, 2) == [2]

@@ -6,7 +6,7 @@ from outrider.sync.permission import Permission
 
 
 def test_one_turn_for_each_scan() -> None:
-    turn = Permission(1000)
+    turn = Permission(lambda: 1000)
     assert turn.ask(1, 0)
     assert not turn.ask(1, 1)
     assert turn.ask(2, 2)
@@ -14,7 +14,7 @@ def test_one_turn_for_each_scan() -> None:
 
 
 def test_asking_while_a_round_runs_uses_up_the_turn() -> None:
-    turn = Permission(1000)
+    turn = Permission(lambda: 1000)
     turn.lock(0)
     assert not turn.ask(1, 1)
     turn.release()
@@ -24,7 +24,7 @@ def test_asking_while_a_round_runs_uses_up_the_turn() -> None:
 
 
 def test_a_stuck_lock_is_released_at_the_next_question() -> None:
-    turn = Permission(1000)
+    turn = Permission(lambda: 1000)
     turn.lock(0)
     assert not turn.ask(1, 1000)
     assert turn.ask(2, 1000.5)

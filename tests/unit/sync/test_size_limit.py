@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from outrider.settings import CommunicationIntervals
 from outrider.sync.size_limit import SizeLimit
 
 MIB = 1024 * 1024
@@ -9,7 +10,7 @@ GIB = 1024 * MIB
 
 
 def limit() -> SizeLimit:
-    return SizeLimit(most=GIB, least=30 * MIB, tolerance=0.2, receiver_timeout_s=120)
+    return SizeLimit(CommunicationIntervals)
 
 
 def test_a_cancelled_send_shrinks_it_to_a_share_of_what_was_sent() -> None:

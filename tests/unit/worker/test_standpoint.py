@@ -14,6 +14,7 @@ from tests.support.ports import InlineThreads, ScriptedWatch, simulated_ports
 from tests.support.steps import below, fill, settings_of, two_ends
 
 from outrider.ports import Ports
+from outrider.settings import Live
 from outrider.store.tree import BundleFeed, FileTree
 from outrider.sync.generations import Known
 from outrider.worker.standpoint import Standpoint
@@ -28,8 +29,9 @@ class Stage:
     def __init__(self, home: Path, ports: Ports, settings: dict[str, Any]) -> None:
         self.home = home
         chosen = settings_of(home, **settings)
-        self.tree = FileTree(chosen, ports.threads)
-        self.standpoint = Standpoint(chosen, self.tree, ports)
+        live = Live(chosen)
+        self.tree = FileTree(live, ports.threads)
+        self.standpoint = Standpoint(live, self.tree, ports)
         assert isinstance(ports.threads, InlineThreads)
         assert isinstance(ports.watching, ScriptedWatch)
         self.threads, self.watch = ports.threads, ports.watching
@@ -166,7 +168,7 @@ def test_threat_39_the_way_back_restores_the_tree_and_remembers_what_was_bad(tmp
             await ends.worker.apply_bundle(feed, ends.old, ends.new.root)
             assert below(ends.home) == new
             ports = simulated_ports(Fabric(Random(1)), "here")
-            standpoint = Standpoint(settings_of(ends.home), ends.worker, ports)
+            standpoint = Standpoint(Live(settings_of(ends.home)), ends.worker, ports)
             await standpoint.open()
             standpoint.agreed(ends.new)
             assert await standpoint.go_back(ends.new.root, "the check failed") == 3

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from outrider.settings import Settings
+from outrider.settings import Live, Settings
 from outrider.worker.trial import Trial
 from outrider.world import ThreadPool
 
@@ -21,7 +21,7 @@ def failure(home: Path, *command: str, timeout: float = 30) -> str:
             "generations.check_timeout": timeout,
         }
     )
-    return asyncio.run(Trial(settings, ThreadPool(1)).failure())
+    return asyncio.run(Trial(Live(settings), ThreadPool(1)).failure())
 
 
 def test_without_a_command_every_tree_is_good(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ pub struct Generation {
 /// The store; one at a time has a home's folder open.
 pub struct Generations {
     folder: Folder,
-    limits: GenerationLimits,
+    limits: Mutex<GenerationLimits>,
     shared: Arc<Shared>,
     /// Held while files are added or removed; whether they still may be.
     writing: Mutex<Writing>,
@@ -104,7 +104,16 @@ impl Generations {
         let folder = Folder::open(home)?;
         let (state, damaged) = State::open(&folder, lineage)?;
         let shared = Arc::new(Shared { state: Mutex::new(state), damaged: AtomicU64::new(damaged) });
-        Ok(Self { folder, limits, shared, writing: Mutex::new(Writing::Open) })
+        Ok(Self { folder, limits: Mutex::new(limits), shared, writing: Mutex::new(Writing::Open) })
+    }
+
+    /// From now on so much is kept; what is beyond it goes with the next [`sweep`](Self::sweep).
+    pub fn limit(&self, limits: GenerationLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    fn limits(&self) -> GenerationLimits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the folder back, so that another store may open it, whoever still refers to this one: what is kept can
@@ -195,7 +204,7 @@ impl Generations {
         }
         let before = latest.and_then(|latest| Some((latest.number, self.manifest(latest.number)?)));
         let changes = before.as_ref().map(|(_, before)| Changes::between(before, manifest));
-        let mut writer = Writer::begin(&self.folder, self.limits.bytes)?;
+        let mut writer = Writer::begin(&self.folder, self.limits().bytes)?;
         copying::copy(&self.wanted(manifest, changes.as_ref()), tree, &mut writer)?;
         let (mut trailer, changes) = self.planned(before.map(|(number, _)| number).zip(changes), manifest);
         (trailer.root, trailer.time) = (root, time);

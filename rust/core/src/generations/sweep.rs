@@ -41,18 +41,19 @@ impl Generations {
     /// [`crate::Error::Conflict`] if the store is closed, [`crate::Error::Io`] for the disk; what was not done is done by the next sweep.
     pub fn sweep(&self) -> Result<usize> {
         let _writing = self.writing()?;
+        let limits = self.limits();
         let mut dropped = 0;
-        while self.kept() > self.limits.count.max(1) {
+        while self.kept() > limits.count.max(1) {
             dropped += self.retire_oldest()?;
         }
-        if self.bytes() <= self.limits.bytes {
+        if self.bytes() <= limits.bytes {
             if self.shared.state().retired().count() > PACKS {
                 self.gather(Need::Order)?;
             }
             return Ok(dropped);
         }
         // A little more than needed goes, or the next generation would cost as much again.
-        let aim = self.limits.bytes / 4 * 3;
+        let aim = limits.bytes / 4 * 3;
         loop {
             self.gather(Need::Room)?;
             if self.bytes() <= aim {
