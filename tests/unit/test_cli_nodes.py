@@ -11,8 +11,8 @@ from tests.support.loop import run
 
 from outrider.cli.nodes import until_signal
 from outrider.cli.options import Failure
-from outrider.errors import StoreError
-from outrider.settings import Settings
+from outrider.errors import SettingsError, StoreError
+from outrider.settings import Reloaded, Settings
 
 
 class Node:
@@ -21,6 +21,7 @@ class Node:
     def __init__(self, *signals: int) -> None:
         self._signals = list(signals)
         self._stop = asyncio.Event()
+        self.started = asyncio.Event()
         self.story: list[str] = []
 
     async def run(self) -> None:
@@ -37,6 +38,14 @@ class Node:
     async def stop(self) -> None:
         self.story.append("asked")
         self._stop.set()
+
+    async def reload(self) -> Reloaded:
+        self.story.append("reloads")
+        os.kill(os.getpid(), self._signals.pop(0))
+        raise SettingsError("they are not valid")
+
+    def state(self) -> str:
+        return "well"
 
 
 class Stubborn(Node):
@@ -71,6 +80,17 @@ def story_of(node: Node) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_asks_the_node_to_stop_in_good_order(number: int) -> None:
     assert story_of(Node(number)) == ["runs", "asked", "ended"]
+
+
+def test_a_hangup_has_the_settings_loaded_again_and_ends_nothing() -> None:
+    assert story_of(Node(signal.SIGHUP, signal.SIGTERM)) == ["runs", "reloads", "asked", "ended"]
+
+
+def test_at_a_terminal_a_hangup_ends_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    near, far = os.openpty()
+    with os.fdopen(far) as terminal, os.fdopen(near):
+        monkeypatch.setattr("sys.stdin", terminal)
+        assert story_of(Node(signal.SIGHUP)) == ["runs", "asked", "ended"]
 
 
 def test_a_second_signal_does_not_wait_and_one_that_came_twice_is_one() -> None:

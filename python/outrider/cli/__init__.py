@@ -26,6 +26,7 @@ from outrider.cli.peers import peer
 from outrider.cli.plugins import plugins
 from outrider.cli.reload import reload_settings
 from outrider.cli.status import status
+from outrider.cli.systemd import systemd_unit
 from outrider.cli.tree import diff, scan, verify
 
 
@@ -37,5 +38,5 @@ def main() -> None:
 
 NODE = (worker, master, list_nodes, health, status, reload_settings, call, generations, rollback, approve, key)
 HOME = (scan, diff, verify, doctor, agents, groups, peer, ca, join_command)
-for command in (*NODE, *HOME, demo, keygen, config, plugins, explain):
+for command in (*NODE, *HOME, demo, keygen, config, plugins, explain, systemd_unit):
     main.add_command(command)

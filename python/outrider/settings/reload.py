@@ -34,6 +34,7 @@ AT_START: Final[Mapping[str, str]] = {
     "tree.excluded_extensions": "a part of the files table",
     "tree.follow_links": "a part of the files table",
     "agents": "the store of agents is opened at the start",
+    "http": "its port is bound at the start",
     "local": "the local socket is bound at the start",
     "kinds": "kinds of synchronisation read their options when they are made",
 }
