@@ -115,6 +115,28 @@ def test_threat_27_a_budget_of_the_settings_refuses_the_whole(
     assert not (tmp_path / "worker/tree").exists()
 
 
+def test_threat_48_a_budget_that_is_changed_meanwhile_is_the_one_that_holds(tmp_path: Path) -> None:
+    """Refused under the first limits, taken under others, refused again: always by the same tree."""
+    write(tmp_path / "master", {"a": b"x" * 4_500})
+    small, large = ({"limits__unpacked_file_bytes": size} for size in (4_000, 5_000))
+
+    async def whole() -> None:
+        live = Live(settings(tmp_path / "worker", **small))
+        async with inhabited(Home(live.now.node.home), live, real_ports().threads) as tree:
+            master = FileTree(Live(settings(tmp_path / "master")), real_ports().threads)
+            packed = await container(master, tree, tmp_path / "container")
+            with pytest.raises(PeerError, match=r"unpacked_file_bytes"):
+                await tree.apply(packed)
+            live.take(settings(tmp_path / "worker", **large))
+            await tree.apply(packed)
+            assert (tmp_path / "worker/tree/a").stat().st_size == 4_500
+            live.take(settings(tmp_path / "worker", **small))
+            with pytest.raises(PeerError, match=r"4000|4,000"):
+                await tree.apply(packed)
+
+    asyncio.run(whole())
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_applied_files_belong_to_whom_the_settings_name(tmp_path: Path) -> None:
     own = brought(tmp_path, {"a": b"1"}, tree__owner="12345:54321")
