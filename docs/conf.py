@@ -16,7 +16,7 @@ release = version_of("outrider")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 html_theme = "alabaster"
-html_theme_options = {"description": "Keeps every worker of a cluster in step with its master", "page_width": "75em"}
+html_theme_options = {"description": "Keeps every worker of a cluster in step with its master", "page_width": "64em"}
 html_sidebars = {"**": ["about.html", "searchfield.html", "navigation.html"]}
 html_show_sphinx = False
 myst_heading_anchors = 4
@@ -27,7 +27,7 @@ autodoc_inherit_docstrings = False
 autodoc_default_options = {
     "members": True,
     "undoc-members": True,  # fields of values, whose class describes them
-    "inherited-members": "ABC, Exception, Flag, Generic, Mapping, Protocol, Struct, WorkerPlugin, object, tuple",
+    "inherited-members": "ABC, Exception, Flag, Generic, Mapping, Protocol, Struct, WorkerPlugin, object, str, tuple",
 }
 context.Handler = handlers.Handler  # type: ignore[attr-defined]  # which is imported there for type checkers alone
 
