@@ -10,6 +10,7 @@ import msgspec
 
 from outrider.cli.ask import client_options
 from outrider.cli.options import WrongSettings, write_json
+from outrider.codes import Code
 from outrider.printable import printable
 from outrider.protocol.api import Request
 from outrider.settings import Change, Reloaded
@@ -30,7 +31,7 @@ def reload_settings(*, as_json: bool, ask: Callable[..., Any]) -> None:
     else:
         _show(reloaded)
     if reloaded.errors:
-        raise WrongSettings("\n".join(map(printable, reloaded.errors)))
+        raise WrongSettings("\n".join(map(printable, reloaded.errors)), Code.SETTINGS)
 
 
 def _show(reloaded: Reloaded) -> None:

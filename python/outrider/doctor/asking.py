@@ -72,6 +72,7 @@ async def ask_sealed(keys: list[bytes], host: str, port: int, ports: Ports) -> S
         await channel.request(ECHO, b"doctor", _ANSWER_S)
     finally:
         channel.close("the question is answered")
+        await channel.closed()
     return Sealed(time.perf_counter() - began, seal.stamp - ports.wall())
 
 
@@ -86,9 +87,8 @@ async def ask_inside(identity: Identity | None, trusted: Authorities, host: str,
     began = time.perf_counter()
     try:
         await channel.turned()
-        if (
-            identity is not None
-        ):  # in TLS 1.3 the master looks at it only now, and who is refused sees no more than an end
+        if identity is not None:
+            # In TLS 1.3 the master looks at it only now, and who is refused sees no more than an end.
             await channel.request(ECHO, b"doctor", _ANSWER_S)
         named = holder_of(read(channel.shown or b""), "").name
     except ConnectionLostError as error:
@@ -97,4 +97,5 @@ async def ask_inside(identity: Identity | None, trusted: Authorities, host: str,
         raise TransportError(f"the master's certificate is none: {error}") from error
     finally:
         channel.close("the question is answered")
+        await channel.closed()
     return Inside(time.perf_counter() - began, named)

@@ -120,7 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         if self.sources is None:
             raise SettingsError(
                 "these settings were made by the program that runs this node: it alone can hand over others"
-            )
+            ).coded(Code.SETTINGS)
         found = type(self).load(self.sources.path, self.sources.environ, self.sources.overrides)
         if "node.type" in found.origins:
             return found
