@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+from msgspec import structs
 from tests.simulator.disk import Disk
 from tests.simulator.light import MASTER_ADDRESS, settings_of
 from tests.support.folders import OWN
@@ -24,6 +25,8 @@ from outrider.worker import Worker
 MASTER = "master"
 Files = dict[str, bytes]
 _LARGEST = 1 << 20
+_LONGEST_S = 60.0
+"""Between two rounds, whatever the settings become."""
 
 
 class _AgentsOfALife(MemoryAgents):
@@ -85,6 +88,19 @@ class Machine:
         agents = _AgentsOfALife(self.agents, self.disk)
         self.node = (Master if role == "master" else Worker)(settings, ports, agents=agents)
         self._running = asyncio.create_task(self.node.run(), name=self.name)
+
+    async def reload(self, factor: float, window: int) -> None:
+        """The node takes other settings: its rounds come so much later, or earlier, and so many parts are under way."""
+        if self.node is None:
+            return
+        now = self.node.settings
+        rounds, looks = now.intervals.worker.sync_integrity, now.intervals.master.recalculate_integrity
+        if max(rounds, looks) * factor > _LONGEST_S:
+            factor = 1 / factor
+        worker = structs.replace(now.intervals.worker, sync_integrity=rounds * factor)
+        master = structs.replace(now.intervals.master, recalculate_integrity=looks * factor)
+        intervals = structs.replace(now.intervals, worker=worker, master=master)
+        await self.node.reload(structs.replace(now, intervals=intervals, link=structs.replace(now.link, window=window)))
 
     async def stop(self) -> None:
         """End the node as SIGTERM does."""

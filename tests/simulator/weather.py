@@ -40,6 +40,7 @@ class Weather:
             self.power_cut: 4,
             self.power_cut_at_work: 4,
             self.restart: 1,
+            self.other_settings: 2,
         }
 
     async def happen(self) -> None:
@@ -127,6 +128,12 @@ class Weather:
     def restart(self) -> None:
         machine = self._anybody()
         self._world.begin(self._world.restart(machine), f"the restart of {machine.name}")
+
+    def other_settings(self) -> None:
+        """Threat 48: a connection that this breaks would lose what is under way."""
+        machine = self._anybody()
+        change = machine.reload(self._random.choice((0.5, 2.0)), self._random.choice((1, 2, 16)))
+        self._world.begin(change, f"other settings of {machine.name}")
 
     def _back(self, machine: Machine) -> None:
         self._world.begin(
