@@ -59,8 +59,12 @@ bench: $(BIN)/.native
 pictures: $(BIN)/.native
 	$(BIN)/python -m tests.pictures docs
 
-wheel: $(BIN)/.ready rust-toolchain
-	$(BIN)/maturin build --release --locked --out dist
+# The wheel for glibc 2.28 and newer, built by zig, and the sdist; both tried in a clean environment.
+wheel: $(BIN)/.zig rust-toolchain
+	rm -rf dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --zig --compatibility manylinux_2_28 --out dist
+	$(BIN)/maturin sdist --out dist
+	.ci/wheel dist $(BIN)/python
 
 format: $(BIN)/.ready
 	cargo fmt --all
@@ -83,6 +87,10 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 $(VENV)/audit/.ready: .ci/audit.txt $(BIN)/.ready
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip install --quiet --requirement .ci/audit.txt
+	touch $@
+
+$(BIN)/.zig: $(BIN)/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt ziglang
 	touch $@
 
 # cargo fuzz, built beforehand.

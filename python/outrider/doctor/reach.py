@@ -106,7 +106,7 @@ def _unreached(where: str, error: OutriderError, refused: str) -> Finding:
     text = str(error)
     if text.startswith(REFUSALS):
         return Finding.bad("master", f"{where}: {text}", refused)
-    if "closed" in text:  # a master closes without a word what it cannot open (1.3)
+    if "closed" in text or "ended it" in text:  # a master closes without a word what it cannot open (1.3)
         return Finding.bad("master", f"{where} closes the connection: {text}", refused)
     return Finding.bad(
         "master", f"{where}: {text}", "start the master; if it runs, open link.port in the firewalls between"
