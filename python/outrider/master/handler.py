@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from outrider.errors import ConnectionLostError, OutriderError, Refusal
+from outrider.errors import OutriderError, Refusal
 from outrider.exchange.extension import Extended
 from outrider.exchange.session import Ground, Session
 from outrider.kinds.composing import Halves
