@@ -119,7 +119,7 @@ def test_threat_10_a_byte_changed_inside_tls_ends_the_link_and_a_new_one_goes_on
 def test_threat_10_a_relabelled_header_makes_no_old_peer_of_a_master_until_somebody_says_so(tmp_path: Path) -> None:
     master, worker, middle = pair(tmp_path)
     with middle.open(), nodes(master, worker):
-        wait_until(lambda: worker.said(EXTENDED) == 1, "the link")
+        wait_until(lambda: worker.said("added this node") == 1, "the link, and the master to be remembered")
         worker.terminate()
         middle.meddle = lambda data, _: data.replace(b"outrider ---", b"outridex ---")
         worker.start()
