@@ -222,3 +222,9 @@ def test_owners_are_resolved_and_unknown_ones_refused() -> None:
     for wrong in ("root", "no-such-user-here:0", "0:no-such-group-here", ":0"):
         (line,) = errors_of(tree__owner=wrong)
         assert line.startswith("tree.owner")
+
+
+def test_a_home_folder_that_nobody_has_is_refused() -> None:
+    (line,) = errors_of(local__socket="~no-such-user-here/socket")
+    assert line.startswith("local.socket")
+    assert "knows no home folder for '~no-such-user-here'" in line

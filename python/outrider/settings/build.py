@@ -84,10 +84,18 @@ def _read(key: Key, one: Given) -> Any:
     check_texts(value)
     value = msgspec.convert(value, key.type, strict=not one.text, dec_hook=_hook)
     if isinstance(value, Path):
-        value = value.expanduser()
+        value = _from_a_home(value)
         if key.name not in _FROM_THE_HOME:
             value = ((one.base or Path.cwd()) / value).absolute()
     return value
+
+
+def _from_a_home(path: Path) -> Path:
+    """The path, its ``~`` or ``~user`` replaced; :class:`ValueError` if this machine knows no such home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"this machine knows no home folder for {path.parts[0]!r}; write the whole path") from None
 
 
 def check_texts(value: Any) -> None:
