@@ -132,6 +132,9 @@ def test_threat_10_a_relabelled_header_makes_no_old_peer_of_a_master_until_someb
         outrider("peer", "forget", "worker1", "--home", str(master.home))
         assert outrider("peer", "forget", "master-node", "--home", str(worker.home)).startswith("forgot the master")
         wait_until(lambda: worker.said("added this node") == 2, "the base protocol")
+        worker.terminate()
+        worker.start()
+        wait_until(lambda: worker.said("added this node") == 3, "the base protocol, also after a restart")
         assert worker.said(EXTENDED) == 1
 
 
