@@ -32,6 +32,7 @@ autodoc_default_options = {
 context.Handler = handlers.Handler  # type: ignore[attr-defined]  # which is imported there for type checkers alone
 
 nitpicky = True
+suppress_warnings = ["ref.python"]  # fields of values are called `bytes`, as the builtin is
 _ELSEWHERE = r"(abc|asyncio|collections|concurrent|contextlib|distributed|enum|msgspec|pathlib|random|typing)\..*"
 _PYTHON_S = r"[a-z]+|[A-Z]|[A-Z]\w*Error|AbstractAsyncContextManager|Any|Path|outrider\..*\.[A-Z]"
 _INSIDE = [  # what nodes are made of: seen in signatures, and nothing to rely on
@@ -44,9 +45,11 @@ _INSIDE = [  # what nodes are made of: seen in signatures, and nothing to rely o
     r"master\.source\.Source",
     r"protocol\..*",
     r"relay\.\w+\.(AgentLister|Handler|Routes)",
+    r"settings\.(live\.Live|load\.Sources)",
     r"settings\.sections\..*",
     r"store\.tree\.FileTree",
     r"transport\.channel\.(Channel|Turn)",
+    r"working(\.\w+)?",
     r"worker\.handler\.WorkerHandler",
 ]
 nitpick_ignore_regex = [
