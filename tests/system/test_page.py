@@ -109,6 +109,13 @@ def test_the_page_shows_who_is_in_step_and_who_is_not(tmp_path: Path) -> None:
         assert shown.text("summary") == "worker2 is not in step"
         assert "knows of no others" in shown.text("nodes-note")
 
+        # a master that starts anew misses the worker that it knew
+        cluster.master.start()
+        cluster.in_step(2, "master-node")
+        told = json.loads(cluster.fetch("master-node", "/status")[1])["cluster"]["nodes"]
+        (missed,) = (node for node in told if node["name"] == "worker1")
+        assert (missed["connected"], "peer forget worker1" in missed["reason"]) == (False, True)
+
 
 def test_metrics_and_status_of_real_nodes_are_read_by_their_tools(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)

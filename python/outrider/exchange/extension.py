@@ -122,6 +122,14 @@ class Extension:
             "bring both to neighbouring versions"
         )
 
+    async def remembered(self, log: TaskLogger) -> list[Peer]:
+        """Every peer of the home's memory; without one that can be read none, and a line in the log."""
+        try:
+            return await self._ports.threads.run(self.peers.all)
+        except StoreError as error:
+            log.warning("who has been here before is not known: %s", error)
+            return []
+
     async def remember(self, kind: Literal["master", "worker"], peer: Extended, address: str, log: TaskLogger) -> None:
         """Keep that this peer has been seen extended; a certificate that is not the one of last time is told.
 

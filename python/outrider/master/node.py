@@ -236,6 +236,8 @@ class Master(Lifespan):
         link = self.settings.link
         home, credentials = self._home.path, self._credentials
         extension = await extension_of(self._current, self._ports, home, credentials, halves.features())
+        if extension is not None:
+            self._sight.expect(await extension.remembered(self._log))
         ground = Ground(self._current, self._ports, self._home, self._keys.ring, extension)
 
         def accept() -> Channel:

@@ -1,12 +1,12 @@
 """The cluster as its master sees it: who is there, who was, where each stands. It changes nothing.
 
 Who has left is remembered, so that somebody misses it: the last of them, as many as there may be connections. A master
-that starts anew knows nobody.
+that starts anew misses whom its home remembers, the workers that have spoken the extended protocol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from msgspec import structs
@@ -18,6 +18,7 @@ from outrider.ports import Ports
 from outrider.relay.handlers import Handlers
 from outrider.settings import Live
 from outrider.status import LinkState, Standing, Status
+from outrider.store.peers import Peer
 
 
 class Member(Protocol):
@@ -56,15 +57,22 @@ class Sight:
         """Put ``outrider.cluster`` into the table."""
         calls.call("outrider.cluster", quick=True)(self.look)
 
+    def expect(self, peers: Iterable[Peer]) -> None:
+        """Whom this home remembers: a worker that has not come since is missed like one that has left."""
+        for peer in peers:
+            if peer.type == "worker":
+                node = NodeInfo(name=peer.name, type=peer.type, version="", address=peer.address)
+                reason = (
+                    f"has not come since its master started; if it is gone for good: outrider peer forget {peer.name}"
+                )
+                self._miss(view_of(node, LinkState(reason=reason), Standing(reason=reason)))
+
     def left(self, member: Member, reason: str) -> None:
         """A worker that had joined is gone."""
         now = self._ports.wall()
         standing = structs.replace(member.status.standing, in_step=False, since=now, reason=reason)
-        self._gone.pop(member.info.name, None)
         link = LinkState(since=now, reason=reason)
-        self._gone[member.info.name] = view_of(member.info, link, standing, keep_alive=self._heard(member))
-        if len(self._gone) > self._live.now.limits.connections:
-            del self._gone[next(iter(self._gone))]
+        self._miss(view_of(member.info, link, standing, keep_alive=self._heard(member)))
 
     def look(self) -> Overview:
         """The cluster now."""
@@ -79,6 +87,12 @@ class Sight:
             syncs=syncs_of(self._status, self._node.name),
             failures=failures_of(snapshot),
         )
+
+    def _miss(self, view: NodeView) -> None:
+        self._gone.pop(view.name, None)
+        self._gone[view.name] = view
+        if len(self._gone) > self._live.now.limits.connections:
+            del self._gone[next(iter(self._gone))]
 
     def _view(self, member: Member) -> NodeView:
         status, extended = member.status, member.session.extended is not None
