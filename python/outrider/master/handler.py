@@ -51,7 +51,7 @@ class MasterHandler:
         self._roster = roster
         self._admit = admit
         self._left = left
-        self._log = task_logger(Tag.CLUSTER, settings.node.name)
+        self._log = task_logger(Tag.CLUSTER, settings.node.name, peer=self._peer)
         deadline = now + settings.limits.handshake_deadline_s
         self.session = Session(ground, self, handshake_deadline=deadline, status=self.status)
         self.supervisor = Supervisor(ports, self._log, self.status)
@@ -70,6 +70,9 @@ class MasterHandler:
         )
         self.session.also_serve(self._extension.serves())
         self.session.also_serve(joining(self.session, ground.extension, ports, self.status, self._log))
+
+    def _peer(self) -> str:
+        return self.info.name or self.session.channel.address
 
     # what the channel calls
 
@@ -191,7 +194,7 @@ class MasterHandler:
         if not self.session.channel.is_open:
             raise Refusal(faults.INTERNAL, "the connection was lost before hello was answered")
         self._roster.join(self, info)
-        self.session.worker = self.status.peer = self._log.fields["peer"] = info.name
+        self.session.worker = self.status.peer = info.name
         self.status.connected(info.name, self._ports.wall())
         self.session.channel.connection.known()
         self.talks.joined(info.name)

@@ -93,7 +93,7 @@ class IdentityTalk(Talk):
         self._status = link.status
         self._supervisor = link.supervisor
         self._ports = link.node.ports
-        self._log = task_logger(Tag.IDENTITY, link.node.node.name)
+        self._log = task_logger(Tag.IDENTITY, link.node.node.name, peer=lambda: link.session.worker)
 
     def serves(self) -> Mapping[Command, Serve]:
         """Renewals."""

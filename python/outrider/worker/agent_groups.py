@@ -47,7 +47,7 @@ class AgentGroups(Talk):
         self._ground = node
         self._waiting = 0
         self._supervisor = link.supervisor
-        log = task_logger(Tag.AGENT_GROUPS_RECV, self.node)
+        log = task_logger(Tag.AGENT_GROUPS_RECV, self.node, peer=lambda: link.session.channel.address)
         self._hashing = Tries(
             "the checksum of groups", self.ports, log, self.status, base_s=1, cap_s=lambda: self.limit_s
         )

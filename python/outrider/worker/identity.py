@@ -64,7 +64,7 @@ class IdentityTalk(Talk):
         self._session = link.session
         self._status = link.status
         self._ports = link.node.ports
-        self._log = task_logger(Tag.IDENTITY, link.node.node.name)
+        self._log = task_logger(Tag.IDENTITY, link.node.node.name, peer=lambda: link.session.channel.address)
 
     def serves(self) -> Mapping[Command, Serve]:
         """What the master tells."""

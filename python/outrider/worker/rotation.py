@@ -65,7 +65,7 @@ class KeyTalk(Talk):
         self._keys = half.keys
         self._session = link.session
         self._news = asyncio.Event()
-        self._log = task_logger(Tag.CLUSTER, half.ground.node.name)
+        self._log = task_logger(Tag.CLUSTER, half.ground.node.name, peer=lambda: link.session.channel.address)
 
     def serves(self) -> Mapping[Command, Serve]:
         """The master has news; they are asked for, never taken from a request."""
