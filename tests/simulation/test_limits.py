@@ -285,9 +285,8 @@ def test_each_limit_is_hit_counted_and_named(tmp_path: Path, caplog: pytest.LogC
     said: list[object] = []
 
     async def story(cluster: Cluster) -> None:
-        never = asyncio.Event()
-        hooks = Hooks(on_request=lambda _: never.wait()) if name == "hook_items" else None
-        master = await cluster.master({f"limits.{key}": value for key, value in given.items()}, hooks=hooks)
+        tight = {f"limits.{key}": value for key, value in given.items()}
+        master = await cluster.master(tight, hooks=slow_host(name))
         said.append(await scene(Stage(cluster, master)))
         hit = master.status.snapshot().limits_hit
         assert hit.get(f"limits.{name}", 0) >= 1, hit
@@ -307,7 +306,7 @@ def test_threat_48_a_limit_that_is_changed_while_the_node_runs_is_what_is_enforc
     said: list[object] = []
 
     async def story(cluster: Cluster) -> None:
-        master = await cluster.master()
+        master = await cluster.master(hooks=slow_host(name))
         before = await played_worker(cluster, "earlier")
         tight = cluster.settings("master", {f"limits.{key}": value for key, value in given.items()})
         reloaded = await master.reload(tight)
@@ -324,6 +323,11 @@ def test_threat_48_a_limit_that_is_changed_while_the_node_runs_is_what_is_enforc
         simulate(tmp_path, story, link="base")
     if name not in WAITS:
         assert f"limits.{name}" in f"{said} {caplog.text}"
+
+
+def slow_host(name: str) -> Hooks | None:
+    """A host that never gets further than its first event, where that is the limit."""
+    return Hooks(on_request=lambda _: asyncio.Event().wait()) if name == "hook_items" else None
 
 
 def changed(given: Mapping[str, Any]) -> list[str]:
