@@ -281,9 +281,13 @@ def test_a_person_takes_a_worker_back_until_the_next_generation(tmp_path: Path) 
         change(cluster, master, {"tree/a.conf": b"changed\n"})
         await cluster.until(lambda: cluster.in_step("worker1"), within_s=30)
         await asyncio.sleep(1)
+        assert worker.status.snapshot().standing.number == 2
         await called(worker, "outrider.rollback")
         assert cluster.tree("worker1") == before
+        standing = worker.status.snapshot().standing
+        assert (standing.in_step, standing.number, standing.files) == (False, 0, None)
         await asyncio.sleep(2 * HOUR)
+        assert worker.status.snapshot().standing.number == 0
         assert cluster.tree("worker1") == before
         stands = await called(worker, "outrider.stands_at")
         assert list(stands["bad"].values()) == ["rolled back by a person"]

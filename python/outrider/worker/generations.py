@@ -57,7 +57,8 @@ class Generations(Half["GenerationsTalk"]):
         """Read what this node took last."""
         await self.standpoint.open()
         known = self.standpoint.known
-        self.ground.status.stands(number=known.number, root=known.root, at=known.at or self.ground.ports.wall())
+        if known.root not in known.bad:
+            self.ground.status.stands(number=known.number, root=known.root, at=known.at or self.ground.ports.wall())
         if self.standpoint.damaged:
             self.log.warning("which generation this node took last cannot be read: %s", self.standpoint.damaged)
 
@@ -84,7 +85,10 @@ class Generations(Half["GenerationsTalk"]):
         async with self.turn:
             root = (await self.standpoint.holds()).root
             steps = await self.standpoint.go_back(root, reason)
-        self.ground.events.stands(GenerationEvent(number=0))  # which one it was nobody remembers
+        now, status = self.ground.ports.wall(), self.ground.status
+        status.stands(number=0, root="", at=now)  # which one it was nobody remembers
+        status.in_step(now, f"{steps} changes were taken back: {reason}")
+        self.ground.events.stands(GenerationEvent(number=0))
         self.log.warning("%d changes were taken back: %s", steps, reason)
         return steps
 
