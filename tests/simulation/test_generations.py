@@ -187,7 +187,9 @@ def test_threat_30_an_older_state_of_the_master_is_not_taken(tmp_path: Path, cap
         shutil.rmtree(cluster.home("master"))
         (tmp_path / "kept").rename(cluster.home("master"))
         master = await cluster.master(RARE)
-        await cluster.until(lambda: told(caplog, "the master offers generation 1, this node has taken 3") == 1)
+        await cluster.until(
+            lambda: told(caplog, "the master offers generation 1, this node has taken 3") == 2
+        )  # at both ends
         assert cluster.tree("worker1") == newest
         assert last(worker) == "refused"
         await cluster.stop(master)  # the remedy that the line names
@@ -274,7 +276,9 @@ def test_threat_39_a_tree_that_fails_its_check_goes_back_and_the_next_generation
     simulate(tmp_path, story)
 
 
-def test_a_person_takes_a_worker_back_until_the_next_generation(tmp_path: Path) -> None:
+def test_a_person_takes_a_worker_back_until_the_next_generation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story(cluster: Cluster) -> None:
         master, worker = await in_step(cluster)
         before = cluster.tree("worker1")
@@ -286,6 +290,9 @@ def test_a_person_takes_a_worker_back_until_the_next_generation(tmp_path: Path) 
         assert cluster.tree("worker1") == before
         standing = worker.status.snapshot().standing
         assert (standing.in_step, standing.number, standing.files) == (False, 0, None)
+        await cluster.until(lambda: told(caplog, "generation 2 is not taken, the worker reports: ") == 1, within_s=30)
+        (seen,) = (node.standing for node in master.look().nodes if node.name == "worker1")
+        assert (seen.in_step, "rolled back by a person" in seen.reason) == (False, True)
         await asyncio.sleep(2 * HOUR)
         assert worker.status.snapshot().standing.number == 0
         assert cluster.tree("worker1") == before

@@ -90,6 +90,7 @@ class Generations(Half["GenerationsTalk"]):
         status.in_step(now, f"{steps} changes were taken back: {reason}")
         self.ground.events.stands(GenerationEvent(number=0))
         self.log.warning("%d changes were taken back: %s", steps, reason)
+        self.wanted.set()  # the round tells the master that its generation is not taken here
         return steps
 
     async def approve(self) -> str:

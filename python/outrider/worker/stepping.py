@@ -102,7 +102,11 @@ class Stepping:
 
     async def _take(self, offer: g.Offer, base: Manifest) -> Verdict:
         half, root = self._half, offer.root.hex()
-        check_offer(half.standpoint.known, number=offer.number, lineage=offer.lineage.hex(), root=root)
+        try:
+            check_offer(half.standpoint.known, number=offer.number, lineage=offer.lineage.hex(), root=root)
+        except HeldBackError as error:
+            await self._refuse(offer.number, offer.root, str(error))
+            raise
         if offer.ticket != g.ticket_of(bytes.fromhex(base.root), offer.root):
             raise PeerError("the master offers a step from another root than the one that was named")
         fetch = await half.fetch(offer, base)
