@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: demo test check docs simulate soak faults fuzz audit bench pictures wheel format clean
+.PHONY: demo test check docs simulate soak faults fuzz audit bench pictures wheel tour format clean
 
 demo: $(BIN)/.native
 	$(BIN)/outrider demo
@@ -65,6 +65,10 @@ wheel: $(BIN)/.zig rust-toolchain
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --zig --compatibility manylinux_2_28 --out dist
 	$(BIN)/maturin sdist --out dist
 	.ci/wheel dist $(BIN)/python
+
+# docs/tour.md as a new user goes it, from the installation of the wheel in dist/ on. Needs chromium and curl.
+tour: $(BIN)/.native
+	OUTRIDER_WHEEL=dist $(BIN)/python -m pytest tests/system/test_tour.py
 
 format: $(BIN)/.ready
 	cargo fmt --all
