@@ -18,10 +18,9 @@ _DIFFERS: Final = (  # what is another each time, in this order
     (r"pid \d+", "pid"),
     (r"[\d.,]+ m?s\b", "SECONDS"),
     (r"[\d.,]+ (B|KB|MB)(?!\w)", "SIZE"),
-    (r"\b[0-9a-f]{16,}\b", "ROOT"),
     (r"[─━]+", "─"),
     (r"\s+", " "),
-    (r"(TIME \d+) [\d,]+ ROOT", r"\1 KEPT ROOT"),
+    (r"(TIME \d+) [\d,]+ (?=[0-9a-f]{16} ?$)", r"\1 KEPT "),
 )
 
 
