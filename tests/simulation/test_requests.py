@@ -220,19 +220,65 @@ def test_threat_21_one_slow_request_holds_up_none_of_a_thousand(tmp_path: Path) 
 
 
 def test_threat_23_a_flood_of_one_worker_is_stopped_by_its_quota(tmp_path: Path) -> None:
-    async def story(_: Cluster, __: Master, workers: list[Worker], slow: Slow) -> None:
+    slow: Slow
+
+    async def story(cluster: Cluster) -> None:
+        tight = {"limits.requests_running_per_peer": 4, "limits.requests_waiting_per_peer": 10}
+        master = await cluster.master(tight)
+        workers = [cluster.worker(f"worker{number}") for number in (1, 2)]  # which hold themselves back for nobody
+        await cluster.until(lambda: len(master.roster) == 2)
         request = ask("test.sleep", {"seconds": 20}, request_type="local_master")
         flood = [workers[0].routes.ask(str(number), request) for number in range(60)]
         flooding = asyncio.gather(*flood)
         await asyncio.sleep(1)
         assert len(slow.running) == 4
-        started = asyncio.get_running_loop().time()
-        assert nodes_of(await workers[1].routes.ask("5", ask(NODE, request_type="local_master"))) == ["master-node"]
-        assert asyncio.get_running_loop().time() - started < 1
+        assert await soon(workers[1], ask(NODE, request_type="local_master")) == ["master-node"]
         answers = await flooding
         assert sum(b"limits.requests_waiting_per_peer" in answer.body for answer in answers) == 60 - 4 - 10
 
-    with_nodes(tmp_path, story, limits__requests_running_per_peer=4, limits__requests_waiting_per_peer=10)
+    with slow_calls() as slow:
+        simulate(tmp_path, story)
+
+
+async def soon(worker: Worker, request: bytes) -> list[str]:
+    """Who answers a program beside a worker, which must be at once."""
+    started = asyncio.get_running_loop().time()
+    answer = await worker.routes.ask("other", request)
+    assert asyncio.get_running_loop().time() - started < 1
+    return nodes_of(answer)
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_threat_23_who_floods_one_worker_through_the_master_leaves_others_their_way_to_it(
+    tmp_path: Path, size: int
+) -> None:
+    async def story(cluster: Cluster, _: Master, workers: list[Worker], slow: Slow) -> None:
+        request = ask("test.sleep", {"seconds": 150}, nodes=("worker1",), current_user="x" * size)
+        flood = [workers[1].routes.ask(str(number % 2), request) for number in range(200)]
+        await cluster.until(lambda: len(slow.running) > 40)
+        await asyncio.sleep(5)
+        assert set(slow.running) == {"worker1"}
+        assert await soon(workers[2], ask(NODE, nodes=("worker1",))) == ["worker1"]
+        assert await soon(workers[2], ask(NODE, nodes=("worker1",), current_user="y" * size)) == ["worker1"]
+        for one in flood:
+            one.give_up()
+
+    with_nodes(tmp_path, story)
+
+
+def test_threat_23_a_program_that_floods_the_master_leaves_others_of_its_worker_their_way(tmp_path: Path) -> None:
+    async def story(cluster: Cluster, _: Master, workers: list[Worker], slow: Slow) -> None:
+        request = ask("test.sleep", {"seconds": 150}, request_type="local_master")
+        flood = [workers[1].routes.ask("flood", request) for _ in range(500)]
+        await cluster.until(lambda: len(slow.running) == 48)  # of the 64 that the master runs for its worker
+        await asyncio.sleep(5)
+        assert len(slow.running) == 48
+        assert await soon(workers[1], ask(NODE, request_type="local_master")) == ["master-node"]
+        assert await soon(workers[1], ask(NODE, nodes=("worker3",))) == ["worker3"]
+        for one in flood:
+            one.give_up()
+
+    with_nodes(tmp_path, story)
 
 
 def test_large_results_travel_and_too_large_ones_are_failures(tmp_path: Path) -> None:

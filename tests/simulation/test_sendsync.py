@@ -43,8 +43,8 @@ def message(daemon: str, text: Any) -> bytes:
     return json.dumps({"daemon_name": daemon, "message": text}).encode()
 
 
-async def said(worker: Worker, daemon: str, text: Any = "hi") -> tuple[bool, str]:
-    answer = await worker.routes.sendsync("5", message(daemon, text))
+async def said(worker: Worker, daemon: str, text: Any = "hi", client: str = "5") -> tuple[bool, str]:
+    answer = await worker.routes.sendsync(client, message(daemon, text))
     return answer.ok, answer.body.decode()
 
 
@@ -137,15 +137,21 @@ def test_a_message_or_an_answer_that_is_too_large_is_an_error(tmp_path: Path) ->
     with_daemons(tmp_path, story)
 
 
-def test_a_daemon_that_closes_is_not_there_or_hangs_is_an_error_and_holds_up_no_other(tmp_path: Path) -> None:
+def test_threat_23_a_daemon_that_closes_or_hangs_is_an_error_to_who_asks_it_and_holds_up_no_other(
+    tmp_path: Path,
+) -> None:
     async def story(cluster: Cluster, worker: Worker, daemons: dict[str, WazuhDbDaemon]) -> None:
         daemons["authd"].faults.append(Fault(cut=2))
         assert await said(worker, "authd") == (False, UNREACHED.format("authd"))
-        daemons["authd"].faults.append(Fault(times=4, until=asyncio.Event()))
+        other = cluster.worker("worker2")
+        await cluster.until(lambda: other.status.snapshot().link.connected)
+        daemons["authd"].faults.append(Fault(times=3, until=asyncio.Event()))
         started = asyncio.get_running_loop().time()
-        hanging = [asyncio.ensure_future(said(worker, "authd", f"hang {n}")) for n in range(6)]
-        await cluster.until(lambda: len(daemons["authd"].requests) == 5)
-        assert await said(worker, "wazuh-db", "global select-groups") == (True, "ok global select-groups")
+        hanging = [asyncio.ensure_future(said(worker, "authd", f"hang {n}")) for n in range(70)]
+        await cluster.until(lambda: len(daemons["authd"].requests) == 4)
+        select = "global select-groups"
+        assert await said(worker, "wazuh-db", select, client="another") == (True, f"ok {select}")
+        assert await said(other, "authd", "me too") == (True, "ok me too")
         assert asyncio.get_running_loop().time() - started < 2
         assert await hanging[0] == (False, UNREACHED.format("authd"))
         assert asyncio.get_running_loop().time() - started > 185

@@ -24,6 +24,7 @@ from outrider.relay.context import OF_LOCAL, AgentLister, Context
 from outrider.relay.grants import Grants
 from outrider.relay.handlers import Handlers
 from outrider.relay.queue import RequestQueue, TooManyRequests
+from outrider.relay.quotas import BY_SETTINGS, Quotas
 from outrider.relay.routes import Answer
 from outrider.relay.targets import runs_here
 from outrider.settings import Live
@@ -36,6 +37,8 @@ Work = Callable[[Request, str, float], Pending[Answer] | Coroutine[Any, Any, Ans
 
 class Desk:
     """See the module. ``calls`` is what requests may call, ``nodes`` who is in the cluster as this node sees it.
+
+    ``quotas_here`` bound the work of this node, ``quotas_elsewhere`` that of others.
 
     The settings of ``live`` are without the cluster's keys: calls may see them.
     """
@@ -51,6 +54,8 @@ class Desk:
         nodes: Callable[[], Sequence[NodeInfo]],
         calls: Handlers,
         heard: Line[RequestEvent],
+        quotas_here: Quotas = BY_SETTINGS,
+        quotas_elsewhere: Quotas = BY_SETTINGS,
     ) -> None:
         self._log = task_logger(Tag.API, node.name)
         self._live = live
@@ -73,8 +78,8 @@ class Desk:
             ),
             live,
         )
-        self._here: RequestQueue[Answer] = RequestQueue(live, status)
-        self._elsewhere: RequestQueue[Answer] = RequestQueue(live, status)
+        self._here: RequestQueue[Answer] = RequestQueue(live, status, quotas_here)
+        self._elsewhere: RequestQueue[Answer] = RequestQueue(live, status, quotas_elsewhere)
 
     def here(self, caller: str, payload: bytes) -> Pending[Answer]:
         """The answer of this node to a request, whatever its type."""

@@ -24,8 +24,9 @@ from outrider.protocol.commands import Command
 from outrider.relay.desk import answer_of
 from outrider.relay.held import Held
 from outrider.relay.queue import TOO_LATE
+from outrider.relay.quotas import Quota, as_set
 from outrider.relay.routes import Answer
-from outrider.settings import Live
+from outrider.settings import Limits, Live
 from outrider.status import Status
 from outrider.transport.channel import Heard, Reply
 
@@ -129,7 +130,10 @@ class Awaited:
 
 
 class Owed:
-    """Requests of one kind that the peer wants answered. ``answer`` does it, for a caller and what it asks."""
+    """Requests of one kind that the peer wants answered. ``answer`` does it, for a caller and what it asks.
+
+    ``quota`` says how many of them may be here.
+    """
 
     def __init__(
         self,
@@ -139,10 +143,12 @@ class Owed:
         *,
         live: Live,
         status: Status,
+        quota: Callable[[Limits], Quota] = as_set,
     ) -> None:
         self._session = session
         self._kind = kind
         self._status = status
+        self._quota = quota
         self._answer = answer
         self._node = live.now.node.name
         self._live = live
@@ -172,8 +178,8 @@ class Owed:
 
     @property
     def _most(self) -> int:
-        limits = self._live.now.limits
-        return limits.requests_running_per_peer + limits.requests_waiting_per_peer
+        quota = self._quota(self._live.now.limits)
+        return quota.running + quota.waiting
 
     def lost(self) -> None:
         """The session is gone: nobody is there who would take an answer."""

@@ -1,7 +1,7 @@
 """Requests that run at the same time, bounded and fair (threats 21 to 23).
 
-Each caller, a peer or a local client, has a quota of running and of waiting requests. Callers take turns: one
-that asks a thousand times waits for itself. A request has a deadline that counts from its arrival; when that
+Each caller, a peer or a local client, has a quota of running and of waiting requests (``quotas.py``). Callers take
+turns: one that asks a thousand times waits for itself. A request has a deadline that counts from its arrival; when that
 passes, or its caller leaves, it is answered at once and its work is cancelled. Work that does not heed this
 keeps its place in its caller's quota, and what it still says is dropped and counted.
 
@@ -22,6 +22,7 @@ from outrider.deadlines import Deadlines
 from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
 from outrider.pending import Pending
 from outrider.protocol import faults
+from outrider.relay.quotas import BY_SETTINGS, Quota, Quotas
 from outrider.settings import Limits, Live
 from outrider.status import Status
 
@@ -70,9 +71,10 @@ class _Caller(Generic[T]):
 class RequestQueue(Generic[T]):
     """See the module. Used from one event loop, whose clock is the deadlines'."""
 
-    def __init__(self, live: Live, status: Status) -> None:
+    def __init__(self, live: Live, status: Status, quotas: Quotas = BY_SETTINGS) -> None:
         self._live = live
         self._status = status
+        self._quotas = quotas
         self._callers: dict[str, _Caller[T]] = {}
         self._line: deque[str] = deque()
         self._running = 0
@@ -94,7 +96,8 @@ class RequestQueue(Generic[T]):
         :class:`RequestTimeoutError` at the deadline and with :class:`ConnectionLostError` when the caller leaves.
         """
         record = self._callers.get(caller) or _Caller()
-        self._check_quota(record, size)
+        quota = self._quotas.of_one(self._limits, caller)
+        self._check_quota(record, quota, size)
         self._callers[caller] = record
         ticket = Ticket(self, next(self._ids), caller, work, seconds=seconds, size=size)
         self._deadlines.set(ticket, seconds)
@@ -103,8 +106,8 @@ class RequestQueue(Generic[T]):
         self._stand_in_line(caller, record)
         self._start()
         if ticket in record.waiting:
-            full = len(record.running) >= self._limits.requests_running_per_peer
-            self._status.limit_hit(f"limits.requests_running{'_per_peer' if full else ''}")
+            full = len(record.running) >= quota.running
+            self._count("limits.requests_running_per_peer" if full else self._quotas.running_setting)
         return ticket
 
     def abandoned(self, ticket: Ticket[T]) -> None:
@@ -150,22 +153,28 @@ class RequestQueue(Generic[T]):
             self._stand_in_line(name, record)
         self._start()
 
-    def _check_quota(self, record: _Caller[T], size: int) -> None:
-        limits = self._limits
-        if size > limits.request_bytes:
-            raise self._over("request_bytes", f"a request of {size} bytes is too large")
-        if record.size + size > limits.requests_bytes_per_peer:
-            raise self._over("requests_bytes_per_peer", f"{record.size} bytes of your requests are here already")
-        if len(record.waiting) >= limits.requests_waiting_per_peer:
-            raise self._over("requests_waiting_per_peer", f"{len(record.waiting)} of your requests wait already")
+    def _check_quota(self, record: _Caller[T], quota: Quota, size: int) -> None:
+        if size > (most := self._limits.request_bytes):
+            raise self._over("request_bytes", most, f"a request of {size} bytes is too large")
+        if record.size + size > quota.size:
+            raise self._over(
+                "requests_bytes_per_peer", quota.size, f"{record.size} bytes of your requests are here already"
+            )
+        if len(record.waiting) >= quota.waiting:
+            raise self._over(
+                "requests_waiting_per_peer", quota.waiting, f"{len(record.waiting)} of your requests wait already"
+            )
 
-    def _over(self, limit: str, what: str) -> TooManyRequests:
-        self._status.limit_hit(f"limits.{limit}")
-        most = getattr(self._limits, limit)
+    def _over(self, limit: str, most: int, what: str) -> TooManyRequests:
+        self._count(f"limits.{limit}")
         return TooManyRequests(faults.INTERNAL, f"{what}: the limit is {most} (limits.{limit}); try again later")
 
+    def _count(self, setting: str) -> None:
+        if setting:
+            self._status.limit_hit(setting)
+
     def _stand_in_line(self, name: str, record: _Caller[T]) -> None:
-        may = record.waiting and len(record.running) < self._limits.requests_running_per_peer
+        may = record.waiting and len(record.running) < self._quotas.of_one(self._limits, name).running
         if may and not record.in_line:
             record.in_line = True
             self._line.append(name)
@@ -176,7 +185,7 @@ class RequestQueue(Generic[T]):
             return
         self._starting = True
         try:
-            while self._line and self._running < self._limits.requests_running:
+            while self._line and self._running < self._quotas.running(self._limits):
                 self._next_of(self._line.popleft())
         finally:
             self._starting = False

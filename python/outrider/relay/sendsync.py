@@ -2,14 +2,13 @@
 
 Which daemons may be asked is the settings' to say, and by itself none; wazuh-db takes commands that are listed there
 and no others. Each exchange has a connection of its own: four bytes of length, little endian, then the text, both
-ways. It is bounded in size and time, and a daemon that hangs holds up nobody but those who ask it.
+ways. It is bounded in size and time, and a daemon that hangs holds up nobody but those who ask it. Each daemon has a
+queue in which callers take turns.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -26,6 +25,7 @@ from outrider.protocol.faults import Failure
 from outrider.protocol.results import parse
 from outrider.relay.calls import failure_of
 from outrider.relay.queue import RequestQueue
+from outrider.relay.quotas import at_once
 from outrider.relay.routes import Answer
 from outrider.settings import Live
 from outrider.status import Status
@@ -57,8 +57,8 @@ class Sendsync:
     def __init__(self, live: Live, ports: Ports, status: Status) -> None:
         self._live = live
         self._network = ports.network
-        self._queue: RequestQueue[Answer] = RequestQueue(live, status)
-        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, _CONNECTIONS))
+        self._status = status
+        self._queues: dict[str, RequestQueue[Answer]] = {}
         self._log = task_logger(Tag.API, live.now.node.name)
 
     def answer(self, caller: str, payload: bytes) -> Pending[Answer]:
@@ -68,18 +68,26 @@ class Sendsync:
             self._check(message, caller)
             work = partial(self._exchange, message)
             seconds = _OF_DAEMONS * self._live.now.intervals.communication.timeout_dapi_request
-            ticket = self._queue.submit(caller, work, seconds=seconds, size=len(payload))
+            ticket = self._queue(message.daemon_name).submit(caller, work, seconds=seconds, size=len(payload))
         except Refusal as refusal:
             return Pending.now(told(failure_of(refusal)))
         return ticket.otherwise(partial(_failed, message.daemon_name))
 
     def left(self, caller: str) -> None:
         """The caller is gone: what it still waits for is given up."""
-        self._queue.drop(caller)
+        for queue in self._queues.values():
+            queue.drop(caller)
 
     async def close(self) -> None:
         """Give up everything."""
-        await self._queue.close()
+        for queue in self._queues.values():
+            await queue.close()
+
+    def _queue(self, daemon: str) -> RequestQueue[Answer]:
+        """That of one of the daemons that the settings name."""
+        if daemon not in self._queues:
+            self._queues[daemon] = RequestQueue(self._live, self._status, at_once(_CONNECTIONS))
+        return self._queues[daemon]
 
     def _check(self, message: Message, caller: str) -> None:
         name, sendsync = message.daemon_name, self._live.now.sendsync
@@ -95,17 +103,16 @@ class Sendsync:
     async def _exchange(self, message: Message) -> Answer:
         name, settings = message.daemon_name, self._live.now
         socket = settings.node.home / (settings.sendsync.socket(name) or "")
-        async with self._turns[name]:
+        try:
+            connection = await self._network.dial_local(socket, partial(Connection, name))
+            assert isinstance(connection, Connection)  # noqa: S101  (what the factory makes)
             try:
-                connection = await self._network.dial_local(socket, partial(Connection, name))
-                assert isinstance(connection, Connection)  # noqa: S101  (what the factory makes)
-                try:
-                    return Answer(await connection.ask(pack_request(message.text.encode())))
-                finally:
-                    connection.close()
-            except (TransportError, StoreError) as error:
-                self._log.warning("no answer of the daemon %s at %s: %s", name, socket, error)
-                return told(_no_exchange(name))
+                return Answer(await connection.ask(pack_request(message.text.encode())))
+            finally:
+                connection.close()
+        except (TransportError, StoreError) as error:
+            self._log.warning("no answer of the daemon %s at %s: %s", name, socket, error)
+            return told(_no_exchange(name))
 
 
 def _read(payload: bytes) -> Message:

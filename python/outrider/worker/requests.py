@@ -20,6 +20,7 @@ from outrider.relay.desk import Desk, failure, refused
 from outrider.relay.forward import API, SENDSYNC, Awaited, Owed
 from outrider.relay.handlers import Handlers
 from outrider.relay.queue import RequestQueue
+from outrider.relay.quotas import of_many, passed_on_by, towards_one_node
 from outrider.relay.routes import Answer
 from outrider.relay.sendsync import told
 from outrider.relay.targets import runs_here
@@ -39,6 +40,7 @@ class MasterLink(Talk):
             requests.answer,
             live=node.live,
             status=link.status,
+            quota=of_many,
         )
 
     def serves(self) -> Mapping[Command, Serve]:
@@ -74,6 +76,8 @@ class WorkerRequests(Half[MasterLink]):
             nodes=ground.nodes,
             calls=calls,
             heard=ground.events.requests,
+            quotas_here=passed_on_by(MASTER),
+            quotas_elsewhere=towards_one_node(),
         )
         self._daemons: RequestQueue[Answer] = RequestQueue(ground.live, ground.status)
 
