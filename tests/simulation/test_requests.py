@@ -281,6 +281,21 @@ def test_threat_23_a_program_that_floods_the_master_leaves_others_of_its_worker_
     with_nodes(tmp_path, story)
 
 
+def test_threat_23_a_request_that_names_a_hundred_thousand_nodes_is_an_error_and_none_of_them_is_asked(
+    tmp_path: Path,
+) -> None:
+    async def story(_: Cluster, master: Master, workers: list[Worker], slow: Slow) -> None:
+        nodes = ("worker2", *(f"{number:x}" for number in range(100_000)))
+        request = ask("test.sleep", {"seconds": 1}, nodes=nodes)
+        answer = await workers[0].routes.ask("5", request)
+        assert code(answer) == 1000
+        assert b"there are 4097 at most (limits.connections)" in answer.body
+        assert slow.running == []
+        assert master.status.snapshot().limits_hit == {"limits.connections": 1}
+
+    with_nodes(tmp_path, story)
+
+
 def test_large_results_travel_and_too_large_ones_are_failures(tmp_path: Path) -> None:
     async def story(_: Cluster, master: Master, workers: list[Worker], __: Slow) -> None:
         request = ask("test.large", {"size": 3_000_000}, request_type="local_master")

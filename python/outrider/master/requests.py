@@ -22,7 +22,7 @@ from outrider.relay.forward import API, FORWARDED, SENDSYNC, Awaited, Owed
 from outrider.relay.handlers import Handlers
 from outrider.relay.routes import Answer
 from outrider.relay.sendsync import Sendsync
-from outrider.relay.targets import runs_here, targets_of
+from outrider.relay.targets import Targets, TooManyNodes, runs_here, targets_of
 from outrider.transport.channel import Reply
 
 _OF_NODES: Final = 0.95
@@ -116,8 +116,7 @@ class MasterRequests(Half[WorkerRequests]):
 
     async def _distribute(self, request: Request, caller: str, seconds: float) -> Answer:
         until = self._ports.monotonic() + seconds * _OF_NODES
-        connected = [node.name for node in self._nodes()]
-        targets = await targets_of(request, connected, self._desk.agents)
+        targets = await self._targets(request)
         asked = Asked(self._live.now.limits.result_bytes)
         try:
             for node, its in targets.requests.items():
@@ -133,6 +132,15 @@ class MasterRequests(Half[WorkerRequests]):
         if asked.held > _LARGE:
             return Answer(await self._ports.threads.run(merged, answers))
         return Answer(merged(answers))
+
+    async def _targets(self, request: Request) -> Targets:
+        connected = [node.name for node in self._nodes()]
+        most = self._live.now.limits.connections + 1  # and this node itself
+        try:
+            return await targets_of(request, connected, self._desk.agents, most)
+        except TooManyNodes:
+            self._status.limit_hit("limits.connections")
+            raise
 
     def _ask(self, node: str, request: Request, caller: str) -> Pending[Answer]:
         """One node's answer, be it a failure."""

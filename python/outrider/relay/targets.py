@@ -27,6 +27,10 @@ class Targets(Struct, frozen=True):
     one: bool
 
 
+class TooManyNodes(Refusal):
+    """A request names more nodes than a master can have."""
+
+
 def runs_here(request: Request, *, at_master: bool) -> bool:
     """The rule of 5.9 for the node where a request has come in."""
     if request.request_type == "distributed_master":
@@ -34,13 +38,18 @@ def runs_here(request: Request, *, at_master: bool) -> bool:
     return at_master or request.request_type == "local_any"
 
 
-async def targets_of(request: Request, connected: Sequence[str], agents: AgentLister | None) -> Targets:
-    """Share ``request`` among nodes; ``connected`` names all, the master first.
+async def targets_of(request: Request, connected: Sequence[str], agents: AgentLister | None, most: int) -> Targets:
+    """Share ``request`` among nodes; ``connected`` names all, the master first, and no cluster has more than ``most``.
 
     If it names agents, those nodes are asked to which they belong, each for its own. Otherwise the nodes that it names
     in ``node_id``, ``node_list`` or ``nodes`` are, whether they are connected or not, and if it names none, all.
+    :class:`TooManyNodes` if it names more than there can be: each costs an answer.
     """
     named = _words(request.f_kwargs, _NODES) or list(request.nodes)
+    if len(named) > most:
+        raise TooManyNodes(
+            faults.INTERNAL, f"a request for {len(named)} nodes: there are {most} at most (limits.connections)"
+        )
     rest = {name: value for name, value in request.f_kwargs.items() if name not in _NODES}
     if ids := _words(request.f_kwargs, _AGENTS):
         shares = await _by_node(ids, connected[0], agents)

@@ -11,7 +11,7 @@ import pytest
 from outrider.errors import Refusal
 from outrider.model import AgentInfo
 from outrider.protocol.api import Request
-from outrider.relay.targets import Targets, runs_here, targets_of
+from outrider.relay.targets import Targets, TooManyNodes, runs_here, targets_of
 from outrider.store.sqlite.listing import KnownAgent, ListingPart
 
 CONNECTED = ("master01", "worker01", "worker02")
@@ -37,7 +37,7 @@ def request(arguments: dict[str, Any] | None = None, nodes: Sequence[str] = ()) 
 
 
 def share(arguments: dict[str, Any] | None = None, nodes: Sequence[str] = ()) -> Targets:
-    return asyncio.run(targets_of(request(arguments, nodes), CONNECTED, Lister()))
+    return asyncio.run(targets_of(request(arguments, nodes), CONNECTED, Lister(), 4))
 
 
 def shares(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +79,13 @@ def test_nodes_of_the_request_are_asked_whether_they_are_connected_or_not() -> N
     assert (tuple(targets.requests), targets.one) == (("worker01", "elsewhere"), False)
 
 
+@pytest.mark.parametrize(("arguments", "nodes"), [({"node_list": ["a", "b", "c", "d", "e"]}, ()), ({}, tuple("abcde"))])
+def test_threat_23_more_nodes_than_there_can_be_are_refused(arguments: dict[str, Any], nodes: tuple[str, ...]) -> None:
+    with pytest.raises(TooManyNodes, match=r"a request for 5 nodes: there are 4 at most \(limits\.connections\)"):
+        share(arguments, nodes)
+    assert len(share({"node_list": list("abcd")}).requests) == 4
+
+
 def test_agents_go_to_their_nodes_and_what_no_node_has_stays_with_the_master() -> None:
     assert shares({"agent_list": ["001", "002", "003", "004", "005", "000", "077", "x"], "node_list": ["a"]}) == {
         "worker01": {"agent_list": ["001", "003"]},
@@ -91,4 +98,4 @@ def test_agents_go_to_their_nodes_and_what_no_node_has_stays_with_the_master() -
 
 def test_without_a_store_that_lists_agents_nobody_knows_their_nodes() -> None:
     with pytest.raises(Refusal, match=r"agents\.store = sqlite"):
-        asyncio.run(targets_of(request({"agent_list": ["001"]}), CONNECTED, None))
+        asyncio.run(targets_of(request({"agent_list": ["001"]}), CONNECTED, None, 4))
