@@ -19,6 +19,7 @@ from outrider.kinds.checking import check
 from outrider.kinds.interface import Kind
 from outrider.kinds.options import check_options
 from outrider.logs import TaskLogger
+from outrider.printable import printable
 from outrider.relay.builtin import builtin
 from outrider.relay.handlers import Handlers
 from outrider.settings import Settings
@@ -152,6 +153,8 @@ class _Taken:
             brings = self._add(point)
         except ValueError as error:
             refused = str(error)
+        except Exception as error:  # noqa: BLE001  (a package may bring what raises when it is looked at)
+            refused = f"what it brings cannot be taken: {_words(error)}"
         return Found(
             package=_name_of(point.dist),
             version=version,
@@ -199,5 +202,15 @@ class _Taken:
 def _imported(point: EntryPoint) -> object:
     try:
         return point.load()
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"it cannot be imported: {type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:  # of whoever sits at the terminal
+        raise
+    except BaseException as error:
+        raise ValueError(f"it cannot be imported: {_words(error)}") from error
+
+
+def _words(error: BaseException) -> str:
+    """What an exception of a package says, as far as that can be told and shown."""
+    try:
+        return printable(f"{type(error).__name__}: {error}").removesuffix(": ")
+    except Exception:  # noqa: BLE001  (its own words may raise)
+        return type(error).__name__

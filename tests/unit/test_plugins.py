@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tests.support.loop import run
 from tests.support.packages import SitePackages
 from tests.support.relay import calls_of, context_of
 
+from outrider.cli import main
 from outrider.errors import SettingsError
 from outrider.kinds.interface import Kind, Talk, stateless
 from outrider.logs import Tag, task_logger
@@ -29,7 +32,7 @@ async def double(*, number: int) -> int:
 """
 A_KIND = """
 from outrider import Command, Kind, Talk, To, stateless
-from msgspec import Struct
+from msgspec import Struct, field
 
 class Options(Struct):
     zone: str = "UTC"
@@ -41,6 +44,14 @@ kind = Kind(
     options=Options,
     worker=stateless(lambda link: Talk()),
 )
+"""
+HIDES_ITS_CLASS = """
+class Odd:
+    @property
+    def __class__(self):
+        raise RuntimeError("none of your business")
+
+thing = Odd()
 """
 A_STORE = "def store(settings, ports): ..."
 
@@ -125,6 +136,23 @@ def test_a_package_brings_all_three(site: SitePackages) -> None:
         (KINDS, kind().replace("zone: str", "interval: str"), "has an option named interval"),
         (KINDS, kind().replace("=60", "=-1"), "has an interval of -1 s"),
         (KINDS, kind().replace("(Struct)", ""), "has options that are no msgspec.Struct"),
+        (KINDS, kind().replace('name="clock"', "name=5"), "has name = 5: it is no text"),
+        (KINDS, kind().replace("commands=(", "commands=0 and ("), "has commands = 0: it is no tuple"),
+        (KINDS, kind().replace('b"clock_now"', '"clock_now"'), "has a command "),
+        (KINDS, kind().replace("To.WORKER", "'worker'"), "has a command "),
+        (KINDS, kind().replace("=60", "='60'"), "has interval_s = '60': it is no number"),
+        (KINDS, kind().replace("interval_s=60", "feature=7"), "has feature = 7: it is no text"),
+        (KINDS, kind().replace("stateless(lambda link: Talk())", "7"), "has the half 7: it cannot be called"),
+        (
+            KINDS,
+            kind().replace('"UTC"', "field(default_factory=dict().popitem)"),
+            "options that cannot be made: KeyErr",
+        ),
+        (KINDS, HIDES_ITS_CLASS, "what it brings cannot be taken: RuntimeError: none of your business"),
+        (HANDLERS, "class Odd(Exception):\n  def __str__(self): return 1 / 0\nraise Odd", "it cannot be imported: Odd"),
+        (HANDLERS, "raise RuntimeError('a\\n\\x1b[2J\\udc80')", r"RuntimeError: a\n\x1b[2J\udc80"),
+        (HANDLERS, "import asyncio; raise asyncio.CancelledError", "it cannot be imported: CancelledError"),
+        (HANDLERS, "raise GeneratorExit", "it cannot be imported: GeneratorExit"),
         (STORES, "thing = 5", "cannot be called"),
     ],
 )
@@ -150,6 +178,13 @@ def test_threat_49_a_package_that_fails_is_refused_as_a_whole_with_its_reason_an
     whole = [one for one in plugins.found if one.package == "broken"]
     assert len(whole) == 2
     assert all(one.refused for one in whole)
+
+
+def test_what_a_package_prints_when_it_is_imported_is_no_part_of_the_list(site: SitePackages) -> None:
+    site.install("loud", f"print('welcome')\n{calls('loud.double')}", {HANDLERS: "a = handlers"})
+    result = CliRunner().invoke(main, ["plugins", "list", "--json"])
+    assert [one["brings"] for one in json.loads(result.stdout)] == [["loud.double"]]
+    assert result.stderr == "welcome\n"
 
 
 def test_of_two_packages_with_one_name_the_first_has_it(site: SitePackages) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+
 import click
 
 from outrider.cli.ask import print_rows
@@ -18,7 +21,8 @@ def plugins() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def list_plugins(*, as_json: bool) -> None:
     """List what the packages beside this program bring; a node that starts now would take the same."""
-    found = load_plugins().found
+    with contextlib.redirect_stdout(sys.stderr):  # a package that prints when it is imported is no part of the list
+        found = load_plugins().found
     if as_json:
         write_json(found)
     elif found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from numbers import Real
 from typing import Final
 
 from msgspec import Struct, structs
@@ -29,6 +30,8 @@ def checked(kinds: Iterable[Kind]) -> tuple[Kind, ...]:
 
 def check(kind: Kind, others: Iterable[Kind] = ()) -> None:
     """Raise a :class:`ValueError` that says why ``kind`` cannot run beside ours and ``others``; or nothing."""
+    if fault := _fault_of_types(kind):
+        raise ValueError(f"the kind {kind.name!s:.80} {fault}")
     if not _NAME.fullmatch(kind.name):
         raise ValueError(f"{kind.name[:80]!r} is no name for a kind: use 1 to 32 of a-z, 0-9 and _, a letter first")
     if kind.vital:
@@ -46,13 +49,37 @@ def check(kind: Kind, others: Iterable[Kind] = ()) -> None:
         raise ValueError(f"the kind {kind.name} {fault}")
 
 
+def _fault_of_types(kind: Kind) -> str | None:
+    """Whether its parts are what they are named for: nobody has checked a package's types."""
+    parts: tuple[tuple[str, object, type, str], ...] = (
+        ("name", kind.name, str, "text"),
+        ("commands", kind.commands, tuple, "tuple"),
+        ("interval_s", kind.interval_s, Real, "number"),
+        ("feature", kind.feature, str, "text"),
+        ("instead_of", kind.instead_of, str, "text"),
+    )
+    for name, value, wanted, word in parts:
+        if not isinstance(value, wanted):
+            return f"has {name} = {value!r:.80}: it is no {word}"
+    for command in kind.commands:
+        sound = isinstance(command, Command) and isinstance(command.name, bytes) and isinstance(command.to, To)
+        if not sound:
+            return f'has a command {command!r:.80}: use outrider.Command(b"name", outrider.To.MASTER, "what for")'
+    halves: tuple[object, ...] = (kind.worker, kind.master)
+    for half in halves:
+        if half is not None and not callable(half):
+            return f"has the half {half!r:.80}: it cannot be called"
+    return None
+
+
 def _fault_of_settings(kind: Kind) -> str | None:
     """A node starts whatever is installed: without a section of its own a kind has sound settings."""
     if not 0 <= kind.interval_s <= DAY_S:
         return f"has an interval of {kind.interval_s} s: use 0 to {DAY_S:.0f}"
-    options: object = kind.options
-    if options is None:
-        return None
+    return None if kind.options is None else _fault_of_options(kind.options)
+
+
+def _fault_of_options(options: object) -> str | None:
     if not (isinstance(options, type) and issubclass(options, Struct)):
         return "has options that are no msgspec.Struct"
     for field in structs.fields(options):
@@ -60,6 +87,10 @@ def _fault_of_settings(kind: Kind) -> str | None:
             return f"has the option {field.encode_name} without a default"
         if field.encode_name == INTERVAL:
             return f"has an option named {INTERVAL}, which every kind has: set its interval_s"
+    try:
+        options()
+    except Exception as error:  # noqa: BLE001  (a default that a package makes)
+        return f"has options that cannot be made: {type(error).__name__}: {error}"
     return None
 
 

@@ -65,7 +65,7 @@ def _convert(kind: Kind, given: Mapping[str, Any], wanted: Any) -> Any:
     try:
         # A variable of the environment or a flag brings text: "60" is a number where one is wanted.
         return msgspec.convert(given, wanted, strict=False)
-    except ValueError as error:  # msgspec's are ValueErrors too
+    except Exception as error:  # msgspec's are ValueErrors; a package's own types may raise anything
         why, _, where = str(error).replace("`", "").partition(" - at $")
         key = where.strip(".") or (INTERVAL if INTERVAL in given else "")
         key = INTERVAL if key == "[...]" else key
