@@ -27,7 +27,7 @@ from outrider.protocol.api import Request
 from outrider.protocol.commands import Command
 from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.faults import GENERIC, Failure, refused
-from outrider.protocol.results import Unhandled, decode_result
+from outrider.protocol.results import FAILURES, Unhandled, decode_result, value_of
 from outrider.protocol.seal import NoSeal
 from outrider.protocol.transfer import Strings
 from outrider.settings import Limits, Settings
@@ -37,7 +37,9 @@ from outrider.world import real_ports
 ANSWER_S = 200.0
 """An answer may take this long, as with the original's clients."""
 _KEEP_ALIVE_S = 30.0
-_FOREVER_S = 86_400.0
+_LONGEST_S = 1e9
+"""As much as a request can say."""
+_SHOWN = 300
 _GIB = 1024**3
 _LARGE = 1024**2
 """Bytes that every node takes."""
@@ -125,12 +127,16 @@ class AsyncLocalClient:
 
     async def call(self, name: str, /, **arguments: Any) -> Any:
         """Call ``name`` at the master, or at this node where it is one; the answer, as data or a typed result."""
-        return await self.request(Request(call=name, f_kwargs=arguments))
+        return await self.request(self._request(name, arguments))
 
     async def call_nodes(self, name: str, nodes: Sequence[str], arguments: Mapping[str, Any]) -> Any:
-        """Call ``name`` at these nodes, or at all if none is named; several answers come merged."""
-        request = Request(call=name, f_kwargs=dict(arguments), request_type="distributed_master", nodes=tuple(nodes))
-        return await self.request(request)
+        """Call ``name`` at these nodes, or at all if none is named; several answers come merged.
+
+        Where each answers plain data that is a dictionary by node, with a :class:`Failure` of each node that failed.
+        """
+        request = self._request(name, arguments, request_type="distributed_master", nodes=tuple(nodes))
+        merged = await self.request(request)
+        return {node: _by_node(one) for node, one in merged.items()} if isinstance(merged, dict) else merged
 
     async def request(self, request: Request) -> Any:
         """Send a request as it is; a failure that comes as its result is raised as :class:`RefusedByPeer`.
@@ -143,10 +149,16 @@ class AsyncLocalClient:
         except ValueError as error:
             raise _not_understood(error) from error
         if isinstance(result, Failure):
-            raise RefusedByPeer(result.code, str(result))
+            raise RefusedByPeer(result.code, _told(result))
         if isinstance(result, Unhandled):
             raise RefusedByPeer(GENERIC, f"{result.name}: {', '.join(map(str, result.args))}")
+        if answer.startswith(FAILURES):
+            raise RefusedByPeer(GENERIC, f"an error that is not understood: {answer[:_SHOWN].decode(errors='replace')}")
         return result
+
+    def _request(self, name: str, arguments: Mapping[str, Any], **fields: Any) -> Request:
+        """No node works longer on it than we wait, or little: it sees to 10 s at least (5.9)."""
+        return Request(call=name, f_kwargs=dict(arguments), api_timeout=min(self._timeout_s, _LONGEST_S), **fields)
 
     # the channel's owner
 
@@ -302,6 +314,16 @@ class LocalClient:
 def _lost(error: ConnectionLostError, size: int) -> ConnectionLostError:
     hint = f"; a question of {size} bytes may be more than its limits.local_frame_bytes" if size > _LARGE else ""
     return ConnectionLostError(f"the node closed the connection: {error}{hint}")
+
+
+def _by_node(answer: Any) -> Any:
+    value = value_of(answer)
+    return value if isinstance(value, Failure | Unhandled) else answer
+
+
+def _told(failure: Failure) -> str:
+    """What a failure says, and of which nodes it is where several were asked."""
+    return f"{failure}, at {', '.join(failure.dapi_errors)}" if failure.dapi_errors else str(failure)
 
 
 class _NodeRow(Struct, frozen=True):

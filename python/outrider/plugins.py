@@ -19,7 +19,7 @@ from outrider.kinds.checking import check
 from outrider.kinds.interface import Kind
 from outrider.kinds.options import check_options
 from outrider.logs import TaskLogger
-from outrider.printable import printable
+from outrider.printable import words_of
 from outrider.relay.builtin import builtin
 from outrider.relay.handlers import Handlers
 from outrider.settings import Settings
@@ -209,8 +209,5 @@ def _imported(point: EntryPoint) -> object:
 
 
 def _words(error: BaseException) -> str:
-    """What an exception of a package says, as far as that can be told and shown."""
-    try:
-        return printable(f"{type(error).__name__}: {error}").removesuffix(": ")
-    except Exception:  # noqa: BLE001  (its own words may raise)
-        return type(error).__name__
+    name, words = type(error).__name__, words_of(error)
+    return name if words == name else f"{name}: {words}"

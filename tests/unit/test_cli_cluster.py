@@ -17,7 +17,7 @@ from outrider.errors import RefusedByPeer
 from outrider.model import NodeInfo
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
-from outrider.protocol.results import AffectedItemsWazuhResult, WazuhResult
+from outrider.protocol.results import AffectedItemsWazuhResult, Unhandled, WazuhResult
 from outrider.status import Retrying, Standing, Status
 
 
@@ -105,7 +105,42 @@ def test_items_that_failed_are_errors_after_those_that_came(monkeypatch: pytest.
     assert json.loads(run("call", "wazuh.agent:get_agents", "--json").stdout)["affected_items"][0]["id"] == "001"
 
 
-@pytest.mark.parametrize("answer", [None, 5, [], [1, "x"], {}, {"a": 1}, [{"a": 1}, {"b": 2}], {"items": []}])
+def test_a_node_that_failed_among_others_is_an_error_after_what_the_others_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = Failure.of_cluster(3022, "w2\x1b[2J")
+    Asked(monkeypatch, {"w1": {"text": "hi"}, "w2": away, "w3": Unhandled("OSError", ["disk"])})
+    result = run("call", "outrider.ping", "--node", "w1", "--node", "w2", "--node", "w3")
+    assert result.exit_code == 1
+    assert [line.split() for line in result.stdout.splitlines()] == [["NAME", "VALUE"], ["w1", '{"text":"hi"}']]
+    first, second = result.stderr.splitlines()
+    assert first == r"outrider: w2: Error 3022 - No such node is connected: w2\x1b[2J [OUT-1903]"
+    assert "OSError" in second
+    result = run("call", "outrider.ping", "--all", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["w2"]["code"]) == (1, 3022)
+
+
+def test_half_a_letter_and_what_a_terminal_obeys_are_shown_and_end_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(monkeypatch, {"a\ud800": ["\udfff"], "b": "\x1b[2J"})
+    shown = run("call", "a.b").stdout
+    assert r"a\ud800" in shown
+    assert r"\x1b[2J" in shown
+    assert json.loads(run("call", "a.b", "--json").stdout) == {"a\ud800": ["\udfff"], "b": "\x1b[2J"}
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RefusedByPeer(4000, "no\ud800\x1b[2J")
+
+    monkeypatch.setattr(LocalClient, "call", refuse)
+    assert run("call", "a.b").stderr.endswith("no\\ud800\\x1b[2J [4000]\n")
+    (error,) = json.loads(run("call", "a.b", "--json").stderr)["errors"]
+    assert error["text"].endswith("no\ud800\x1b[2J")
+    assert asked.calls
+
+
+ODD: list[Any] = [{"items": 5}, {"items": None, "totalItems": "x"}, {"items": {"a": 1}}, {"totalItems": 1}]
+
+
+@pytest.mark.parametrize("answer", [None, 5, [], [1, "x"], {}, {"a": 1}, [{"a": 1}, {"b": 2}], {"items": []}, *ODD])
 def test_any_answer_can_be_shown(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
     Asked(monkeypatch, answer)
     assert run("call", "a.b").exit_code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,20 @@ from outrider.model import NodeInfo
 from outrider.pending import Pending
 from outrider.protocol.api import Request, decode_request
 from outrider.protocol.commands import GET_NODES, Command
-from outrider.protocol.faults import Failure
+from outrider.protocol.faults import Failure, NodeError
 from outrider.protocol.results import WazuhResult, encode_result
 from outrider.relay.control import health_answer, nodes_answer
 from outrider.relay.routes import Answer
 from outrider.settings import Settings
 
 MASTER = NodeInfo(name="head", type="master", version="4.9.2", address="192.0.2.1")
+
+
+FIXED: dict[str, Any] = {
+    "foreign": {"__wazuh_exception__": {"__class__": "Newer", "__object__": {"code": 1}}},
+    "everywhere": {"w1": {"when": date(2026, 1, 2)}, "w2": Failure.of_cluster(3022, "w2")},
+    "nowhere": Failure(code=1000, extra_message="a", dapi_errors={"w1": NodeError("a"), "w2": NodeError("b")}),
+}
 
 
 class Answers:
@@ -38,6 +46,8 @@ class Answers:
 
     async def _answer(self, read: Request) -> Answer:
         self.requests.append(read)
+        if read.call in FIXED:
+            return Answer(encode_result(FIXED[read.call]))
         match read.call:
             case "add":
                 return Answer(encode_result(WazuhResult({"sum": read.f_kwargs["a"] + read.f_kwargs["b"]})))
@@ -155,7 +165,29 @@ def test_calls_at_nodes_travel_as_distributed_requests(tmp_path: Path) -> None:
             ("distributed_master", ()),
         ]
 
+        assert [one.api_timeout for one in answers.requests] == [20, 20]  # nobody works longer on it than we wait
+
     with_client(tmp_path, "master", story)
+
+
+def test_what_fails_at_a_node_is_a_failure_in_its_place_or_names_the_nodes(tmp_path: Path) -> None:
+    async def story(client: AsyncLocalClient, _: Stage, __: Answers) -> None:
+        assert await client.call_nodes("everywhere", [], {}) == {
+            "w1": {"when": {"__wazuh_datetime__": "2026-01-02"}},
+            "w2": Failure.of_cluster(3022, "w2"),
+        }
+        with pytest.raises(RefusedByPeer, match="Error 1000 - Internal error: a, at w1, w2"):
+            await client.call_nodes("nowhere", [], {})
+
+    with_client(tmp_path, "master", story)
+
+
+def test_an_error_of_a_class_that_nobody_knows_is_no_answer(tmp_path: Path) -> None:
+    async def story(client: AsyncLocalClient, _: Stage, __: Answers) -> None:
+        with pytest.raises(RefusedByPeer, match=r"an error that is not understood: .*Newer"):
+            await client.call("foreign")
+
+    with_client(tmp_path, "worker", story)
 
 
 def test_without_an_event_loop_the_answers_are_the_same(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from outrider.printable import printable
+import pytest
+
+from outrider.printable import printable, words_of
 
 
 def test_what_a_terminal_obeys_is_escaped() -> None:
@@ -15,3 +17,16 @@ def test_what_a_reader_does_not_see_is_escaped() -> None:
 
 def test_words_of_any_language_stay() -> None:
     assert printable("größe 数 名.xml") == "größe 数 名.xml"
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("nothing to say")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(ValueError("a\nb"), r"a\nb"), (KeyError(), "KeyError"), (KeyError("a"), "'a'"), (MuteError(), "MuteError")],
+)
+def test_any_exception_says_something(error: Exception, words: str) -> None:
+    assert words_of(error) == words

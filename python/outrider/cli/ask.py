@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from outrider.cli.options import Failure, home_option, load_settings, settings_options
+from outrider.cli.options import Failure, home_option, json_of, load_settings, settings_options
 from outrider.client import ANSWER_S, LocalClient
 from outrider.errors import ConnectionLostError, RequestTimeoutError, TransportError
 from outrider.printable import printable
@@ -76,4 +75,4 @@ def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def answer_of(value: Any) -> str:
     """A value as one text: words as they are, the rest as JSON."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) else json_of(value)

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-import msgspec
 
 from outrider.cli.ask import answer_of, client_options, print_rows
 from outrider.cli.options import Failure, write_json
 from outrider.client import LocalClient
 from outrider.codes import Code
 from outrider.printable import printable
-from outrider.protocol.results import AffectedItemsWazuhResult, WazuhResult, parse
+from outrider.protocol.faults import Failure as Failed
+from outrider.protocol.results import AffectedItemsWazuhResult, Unhandled, WazuhResult, parse
 
 _DASH = "-"
+_FAILED = (Failed, Unhandled)
 
 
 @click.command("nodes")
@@ -117,17 +118,26 @@ def _argument(pair: str) -> tuple[str, Any]:
 
 def show_result(result: Any, *, as_json: bool) -> list[str]:
     """Write an answer; what of it failed, a line for each failure."""
-    failed: list[str] = []
-    if isinstance(result, AffectedItemsWazuhResult):
-        failed = [f"{failure}: {', '.join(map(str, ids))}" for failure, ids in result.failed]
+    failed = _failures(result)
     if as_json:
         write_json(result)
     elif isinstance(result, AffectedItemsWazuhResult):
         _show_items(result.affected_items)
         click.echo(printable(f"{result.total_affected_items} in all, {result.total_failed_items} failed"))
+    elif failed:
+        _show_value({node: one for node, one in result.items() if not isinstance(one, _FAILED)})
     else:
         _show_value(result.result if isinstance(result, WazuhResult) else result)
     return failed
+
+
+def _failures(result: Any) -> list[str]:
+    """What of an answer of several is a failure: items, or nodes."""
+    if isinstance(result, AffectedItemsWazuhResult):
+        return [f"{failure}: {', '.join(map(str, ids))}" for failure, ids in result.failed]
+    if isinstance(result, dict):
+        return [f"{node}: {one}" for node, one in result.items() if isinstance(one, _FAILED)]
+    return []
 
 
 def _show_items(items: list[Any]) -> None:
@@ -140,11 +150,11 @@ def _show_items(items: list[Any]) -> None:
 
 
 def _show_value(value: Any) -> None:
-    if isinstance(value, dict) and value and set(value) <= {"items", "totalItems"}:
-        _show_items(value.get("items", []))
+    if isinstance(value, dict) and set(value) <= {"items", "totalItems"} and isinstance(value.get("items"), list):
+        _show_items(value["items"])
     elif isinstance(value, dict) and value:
         print_rows(("NAME", "VALUE"), [(str(name), answer_of(one)) for name, one in value.items()])
     elif isinstance(value, list):
         _show_items(value)
     else:
-        click.echo(printable(answer_of(value)) if value is not None else msgspec.json.encode(value).decode())
+        click.echo(printable(answer_of(value)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 
 from outrider.codes import Code
 from outrider.errors import Line, OutriderError, SettingsError
+from outrider.printable import printable
 from outrider.settings import Settings
 from outrider.settings.catalogue import CATALOGUE
 from outrider.settings.sources import variable_of
@@ -41,11 +43,11 @@ class Failure(click.ClickException):
         """Write each line with the program's name before it, and the code behind it."""
         if self.as_json:
             told = {"errors": [{"code": line.code or None, "text": line.text} for line in self.lines]}
-            click.echo(msgspec.json.encode(told).decode(), file=file, err=file is None)
+            click.echo(json_of(told), file=file, err=file is None)
             return
         for line in self.lines:
             code = f" [{line.code}]" if line.code else ""
-            click.echo(f"outrider: {line.text}{code}", file=file, err=file is None)
+            click.echo(f"outrider: {printable(line.text)}{code}", file=file, err=file is None)
 
 
 class WrongSettings(Failure):
@@ -147,4 +149,13 @@ def load_settings(config: Path | None, home: str | None, pairs: tuple[str, ...],
 
 def write_json(value: Any) -> None:
     """Write ``value`` for a program to read."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    click.echo(json_of(value, indent=2))
+
+
+def json_of(value: Any, indent: int | None = None) -> str:
+    """The JSON of a value that a peer may have written, in which half a letter can stand: no UTF-8 has one."""
+    try:
+        text = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), indent=indent)
+    return (text if indent is None else msgspec.json.format(text, indent=indent)).decode()

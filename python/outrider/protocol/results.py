@@ -70,6 +70,11 @@ def decode_result(payload: bytes) -> Any:
     return _read(parse(payload))
 
 
+def value_of(data: Any) -> Any:
+    """Data within an answer, such as one node's in that of several, as :func:`decode_result` reads a whole one."""
+    return _read(data)
+
+
 def parse(payload: bytes) -> Any:
     """JSON in UTF-8 as data; :class:`ValueError`, worded as the original words it, for anything else."""
     try:

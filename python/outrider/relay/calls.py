@@ -17,6 +17,7 @@ from msgspec import structs
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer, RequestTimeoutError
 from outrider.logs import Tag, task_logger
 from outrider.pending import Pending
+from outrider.printable import words_of
 from outrider.protocol import faults
 from outrider.protocol.api import Request, TooDeep, decode_request
 from outrider.protocol.faults import Failure
@@ -152,12 +153,13 @@ class Calls:
         work = asyncio.ensure_future(self._context.ports.threads.run(_guarded, handler, arguments))
         self._in_threads.add(work)
         work.add_done_callback(partial(self._thread_is_free, of_name))
-        answer, error = await asyncio.shield(work)
-        if isinstance(error, Exception):
-            raise error
-        if answer is None:  # nobody in a thread of ours may end the node or cancel a task of the loop
-            raise RuntimeError(f"{type(error).__name__}: {error}") from error
-        return answer
+        outcome: bytes | BaseException = await asyncio.shield(work)
+        if isinstance(outcome, bytes):
+            return outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        # Nobody in a thread of ours may end the node or cancel a task of the loop.
+        raise RuntimeError(f"{type(outcome).__name__}: {words_of(outcome)}") from outcome
 
     def _thread_is_free(self, of_name: Places, work: asyncio.Future[Any]) -> None:
         self._in_threads.discard(work)
@@ -184,7 +186,7 @@ class Calls:
         return payload
 
     def _failed(self, handler: Handler, caller: str, error: BaseException) -> bytes:
-        why = str(error) or type(error).__name__
+        why = words_of(error)
         self._context.status.count("calls_failed")
         self._context.status.count(f"calls_failed.{handler.name}")
         self._log.error("the call %s of %s failed: %s", handler.name, caller, why, exc_info=error)
@@ -200,9 +202,9 @@ def _written(handler: Handler, answer: Any) -> bytes:
     return encode_result(checked)
 
 
-def _guarded(handler: Handler, arguments: Mapping[str, Any]) -> tuple[bytes | None, BaseException | None]:
+def _guarded(handler: Handler, arguments: Mapping[str, Any]) -> bytes | BaseException:
     """Call it in a thread; what it raises comes back as a value, since a loop takes some exceptions for its own."""
     try:
-        return _written(handler, handler.function(**arguments)), None
+        return _written(handler, handler.function(**arguments))
     except BaseException as error:  # noqa: BLE001  (see above)
-        return None, error
+        return error

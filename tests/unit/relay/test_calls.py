@@ -128,6 +128,20 @@ async def raises() -> None:
     raise KeyError("gone")
 
 
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("nothing to say")
+
+
+async def raises_what_cannot_be_told() -> None:
+    await asyncio.sleep(0)
+    raise MuteError
+
+
+def plainly_raises_what_cannot_be_told() -> None:
+    raise MuteError
+
+
 async def leaves() -> None:
     await asyncio.sleep(0)
     sys.exit(3)
@@ -199,6 +213,8 @@ def plainly_cancels() -> None:
     ("function", "words"),
     [
         (raises, "'gone'"),
+        (raises_what_cannot_be_told, "MuteError"),
+        (plainly_raises_what_cannot_be_told, "MuteError"),
         (leaves, "3"),
         (cancels_itself, "CancelledError"),
         (interrupts, "KeyboardInterrupt"),
