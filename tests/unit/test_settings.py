@@ -197,6 +197,12 @@ def test_a_folder_for_files_of_programs_is_nobody_else_s(folder: str, why: str) 
     assert why in line
 
 
+@pytest.mark.parametrize("words", ["", " ", " global sql", "global sql ", "global\nsql"])
+def test_first_words_of_commands_for_wazuh_db_have_no_blank_at_their_ends(words: str) -> None:
+    with pytest.raises(SettingsError, match=r"sendsync\.wazuh_db_commands: .* is no first words of a command"):
+        Settings.from_mapping({"sendsync.wazuh_db_commands": ["global select-groups", words]})
+
+
 def test_a_node_that_lacks_something_says_all_of_it(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load(node__home=str(tmp_path / "none"), link__port="0", node__name="master").require("worker")

@@ -113,11 +113,14 @@ class LocalServer:
         return LocalClientHandler(self).channel
 
     async def _close_the_silent(self) -> None:
-        """Close connections whose last sign of life is too old; only ``echo-c`` is one (2.4)."""
+        """Close connections whose last sign of life is too old; only ``echo-c`` is one (2.4).
+
+        A program that waits for a daemon is spared: its request has a deadline, and then it has its answer.
+        """
         ports, live = self.services.ports, self.services.live
         while True:
             await rest(ports, live, lambda settings: settings.intervals.master.check_worker_lastkeepalive)
             oldest = ports.monotonic() - live.now.intervals.master.max_allowed_time_without_keepalive
             for client in list(self._clients.values()):
-                if client.last_keep_alive < oldest:
+                if client.last_keep_alive < oldest and not client.waits_for_a_daemon:
                     client.channel.close("no keep-alive came in time")

@@ -34,6 +34,7 @@ _ANSWER: Final = Command(b"ok", To.LOCAL_CLIENT, "a daemon's answer, as a reques
 _NO_ANSWER: Final = Command(b"err", To.LOCAL_CLIENT, "why there is none, as a request")
 
 Served = Reply | Awaitable[Reply] | None
+Deliver = Callable[[Pending[Answer], Answer], None]
 
 
 class LocalClientHandler:
@@ -48,7 +49,7 @@ class LocalClientHandler:
         self._services = services
         self._log = task_logger(Tag.LOCAL_SERVER, services.node.name)
         self._at_work: dict[asyncio.Task[None], None] = {}
-        self._asked: dict[Pending[Answer], None] = {}
+        self._asked: dict[Pending[Answer], Deliver] = {}
         self._answering = 0
         self._held = Held(lambda: live.now.limits.strings_total)
         self._commands = self._serves()
@@ -142,7 +143,8 @@ class LocalClientHandler:
         except (RefusedByPeer, Refusal) as error:
             body = encode_fault(Fault(error.code, error.detail), internal=error.code == faults.INTERNAL)
         except ConnectionLostError as error:
-            body = encode_fault(Fault(faults.NO_MASTER, str(error)))
+            at_master = self._services.node.type == "master"
+            body = encode_fault(Fault(faults.UNKNOWN_NODE if at_master else faults.NO_MASTER, str(error)))
         except OutriderError as error:
             body = encode_fault(Fault(faults.REQUEST_TIMEOUT, str(error)))
         self._tell(command, body)
@@ -174,11 +176,14 @@ class LocalClientHandler:
         self._check_room()
         return self._under_way(routes.sendsync(self.name, payload), self._deliver_daemon)
 
-    def _under_way(
-        self, asked: Pending[Answer], deliver: Callable[[Pending[Answer], Answer], None]
-    ) -> Callable[[], None]:
+    @property
+    def waits_for_a_daemon(self) -> bool:
+        """Whether it is owed the one frame that programs in C read; meanwhile they send nothing at all (2.4)."""
+        return self._deliver_daemon in self._asked.values()
+
+    def _under_way(self, asked: Pending[Answer], deliver: Deliver) -> Callable[[], None]:
         """Count a request until its answer has been taken; what is returned has it delivered as soon as it is there."""
-        self._asked[asked] = None
+        self._asked[asked] = deliver
         return lambda: asked.then(lambda outcome: deliver(asked, answer_of(outcome)))
 
     def _deliver(self, asked: Pending[Answer], answer: Answer) -> None:

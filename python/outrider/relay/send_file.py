@@ -59,8 +59,8 @@ class SendFile:
         async with self._turn:
             try:
                 source = await self._threads.run(folder.open, path)
+                size = await sender.file(source, path)
             except StoreError as error:
                 raise Refusal(faults.NO_FILE, str(error)) from error
-            size = await sender.file(source, path)
         self._log.info("sent %s, %d bytes", path, size)
         return size

@@ -17,7 +17,7 @@ from pathlib import Path
 from outrider.codes import Code
 from outrider.errors import Line
 from outrider.settings.files import faults, folder_fault
-from outrider.settings.sections import Http, Intervals, Limits, Link, Local, Node, Tree
+from outrider.settings.sections import Http, Intervals, Limits, Link, Local, Node, Sendsync, Tree
 
 # Ports up to this one belong to the system (specification 5.13).
 LAST_SYSTEM_PORT = 1024
@@ -101,6 +101,16 @@ def _unfit(folder: str, tree: Tree) -> str | None:
         return "holds a letter that paths of sent files may not have: use letters, digits and . _ - + @ ="
     rows = [row.folder for row in tree.files if row.folder.startswith(folder) or folder.startswith(row.folder)]
     return f"overlaps with {rows[0]}, a folder of tree.files" if rows else None
+
+
+def check_sendsync(sendsync: Sendsync) -> Iterator[str]:
+    """First words of commands: a blank at an end would let something else through than is meant, or nothing."""
+    for words in sendsync.wazuh_db_commands:
+        if not words or words != words.strip() or not words.isprintable():
+            yield (
+                f"sendsync.wazuh_db_commands: {words[:SHOWN]!r} is no first words of a command: no blank at its ends, "
+                'no line ends; e.g. sendsync.wazuh_db_commands = ["global select-groups"]'
+            )
 
 
 def check_http(http: Http, link: Link) -> Iterator[str]:

@@ -157,6 +157,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             *checks.check_intervals(self.intervals),
             *checks.check_tree(self.tree),
             *checks.check_local(self.local, self.tree),
+            *checks.check_sendsync(self.sendsync),
             *checks.check_http(self.http, self.link),
             *checks.check_limits(self.limits),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -340,6 +341,86 @@ def test_who_sends_no_sign_of_life_is_closed_whatever_else_it_sends(tmp_path: Pa
 
     times = {"check_worker_lastkeepalive": 0.1, "max_allowed_time_without_keepalive": 1}
     serve(tmp_path, "worker", story, limits={f"intervals.master.{name}": value for name, value in times.items()})
+
+
+def test_a_program_in_c_that_waits_for_a_daemon_sends_no_sign_of_life_and_has_its_answer(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    class Slow(Echoes):
+        async def _answer(self, text: bytes, request: bytes) -> Answer:
+            del request
+            await gate.wait()
+            return Answer(text)
+
+    async def story(stage: Stage) -> None:
+        waiting = [await Program.connect(stage.path) for _ in range(2)]
+        waiting[0].send("sendsync", b"hi")
+        await waiting[1].ask("sendasync", b"hi")
+        asking, quiet = await Program.connect(stage.path), await Program.connect(stage.path)
+        await asking.ask("dapi", b"hi")
+        assert await quiet.ended()
+        assert await asking.ended()  # who has no daemon to wait for ought to have said that it lives
+        gate.set()
+        for program in waiting:
+            assert (await program.next()).payload == b"daemon hi"
+            assert await program.ended()
+        for program in (*waiting, asking, quiet):
+            await program.close()
+
+    times = {"check_worker_lastkeepalive": 0.1, "max_allowed_time_without_keepalive": 1}
+    limits = {f"intervals.master.{name}": value for name, value in times.items()}
+    serve(tmp_path, "worker", story, routes=Slow(), limits=limits)
+
+
+_ECHO = frame(7, "echo", b"payload")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [bytes([one]) for one in _ECHO],
+        [_ECHO[:20], _ECHO[20:]],
+        [_ECHO[:11], _ECHO[11:21], _ECHO[21:]],
+        [_ECHO[:8] + b"echo X-----\x00" + _ECHO[20:]],
+        [_ECHO[:4] + (4).to_bytes(4, "big") + b"echo ------d" + b"payl", frame(7, "echo", b"oad")],
+        [frame(6, "ok", b"as a request: dropped"), frame(5, "err", b""), _ECHO],
+    ],
+    ids=["bytes", "header alone", "cut in the name", "rubbish behind the name", "divided", "answers to nothing"],
+)
+def test_a_frame_is_read_however_it_is_cut_and_padded(tmp_path: Path, parts: list[bytes]) -> None:
+    async def story(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        for part in parts:
+            program._writer.write(part)
+            await program._writer.drain()
+            await asyncio.sleep(0)
+        heard = await program.next()
+        assert (heard.counter, heard.field, heard.payload) == (7, b"ok ---------", b"payload")
+        await program.close()
+
+    serve(tmp_path, "worker", story)
+
+
+@pytest.mark.parametrize("size", [0, 1, 19, 20, 21])
+def test_a_program_that_goes_in_the_middle_of_a_frame_leaves_nothing(tmp_path: Path, size: int) -> None:
+    async def story(stage: Stage) -> None:
+        program = await Program.connect(stage.path)
+        program._writer.write(_ECHO[:size])
+        await until(lambda: len(stage.server._clients) == 1)
+        await program.close()
+        await until(lambda: not stage.server._clients)
+        assert (await in_thread(like_c, stage.path, "echo", b"")).field == b"ok ---------"  # no length at all
+
+    serve(tmp_path, "worker", story)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to another")
+def test_the_socket_belongs_to_whom_the_setting_names(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        found = stage.path.stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (12, 34, 0o660)
+
+    serve(tmp_path, "worker", story, limits={"local.owner": "12:34"})
 
 
 def test_more_programs_than_the_limit_are_turned_away_and_counted(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.support.local_clients import Program, in_thread, like_c
 from tests.unit.relay.test_local import Stage, serve
 
-from outrider.errors import ConnectionLostError, RefusedByPeer, RequestTimeoutError
+from outrider.errors import ConnectionLostError, RefusedByPeer, RequestTimeoutError, StoreError
 from outrider.exchange.sending import Sender, Source
 from outrider.protocol.bodies import SharedPath
 
@@ -48,15 +48,19 @@ def test_a_file_is_sent_and_the_program_hears_how_large_it_was(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("peer", "code"),
+    ("role", "peer", "code"),
     [
-        (None, 3034),
-        (RefusedByPeer(1000, "files go elsewhere"), 1000),
-        (ConnectionLostError("the link is closed"), 3023),
-        (RequestTimeoutError("the peer did not answer in time"), 3020),
+        ("worker", None, 3034),
+        ("worker", StoreError("cannot read tmp/a: Input/output error"), 3034),
+        ("worker", RefusedByPeer(1000, "files go elsewhere"), 1000),
+        ("worker", ConnectionLostError("the link is closed"), 3023),
+        ("master", ConnectionLostError("the link is closed"), 3022),
+        ("worker", RequestTimeoutError("the peer did not answer in time"), 3020),
     ],
 )
-def test_a_file_that_was_not_sent_is_told_with_the_reason(tmp_path: Path, peer: Exception | None, code: int) -> None:
+def test_a_file_that_was_not_sent_is_told_with_the_reason(
+    tmp_path: Path, role: str, peer: Exception | None, code: int
+) -> None:
     (tmp_path / "tmp").mkdir()
     if peer is not None:
         (tmp_path / "tmp/a").write_bytes(b"x")
@@ -69,7 +73,7 @@ def test_a_file_that_was_not_sent_is_told_with_the_reason(tmp_path: Path, peer: 
         assert told.json["__wazuh_exception__"]["__object__"]["code"] == code
         await program.close()
 
-    serve(tmp_path, "worker", story, limits={"local.send_folder": "tmp/"})
+    serve(tmp_path, role, story, limits={"local.send_folder": "tmp/"})
 
 
 @pytest.mark.parametrize(
