@@ -353,8 +353,11 @@ class Tree:
         """
     def pack(self, plan: Plan, *, limit: int | None = None, level: int = 1) -> Packer:
         """A master's container: the files of ``missing`` and ``shared``, then the three groups (4.1, 4.3)."""
-    def apply(self, container: str) -> Applied:
-        """Unpack, verify and apply a master's container as one transaction, or change nothing and raise."""
+    def apply(self, container: str, *, most_deleted: int | None = None) -> Applied:
+        """Unpack, verify and apply a master's container as one transaction, or change nothing and raise.
+
+        :class:`HeldBackError` if it deletes more than ``most_deleted`` files.
+        """
     def rollback(self) -> int:
         """Go back to the version before the last apply, durably; how many steps that took.
 

@@ -211,10 +211,18 @@ class SyncError(OutriderError):
 
 
 class HeldBackError(SyncError):
-    """A step is not taken as things are: it deletes too much, is older than what stands here, or failed its check."""
+    """A step is not taken as things are: it deletes too much, is older than what stands here, or failed its check.
+
+    ``deleted``: files that it would delete, if that is too many.
+    """
 
     nature = Nature.PERMANENT
     situation = Code.HELD_BACK
+
+    def __init__(self, text: str, deleted: int = 0) -> None:
+        """Keep how many."""
+        super().__init__(text)
+        self.deleted = deleted
 
 
 class ReportedError(SyncError):

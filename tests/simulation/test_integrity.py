@@ -82,10 +82,10 @@ def test_a_worker_that_cannot_apply_says_so_and_tries_again_long_before_the_inte
 ) -> None:
     apply, failures = FileTree.apply, [SyncError("no room"), SyncError("still no room")]
 
-    async def applies_late(tree: FileTree, container: Path) -> Applied:
+    async def applies_late(tree: FileTree, container: Path, *, most_deleted: int | None) -> Applied:
         if failures:
             raise failures.pop(0)
-        return await apply(tree, container)
+        return await apply(tree, container, most_deleted=most_deleted)
 
     async def story(cluster: Cluster) -> None:
         cluster.write("master", TREE)

@@ -109,7 +109,7 @@ def test_a_worker_is_asked_itself_to_go_back(node: Node) -> None:
 
 def test_a_step_that_is_held_back_is_approved_at_the_node_itself(node: Node) -> None:
     node.answer = ROOT
-    assert told("approve") == f"the step to the tree with the root {ROOT[:16]}... may delete what it wants\n"
+    assert told("approve") == f"the step that was held back may delete what it wants (root {ROOT[:16]}...)\n"
     assert json.loads(told("approve", "--json")) == {"root": ROOT}
     assert node.asked == [("outrider.approve", {}, "local_any")] * 2
 

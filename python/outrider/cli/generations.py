@@ -85,7 +85,7 @@ def approve(*, as_json: bool, ask: Callable[..., Any]) -> None:
     if as_json:
         write_json({"root": root})
     else:
-        click.echo(f"the step to the tree with the root {root[:16]}... may delete what it wants")
+        click.echo(f"the step that was held back may delete what it wants (root {root[:16]}...)")
 
 
 def _ask_here(ask: Callable[..., Any], call: str, **arguments: Any) -> Any:

@@ -50,7 +50,6 @@ class Generations(Half[WorkerGenerations]):
         self.ground = ground
         self.standings = standings
         self.current: Generation | None = None
-        self.approved: set[str] = set()
         self._open = contextlib.AsyncExitStack()
         home = ground.settings.node.home.resolve()
         self._shelf = Shelf(home / _BUNDLES, threads, most_bytes=lambda: ground.settings.generations.bundle_bytes)
@@ -174,7 +173,7 @@ class Generations(Half[WorkerGenerations]):
         base = self._source.manifest
         feed = BundleFeed()
         packing = await self.bundles.pack(await self.bundles.step(base, wanted, ()))
-        self.approved.add(wanted.root)
+        self._source.approved.add(wanted.root)
         async with self._making:  # no generation is made of what a look sees while the tree is exchanged
             pouring = self.ground.ports.threads.run(_pour, packing, feed)
             await asyncio.gather(pouring, tree.apply_bundle(feed, base, wanted.root))
@@ -187,7 +186,7 @@ class Generations(Half[WorkerGenerations]):
     async def approve(self) -> str:
         """Let the current generation delete what it wants; workers that hold it back are told."""
         root = self._now().root
-        self.approved.add(root)
+        self._source.approved.add(root)
         await self._tell_all()
         return root
 
@@ -222,7 +221,7 @@ class Generations(Half[WorkerGenerations]):
     async def _offer(self, base: bytes, to: Generation, bundle: Bundle) -> g.Offer:
         data, whole = await bundle.read(0, g.INLINE_BYTES, within_s=PATIENCE_S)
         root, lineage = bytes.fromhex(to.root), bytes.fromhex(self.store.lineage)
-        return g.Offer(to.number, root, lineage, g.ticket_of(base, root), data, whole, to.root in self.approved)
+        return g.Offer(to.number, root, lineage, g.ticket_of(base, root), data, whole, to.root in self._source.approved)
 
     async def read(self, ticket: bytes, offset: int) -> bytes:
         """A part of a bundle; :class:`Refusal` if it is not here any more."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from outrider.codes import Code
-from outrider.errors import OutriderError, ReportedError, TransportError
+from outrider.errors import HeldBackError, OutriderError, ReportedError, TransportError
 from outrider.exchange.sending import Opening
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import LinkGround, Talk
@@ -30,6 +30,7 @@ from outrider.protocol.commands import (
 )
 from outrider.protocol.faults import Fault
 from outrider.status import Outcome, reported
+from outrider.sync.generations import Deletions
 from outrider.sync.permission import Permission
 from outrider.sync.size_limit import SizeLimit
 from outrider.transport.channel import Reply
@@ -119,6 +120,7 @@ class WorkerIntegrity(Talk):
                 diff, self._source.manifest, manifest, self._tree.table, unseen=self._source.unseen
             )
             if plan:
+                await self._hold_back(plan, len(manifest))
                 await self._sync(plan, log, work)
                 detail = "sent"
             else:
@@ -133,6 +135,9 @@ class WorkerIntegrity(Talk):
             raise
         except TimeoutError:
             log.warning("the worker's metadata did not come in time")
+        except HeldBackError as error:
+            if self._tries is not None:
+                self._tries.failed(error, asked=True)
         except OutriderError as error:
             log.error("%s", error)
         finally:
@@ -168,6 +173,21 @@ class WorkerIntegrity(Talk):
             self._log(None).warning("the worker's %s is left as it is: %s", name, why)
         if more := unnameable[_NAMES_TOLD:]:
             self._log(None).warning("so are %d more of its files with such names", len(more))
+
+    async def _hold_back(self, plan: Plan, held: int) -> None:
+        """An old worker deletes whatever it is told to: too much of its tree goes only once a person wants it so.
+
+        The worker is told; its next round asks again (threats 31).
+        """
+        terms, deleted = self._ground.settings.generations, plan.counts[2]
+        free = terms.approve_deletions or self._source.manifest.root in self._source.approved
+        if free or not Deletions(terms.delete_share, terms.delete_count).too_many(deleted, held):
+            return
+        error = HeldBackError(
+            f"the step would delete {deleted} of {held} files there; it waits for: outrider approve, at the master"
+        )
+        await self._no_files(error)
+        raise error
 
     async def _sync(self, plan: Plan, log: TaskLogger, work: Work) -> None:
         """Pack what differs and send it while it is packed."""

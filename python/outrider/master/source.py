@@ -21,11 +21,13 @@ fifth of the time at most."""
 class Source:
     """The last scan: its manifest, and its number, which a worker's turn is tied to.
 
-    ``changed`` is emitted when a scan found another tree than the one before.
+    ``approved`` are the roots of those trees for which workers may lose any number of files: a person said so (threats
+    31). ``changed`` is emitted when a scan found another tree than the one before.
     """
 
     def __init__(self, tree: FileTree, live: Live, ports: Ports, status: Status) -> None:
         self.number = 0
+        self.approved: set[str] = set()
         self.changed = Signal()
         self._manifest: Manifest | None = None
         self._tree = tree

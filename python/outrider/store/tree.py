@@ -97,11 +97,14 @@ class FileTree:
                 max_ratio=limits.unpacked_ratio,
             )
 
-    async def apply(self, container: Path) -> Applied:
-        """Make the tree what the container says, or change nothing and raise."""
+    async def apply(self, container: Path, *, most_deleted: int | None = None) -> Applied:
+        """Make the tree what the container says, or change nothing and raise.
+
+        :class:`HeldBackError` if it deletes more than ``most_deleted`` files.
+        """
         try:
             with self._counted():
-                return await self._run(self._tree.apply, str(container))
+                return await self._run(self._tree.apply, str(container), most_deleted=most_deleted)
         finally:
             await self.changes.forget()
 

@@ -27,6 +27,7 @@ from outrider.worker.integrity import Integrity
 from outrider.worker.registered import RegisteredAgents
 from outrider.worker.requests import WorkerRequests
 from outrider.worker.rotation import KeyLearning
+from outrider.worker.unasked import Unasked
 
 
 def builtin(calls: Handlers, keys: Keys, credentials: Credentials | None = None) -> tuple[Kind, ...]:
@@ -34,13 +35,14 @@ def builtin(calls: Handlers, keys: Keys, credentials: Credentials | None = None)
 
     Without ``credentials`` none is extended.
     """
+    unasked = Unasked()
     return (
-        replace(INTEGRITY, worker=stateless(Integrity)),
+        replace(INTEGRITY, worker=stateless(partial(Integrity, unasked=unasked))),
         replace(AGENT_INFO, worker=AgentInfo),
         replace(AGENT_GROUPS, worker=stateless(AgentGroups)),
         replace(AGENT_REGISTRATION, worker=RegisteredAgents),
         replace(REQUESTS, worker=partial(WorkerRequests, calls=calls)),
         replace(IDENTITY, worker=None if credentials is None else partial(Identity, credentials=credentials)),
-        replace(GENERATIONS, worker=partial(Generations, calls=calls)),
+        replace(GENERATIONS, worker=partial(Generations, unasked=unasked, calls=calls)),
         replace(KEYS, worker=partial(KeyLearning, keys=keys, calls=calls) if keys.held else None),
     )

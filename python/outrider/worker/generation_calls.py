@@ -13,10 +13,14 @@ from outrider.relay.handlers import Handlers
 
 if TYPE_CHECKING:
     from outrider.worker.generations import Generations
+    from outrider.worker.unasked import Unasked
 
 
 class StandsAt(Struct, frozen=True, kw_only=True):
-    """The generation that this worker took last, the roots that it does not take and why, and what waits here."""
+    """The generation that this worker took last, the roots that it does not take and why, and what waits here.
+
+    ``held_back`` is the root of the tree that a step leads to, over a base link of the one that it begins at.
+    """
 
     number: int
     root: str
@@ -27,8 +31,9 @@ class StandsAt(Struct, frozen=True, kw_only=True):
 class GenerationCalls:
     """The calls, each under a name of ours."""
 
-    def __init__(self, half: Generations) -> None:
+    def __init__(self, half: Generations, unasked: Unasked) -> None:
         self._half = half
+        self._unasked = unasked
 
     def offer(self, calls: Handlers) -> None:
         """Put them into the table."""
@@ -38,8 +43,8 @@ class GenerationCalls:
 
     async def stands_at(self) -> StandsAt:
         """Where this worker stands."""
-        known = self._half.standpoint.known
-        return StandsAt(number=known.number, root=known.root, bad=known.bad, held_back=self._half.held_back)
+        known, held_back = self._half.standpoint.known, self._half.held_back or self._unasked.held_back
+        return StandsAt(number=known.number, root=known.root, bad=known.bad, held_back=held_back)
 
     async def rollback(self, context: Context) -> int:
         """Put the version before the last apply back; how many changes that took. The next generation ends it."""
@@ -47,8 +52,10 @@ class GenerationCalls:
         return await self._half.go_back("rolled back by a person")
 
     async def approve(self, context: Context) -> str:
-        """Take the step that is held back, whatever it deletes; the root that it leads to."""
+        """Take the step that is held back, whatever it deletes; the root that ``stands_at`` shows."""
         context.only_local()
-        if not self._half.held_back:
-            raise Refusal(faults.INTERNAL, "nothing is held back on this node")
-        return await self._half.approve()
+        if self._half.held_back:
+            return await self._half.approve()
+        if root := self._unasked.approve():
+            return root
+        raise Refusal(faults.INTERNAL, "nothing is held back on this node")

@@ -34,15 +34,16 @@ from outrider.worker.generation_calls import GenerationCalls
 from outrider.worker.standpoint import Standpoint
 from outrider.worker.stepping import Stepping, Verdict
 from outrider.worker.trial import Trial
+from outrider.worker.unasked import Unasked
 from outrider.working import Work
 
 
 class Generations(Half["GenerationsTalk"]):
     """What outlives a connection: where this node stands, and a bundle that was cut short."""
 
-    def __init__(self, ground: NodeGround, calls: Handlers) -> None:
+    def __init__(self, ground: NodeGround, unasked: Unasked, calls: Handlers) -> None:
         super().__init__()
-        GenerationCalls(self).offer(calls)
+        GenerationCalls(self, unasked).offer(calls)
         self.ground = ground
         self.log = task_logger(Tag.INTEGRITY_CHECK, ground.node.name)
         self.standpoint = Standpoint(ground.live, ground.tree, ground.ports)

@@ -34,6 +34,7 @@ from outrider.sync.integrity import Verdict
 from outrider.transport.channel import Reply
 from outrider.trying import Tries
 from outrider.worker.receiving import ReceiveIntegrityTask
+from outrider.worker.unasked import Unasked
 from outrider.working import Work
 
 _CHECK = Opening(INTEGRITY_CHECK, INTEGRITY_CHECK_END, INTEGRITY_CHECK_ERROR)
@@ -47,12 +48,13 @@ _REST = 4.0
 class Integrity(Talk):
     """The rounds of one session, one after another."""
 
-    def __init__(self, link: LinkGround) -> None:
+    def __init__(self, link: LinkGround, unasked: Unasked) -> None:
         node, session = link.node, link.session
         self.log = task_logger(Tag.INTEGRITY_CHECK, node.node.name, peer=lambda: session.channel.address)
         self._session = session
         self._tree = node.tree
         self._ground = node
+        self._unasked = unasked
         self._ports = node.ports
         self._status = link.status
         self._supervisor = link.supervisor
@@ -67,7 +69,7 @@ class Integrity(Talk):
         self._last_plan: int | None = None
         self._repeats = 0
         self._complained: list[tuple[str, str]] = []
-        self._root: str | None = None  # of the tree that the last round compared
+        self._root = ""  # of the tree that the last round compared
         self._files = 0  # in that tree
 
     def serves(self) -> Mapping[Command, Serve]:
@@ -90,7 +92,7 @@ class Integrity(Talk):
             while True:
                 verdict = await self._try(tries)
                 if verdict in (Verdict.BUSY, Verdict.FAILED):
-                    await tries.pause()
+                    await self._unasked.rest(tries.pause())
                     continue
                 tries.worked()
                 soonest = self._before_another_look()
@@ -117,7 +119,7 @@ class Integrity(Talk):
 
     def _stand(self, why: str) -> None:
         at = self._ports.wall()
-        if self._root is not None and not why and not self._counts:
+        if self._root and not why and not self._counts:
             self._status.stands(number=0, root=self._root, at=at, files=self._files)
         self._status.in_step(at, why)
 
@@ -204,7 +206,8 @@ class Integrity(Talk):
         """Apply a container that lies at ``file``, all or nothing, and remove it."""
         async with self._applying:
             try:
-                applied = await self._tree.apply(file)
+                with self._unasked.most(self._ground.settings.generations, self._root, self._files) as most:
+                    applied = await self._tree.apply(file, most_deleted=most)
                 # The plan may list 100,000 files, and only whether it comes again is asked. 0 stands for an empty one.
                 plan = hash(applied.plan) if applied.plan else 0
                 self._repeats = self._repeats + 1 if plan == self._last_plan else 0

@@ -48,7 +48,7 @@ fn exception(error: Error) -> PyErr {
             python::PeerError::new_err(text)
         }
         Error::Conflict { .. } | Error::Drifted { .. } => python::SyncError::new_err(text),
-        Error::HeldBack { .. } => python::HeldBackError::new_err(text),
+        Error::HeldBack { deleted, .. } => python::HeldBackError::new_err((text, deleted)),
         Error::Io { path, source, .. } => {
             python::StoreError::new_err((text, source.raw_os_error(), path.display().to_string()))
         }

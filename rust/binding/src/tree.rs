@@ -160,8 +160,9 @@ impl Tree {
         packer.map(Packer::from).map_err(raised)
     }
 
-    fn apply(&self, py: Python<'_>, container: &str) -> PyResult<Applied> {
-        py.detach(|| self.applier.apply(Path::new(container))).map(Applied).map_err(raised)
+    #[pyo3(signature = (container, *, most_deleted=None))]
+    fn apply(&self, py: Python<'_>, container: &str, most_deleted: Option<usize>) -> PyResult<Applied> {
+        py.detach(|| self.applier.apply(Path::new(container), most_deleted)).map(Applied).map_err(raised)
     }
 
     fn rollback(&self, py: Python<'_>) -> PyResult<usize> {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outrider_core::{
-    Applied, Applier, Budget, Digest, Entry, Error, FileRule, FilesTable, Packer, Packing, Plan, RelPath, Result, diff,
+    Applied, Applier, Budget, Digest, Entry, Error, FileRule, FilesTable, Packer, Packing, Plan, RelPath, Result,
+    ScanOptions, diff, scan,
 };
 use proptest::prelude::*;
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
@@ -124,7 +125,7 @@ impl Node {
     fn apply(&self, container: &[u8]) -> Result<Applied> {
         let path = self.folder.path().join("container");
         fs::write(&path, container).unwrap();
-        self.applier.apply(&path)
+        self.applier.apply(&path, None)
     }
 
     /// Applies what must fail; gives the error's text.
@@ -252,7 +253,7 @@ fn the_recorded_container_is_applied_whole() {
         FilesTable { rules: rules.map(|folder| rule(folder, 0o660, true)).to_vec(), ..FilesTable::default() };
     table.rules.push(FileRule { names: Some(vec!["client.keys".into()]), ..rule("etc/", 0o640, false) });
     node.applier.table = Arc::new(table);
-    let applied = node.applier.apply(&recorded).unwrap();
+    let applied = node.applier.apply(&recorded, None).unwrap();
     assert_eq!(applied.written, 30);
     for entry in applied.plan.written() {
         assert_eq!(Digest::of(&fs::read(node.home().join(entry.path.as_str())).unwrap()), entry.digest);
@@ -267,6 +268,23 @@ fn threat_29_content_that_is_not_its_entrys_changes_nothing() {
     assert!(node.refuse(&container(&swapped, &plan(&new, &old))).contains("does not match the hash"));
     let absent = tree(&[("etc/rules/a", "new")]);
     assert!(node.refuse(&container(&absent, &plan(&new, &old))).contains("its content is absent"));
+}
+
+#[test]
+fn threat_31_a_container_that_deletes_more_than_may_go_changes_nothing() {
+    let old: Vec<_> = (0..9).map(|number| (format!("etc/rules/{number}"), "old")).collect();
+    let old = tree(&old.iter().map(|(path, text)| (path.as_str(), *text)).collect::<Vec<_>>());
+    let new = tree(&[("etc/rules/0", "new")]);
+    let node = Node::new(&old);
+    scan(node.home(), &table(), ScanOptions::default()).unwrap();
+    let path = node.folder.path().join("container");
+    fs::write(&path, container(&new, &plan(&new, &old))).unwrap();
+    let before = read(node.home());
+    let error = node.applier.apply(&path, Some(7)).unwrap_err();
+    assert!(matches!(error, Error::HeldBack { deleted: 8, held: 9 }), "{error}");
+    assert_eq!((read(node.home()), node.kept()), (before, 0));
+    assert_eq!(node.applier.apply(&path, Some(8)).unwrap().deleted, 8);
+    assert_eq!(fs::read_dir(node.home().join("etc/rules")).unwrap().count(), 1);
 }
 
 #[test]

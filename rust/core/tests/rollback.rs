@@ -75,7 +75,7 @@ impl Pair {
         while let Some(part) = Some(packer.read(1 << 20).unwrap()).filter(|part| !part.is_empty()) {
             container.write_all(&part).unwrap();
         }
-        self.applier.apply(container.path()).unwrap();
+        self.applier.apply(container.path(), None).unwrap();
     }
 }
 

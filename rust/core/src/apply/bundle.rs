@@ -9,6 +9,7 @@ use super::receive::{Place, Receiver, header};
 use super::stage::Stages;
 use super::staged::StagedFiles;
 use super::unpack::Unpacked;
+use super::verify::hold_back;
 use crate::bundle::header::{Header, Line, Sent, bad};
 use crate::bundle::unframe::Source;
 use crate::{Budget, Digest, Entry, Error, FilesTable, Hasher, Manifest, Plan, RelPath, Result};
@@ -30,7 +31,8 @@ pub(super) fn unpack(
     source.expect(header.declared(), header.lines.len() as u64);
     let mut meter = Meter::new(budget);
     admit(&header, base, root, place.table, &mut meter)?;
-    hold_back(&header, base, most_deleted)?;
+    let deleted = header.lines.iter().filter(|line| line.sent == Sent::Delete).count();
+    hold_back(deleted, most_deleted, || Ok(base.entries().len()))?;
     let receiver = Receiver { source, place, meter, lines: &header.lines };
     let unpacked = staged(stages, |intake| receiver.run(intake)).and_then(|((), files)| {
         let manifest = verified(&header, base, &files, place.table)?;
@@ -39,15 +41,6 @@ pub(super) fn unpack(
     });
     // Only now, since it costs a look at every old version, and all is well without it.
     unpacked.map_err(|error| drifted(&error, &header, base, place).unwrap_or(error))
-}
-
-/// Threat 31: a step that empties the tree is more often a folder that is not mounted than a wish.
-fn hold_back(header: &Header, base: &Manifest, most: Option<usize>) -> Result<()> {
-    let deleted = header.lines.iter().filter(|line| line.sent == Sent::Delete).count();
-    match most {
-        Some(most) if deleted > most => Err(Error::HeldBack { deleted, held: base.entries().len() }),
-        _ => Ok(()),
-    }
 }
 
 /// The manifest of the tree to be, whose root is the promised one.

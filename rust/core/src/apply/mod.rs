@@ -44,7 +44,7 @@ pub use recover::Recovered;
 pub(crate) use workspace::{failed, make, names};
 
 use crate::beneath::Home;
-use crate::{Budget, Digest, Error, FilesTable, Manifest, Plan, RelPath, Result};
+use crate::{Budget, Digest, Error, FilesTable, Manifest, Plan, RelPath, Result, index};
 
 /// Changes one tree, a container at a time.
 #[derive(Clone, Debug)]
@@ -97,15 +97,18 @@ impl Applier {
     /// Unpacks, verifies and applies a master's container, or changes nothing.
     ///
     /// # Errors
+    /// [`Error::HeldBack`] if it deletes more than `most_deleted` files.
     /// [`Error::BadData`], [`Error::BadPath`], [`Error::Mismatch`], [`Error::Limit`]: the container is refused.
     /// [`Error::Conflict`]: the tree stands in the way. [`Error::Io`]: the disk does. In each case the tree is
     /// as it was, unless the text says that taking back failed too: then [`Applier::recover`] goes on with it.
-    pub fn apply(&self, container: &Path) -> Result<Applied> {
+    pub fn apply(&self, container: &Path, most_deleted: Option<usize>) -> Result<Applied> {
         let source = File::open(container).map_err(Error::io("open", container))?;
         self.transaction(|workspace, number, mut clock| {
             let mut stages = Stages::begin(workspace, number, self.owner)?;
             let unpacked = unpack::unpack(source, self.budget, &self.table, &mut stages)?;
             verify::verify(&unpacked.plan, &unpacked.files, &self.table)?;
+            let held = || index::remembered(&self.home, &self.table).map(|remembered| remembered.entries().len());
+            verify::hold_back(unpacked.plan.extra.len(), most_deleted, held)?;
             self.change(workspace, stages, unpacked, &mut clock)
         })
     }

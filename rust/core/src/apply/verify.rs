@@ -1,4 +1,4 @@
-//! Does the stage hold what the plan says, and may this node write it? Nothing here touches the tree.
+//! Does the stage hold what the plan says, may this node write it, and does the plan leave enough of the tree? Nothing here touches the tree.
 
 use super::staged::StagedFiles;
 use super::unpack::admitted;
@@ -31,6 +31,16 @@ pub(super) fn check_rule(path: &RelPath, rule: &str, table: &FilesTable) -> Resu
             ours.folder
         ))),
         None => Err(bad(format!("{path} is not in this node's files table; the tables of all nodes must be equal"))),
+    }
+}
+
+/// Threat 31: a step that empties the tree is more often a folder that is not mounted than a wish.
+///
+/// `held` counts the files of the tree, for the error.
+pub(super) fn hold_back(deleted: usize, most: Option<usize>, held: impl FnOnce() -> Result<usize>) -> Result<()> {
+    match most {
+        Some(most) if deleted > most => Err(Error::HeldBack { deleted, held: held()? }),
+        _ => Ok(()),
     }
 }
 
