@@ -22,6 +22,8 @@ from outrider.printable import printable
 from outrider.working import under_way
 
 ROOT = "outrider"
+_MOST = 8192
+"""Characters of a message: many tell of what a peer sent, in its words."""
 
 
 class Tag(StrEnum):
@@ -96,6 +98,11 @@ def _moment(record: logging.LogRecord) -> str:
     return f"{seconds}.{int(record.msecs):03}Z"
 
 
+def _message(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    return text if len(text) <= _MOST else f"{text[:_MOST]}... ({len(text) - _MOST} more characters)"
+
+
 class HumanFormatter(logging.Formatter):
     """``2026-01-31T12:00:00.000Z INFO    [worker1] [Integrity sync] [task 3f2a08c1] text``, one line a record.
 
@@ -114,7 +121,7 @@ class HumanFormatter(logging.Formatter):
         if task := getattr(record, "task", None):
             where += f" [task {task.partition('-')[0]}]"
         code = f" [{record.code}]" if hasattr(record, "code") else ""
-        line = printable(f"{where} {record.getMessage()}{code}")
+        line = printable(f"{where} {_message(record)}{code}")
         return f"{_moment(record)} {record.levelname:<7} {line}"
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  (the name that logging calls)
@@ -144,7 +151,7 @@ class JsonFormatter(logging.Formatter):
             "tag": getattr(record, "tag", None),
             "task": getattr(record, "task", None),
             "code": getattr(record, "code", None),
-            "message": record.getMessage(),
+            "message": _message(record),
             "exception": self.formatException(record.exc_info) if record.exc_info else None,
         }
         return json.dumps(line)

@@ -76,6 +76,13 @@ def test_what_a_peer_sent_cannot_start_or_colour_a_line(stream: io.StringIO) -> 
     assert "\u202e" not in stream.getvalue()
 
 
+def test_what_a_peer_sent_makes_no_line_of_any_length(stream: io.StringIO) -> None:
+    task_logger(Tag.CLUSTER, node="n").error("not read: %s", "x" * 100_000)
+    (line,) = stream.getvalue().splitlines()
+    assert len(line) < 8500
+    assert line.endswith("x... (91818 more characters)")
+
+
 def test_a_traceback_keeps_its_lines(stream: io.StringIO) -> None:
     def fail() -> None:
         raise ValueError("bad \x1b")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeVar
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from outrider.codes import Code
@@ -18,7 +17,7 @@ from outrider.ports import Ports, Tls
 from outrider.protocol.certificates import Trust, holder_of, make_request, read
 from outrider.protocol.commands import CA_JOIN, CA_SHOW, Command
 from outrider.protocol.connection import Connection, LinkLimits
-from outrider.protocol.joining import Granted, Join, Token, Trusted, encode
+from outrider.protocol.joining import Granted, Join, Token, Trusted, decode, encode
 from outrider.protocol.seal import NoSeal
 from outrider.transport.channel import Channel, Opening, Reply, Turn
 
@@ -74,7 +73,7 @@ class _Joining:
 
 async def _ask(channel: Channel, command: Command, payload: bytes, answer: type[T]) -> T:
     try:
-        return msgspec.json.decode(await channel.request(command, payload, _TIMEOUT_S), type=answer)
+        return decode(await channel.request(command, payload, _TIMEOUT_S), answer)
     except RefusedByPeer as refusal:
         if (refusal.detail or "").startswith("unknown command"):
             raise PeerError("this node holds no authority: name the master where `outrider ca init` was run").coded(

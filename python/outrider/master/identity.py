@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from outrider.errors import OutriderError, Refusal, StoreError
@@ -21,7 +20,7 @@ from outrider.logs import Tag, task_logger
 from outrider.protocol import faults
 from outrider.protocol.certificates import Holder, Trust, make_request
 from outrider.protocol.commands import CA_RENEW, CA_TRUST, Command
-from outrider.protocol.joining import Granted, Renewal, Trusted, encode
+from outrider.protocol.joining import Granted, Renewal, Trusted, decode, encode
 from outrider.transport.channel import Reply
 
 
@@ -124,7 +123,7 @@ class IdentityTalk(Talk):
             raise Refusal(faults.INTERNAL, "only a node with a certificate of the authority gets the next one")
         trust = credentials.trust.text
         try:
-            wish = msgspec.json.decode(payload, type=Renewal)
+            wish = decode(payload, Renewal)
             if not wish.request:  # it only asks whom to trust
                 return Reply(encode(Granted("", trust)))
             held = credentials.who(peer.shown)

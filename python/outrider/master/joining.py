@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from outrider.errors import Refusal, StoreError
 from outrider.exchange.extension import Extension
 from outrider.exchange.session import Serve, Session
@@ -19,7 +17,7 @@ from outrider.logs import TaskLogger
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.commands import CA_JOIN, CA_SHOW, Command
-from outrider.protocol.joining import Granted, Join, Trusted, encode
+from outrider.protocol.joining import Granted, Join, Trusted, decode, encode
 from outrider.status import Status
 from outrider.transport.channel import Reply
 
@@ -54,7 +52,7 @@ class _Desk:
         self._check_stranger(CA_JOIN)
         address = self._session.channel.address
         try:
-            join = msgspec.json.decode(payload, type=Join)
+            join = decode(payload, Join)
             name, certificate = await self._ports.threads.run(
                 self._authority.redeem, join.id, join.secret, join.request, self._ports.wall()
             )

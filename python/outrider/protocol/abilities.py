@@ -12,6 +12,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from outrider.protocol.shallow import shallow
+
 TLS: Final = "tls"
 """The feature that all others stand on: without it a link stays with the base protocol."""
 
@@ -50,7 +52,7 @@ class Abilities(Struct, frozen=True, kw_only=True):
     @classmethod
     def decode(cls, payload: bytes) -> Abilities:
         """Read what a peer says; :class:`ValueError` if it is not that (msgspec's error is one)."""
-        return _DECODER.decode(payload)
+        return _read(payload)
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
@@ -69,4 +71,4 @@ def agree(ours: Abilities, theirs: Abilities) -> Agreement | None:
     return Agreement(number=number, features=features)
 
 
-_DECODER = msgspec.json.Decoder(Abilities)
+_read = shallow(msgspec.json.Decoder(Abilities).decode)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from outrider.model import AgentInfo, GroupAssignment
+from outrider.protocol.shallow import shallow
 
 CHUNK_BYTES = 65_024
 """A chunk stops before this: with its command it must fit into one request to a wazuh-db (6.3)."""
@@ -146,7 +147,7 @@ class Result(Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
-_results = msgspec.json.Decoder(Result)
+_read_result = shallow(msgspec.json.Decoder(Result).decode)
 
 
 def encode_message(command: str, payload: Mapping[str, Any], chunks: Iterable[bytes]) -> bytes:
@@ -158,4 +159,4 @@ def encode_message(command: str, payload: Mapping[str, Any], chunks: Iterable[by
 
 def decode_result(payload: bytes) -> Result:
     """Read the answer to a message."""
-    return _results.decode(payload)
+    return _read_result(payload)

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct, field
 
 from outrider.errors import RefusedByPeer
+from outrider.protocol.shallow import shallow
 
 INTERNAL: Final = 1000
 SOCKET_ERROR: Final = 1014
@@ -171,8 +172,11 @@ def decode_fault(payload: bytes) -> Fault:
 
 def parse_fault(payload: bytes) -> Fault:
     """Read the exception JSON of a ``_r`` or ``cancel_task`` request; :class:`ValueError` unless it is JSON."""
-    json.loads(payload.decode())
+    _read_json(payload)
     return decode_fault(payload)
+
+
+_read_json = shallow(lambda payload: json.loads(payload.decode()))
 
 
 def refused(payload: bytes) -> RefusedByPeer:

@@ -11,6 +11,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, msgpack
 
+from outrider.protocol.shallow import shallow
+
 Root = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Lineage = Annotated[bytes, Meta(min_length=16, max_length=16)]
 """Which store of generations the numbers belong to: a master that lost its store counts from 1 again."""
@@ -97,10 +99,10 @@ _done = msgpack.Decoder(Done)
 _encoder = msgpack.Encoder()
 
 encode = _encoder.encode
-decode_standing = _standing.decode
-decode_answer = _answer.decode
-decode_read = _read.decode
-decode_done = _done.decode
+decode_standing = shallow(_standing.decode)
+decode_answer = shallow(_answer.decode)
+decode_read = shallow(_read.decode)
+decode_done = shallow(_done.decode)
 
 
 def ticket_of(base: bytes, root: bytes) -> bytes:

@@ -7,10 +7,14 @@ before the other end has proved to be a master of that authority. The node's key
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Annotated, Final
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+
+from outrider.protocol.shallow import shallow
 
 SECRET_BYTES: Final = 32
 """256 bits: nobody guesses one, however often he may try."""
@@ -66,6 +70,15 @@ class Trusted(Struct, frozen=True):
     """Whom to trust from now on; PEM."""
 
     trust: _Text
+
+
+B = TypeVar("B", Join, Renewal, Granted, Trusted)
+
+
+def decode(payload: bytes, kind: type[B]) -> B:
+    """Read one; :class:`ValueError` if it is none (msgspec's error is one)."""
+    read: Callable[[bytes], B] = partial(msgspec.json.decode, type=kind)
+    return shallow(read)(payload)
 
 
 def encode(body: Join | Renewal | Granted | Trusted) -> bytes:

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from outrider.protocol.shallow import shallow
 from outrider.settings.key import ClusterKey, key_id
 
 Step = Literal["add", "seal", "drop"]
@@ -67,13 +68,13 @@ def encode(body: Standing | Order) -> bytes:
 
 def decode_standing(payload: bytes) -> Standing:
     """Read a standing; :class:`ValueError` if it is none (msgspec's error is one)."""
-    return _STANDINGS.decode(payload)
+    return _read_standing(payload)
 
 
 def decode_order(payload: bytes) -> Order | None:
     """Read an order; ``None``: nothing is to be done. :class:`ValueError` if it is none."""
-    return _ORDERS.decode(payload) if payload else None
+    return _read_order(payload) if payload else None
 
 
-_STANDINGS = msgspec.json.Decoder(Standing)
-_ORDERS = msgspec.json.Decoder(Order)
+_read_standing = shallow(msgspec.json.Decoder(Standing).decode)
+_read_order = shallow(msgspec.json.Decoder(Order).decode)

@@ -7,7 +7,6 @@ every chunk (7.3, row 16). On the wire this is what 4.9.2 does; only the message
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, NamedTuple
@@ -27,6 +26,7 @@ from outrider.protocol.agents import (
     encode_message,
 )
 from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_ERROR, AGENT_INFO_PERMISSION, AGENT_INFO_RESULT, Command
+from outrider.protocol.results import parse
 from outrider.status import Outcome
 from outrider.store.outbox import Chunk, Outbox, PutAside, outbox_of
 from outrider.supervise import rest
@@ -145,7 +145,7 @@ class AgentInfoSync(Talk):
         try:
             result = decode_result(payload)
         except ValueError:
-            json.loads(payload)  # what is no JSON at all is refused in the original's words
+            parse(payload)  # what is no JSON at all is refused in the original's words
             self._conclude(_Answer(Verdict.LATER, "its answer cannot be read"))
             return Reply(b"Thanks")
         errors = result.error_messages

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from outrider.errors import OutriderError, Refusal
@@ -20,7 +19,7 @@ from outrider.logs import Tag, task_logger
 from outrider.protocol import faults
 from outrider.protocol.certificates import make_request
 from outrider.protocol.commands import CA_RENEW, CA_TRUST, Command
-from outrider.protocol.joining import Granted, Renewal, Trusted, encode
+from outrider.protocol.joining import Granted, Renewal, Trusted, decode, encode
 from outrider.transport.channel import Reply
 
 _ASK_AGAIN_S = 5.0
@@ -91,7 +90,7 @@ class IdentityTalk(Talk):
     async def _take_trust(self, payload: bytes) -> Reply:
         if not self._vouched:
             raise Refusal(faults.INTERNAL, "only a master with a certificate of the authority may say whom to trust")
-        await self._credentials.take_trust(msgspec.json.decode(payload, type=Trusted).trust)
+        await self._credentials.take_trust(decode(payload, Trusted).trust)
         return Reply(b"trusted")
 
     async def _renew_in_time(self) -> None:
@@ -118,7 +117,7 @@ class IdentityTalk(Talk):
         """The next certificate for a request, none for an empty one; whom to trust is taken in any case."""
         answer = await self._session.request(CA_RENEW, encode(Renewal(request)))
         try:
-            granted = msgspec.json.decode(answer, type=Granted)
+            granted = decode(answer, Granted)
         except ValueError as error:  # msgspec's are ValueErrors
             raise Refusal(faults.INTERNAL, f"the master's answer to a renewal cannot be read: {error}") from error
         await self._credentials.take_trust(granted.trust)
