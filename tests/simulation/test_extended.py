@@ -18,6 +18,7 @@ from tests.support.trace import Said
 from outrider.errors import ConnectionLostError, RefusedByPeer, TransportError
 from outrider.master import Master
 from outrider.protocol import commands as c
+from outrider.protocol import generations
 from outrider.protocol.abilities import TLS, Abilities, Range
 from outrider.store.identity import identity_of
 from outrider.store.peers import Peers
@@ -159,6 +160,43 @@ def neighbour(least: int, most: int, identity_home: Path, **more: Any) -> Callab
     )
     text = json.dumps({**json.loads(says.encode()), **more}).encode()
     return lambda _: Reply(text)
+
+
+def test_threat_45_a_node_one_version_ahead_that_says_more_everywhere_gets_in_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What both nodes say of themselves and of generations has fields that neither knows; the worker speaks 1 and 2."""
+    abilities, body = Abilities.encode, generations.encode
+
+    def ahead(says: Abilities) -> bytes:
+        more = json.loads(abilities(says))
+        if says.node == "worker1":
+            more["protocol"]["most"] += 1
+        return json.dumps({**more, "weather": {"sky": ["blue"]}, "features": [*more["features"], "teleport"]}).encode()
+
+    def longer(value: Any) -> bytes:
+        packed = body(value)
+        assert packed[0] & 0xF0 == 0x90, "an array of less than 16"
+        return bytes([packed[0] + 1]) + packed[1:] + b"\x81\xa3sky\x91\xa4blue"
+
+    monkeypatch.setattr(Abilities, "encode", ahead)
+    monkeypatch.setattr(generations, "encode", longer)
+
+    async def story(cluster: Cluster) -> None:
+        cluster.write("master", TREE)
+        master = await cluster.master()
+        worker = cluster.worker()
+        await cluster.until(lambda: cluster.in_step("worker1"))
+        assert worker._handler is not None
+        assert worker._handler.session.extended is not None
+        assert worker._handler.session.extended.protocol == 1
+        for word in (b"one", b"two" * 100_000):
+            cluster.write("master", {"tree/new": word})
+            cluster.changed(master, "tree")
+            await cluster.until(lambda: cluster.in_step("worker1"))
+        assert worker.status.snapshot().link.reconnects == 0
+
+    simulate(tmp_path, story)
 
 
 @pytest.mark.parametrize(("least", "most", "together"), [(1, 2, True), (1, 1, True), (2, 3, False)])

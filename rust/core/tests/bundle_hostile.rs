@@ -164,6 +164,35 @@ fn threat_29_only_what_leads_to_the_promised_root_is_applied() {
 }
 
 #[test]
+fn threat_29_the_right_content_under_another_size_and_another_s_chunks_are_refused() {
+    let line_of_a = "the content of a\n";
+    let after = |a: &str, n: &str| {
+        let files = tree(&[("etc/rules/a", a.into()), ("etc/rules/b", "b".into()), ("etc/rules/n", n.into())]);
+        Manifest::from(entries(&files)).root()
+    };
+    let mut hostile = Hostile::new();
+    hostile.root = after(&line_of_a.repeat(20), "x");
+    for (size, why) in [(0, "longer than declared"), (2, "cut short")] {
+        let text = hostile.refuse_lines(&[line(0, "etc/rules/n", size)]);
+        assert!(text.contains(why), "{text}");
+    }
+    // A recipe: one copy of 17 bytes from somewhere in the old version of `a`; the root wants its first line.
+    hostile.root = after(line_of_a, "x");
+    let rebuilt = |from: u64| {
+        let lines = [line(2, "etc/rules/a", 17), line(0, "etc/rules/n", 1)];
+        let recipe = [varint(17 << 1 | 1), varint(from << 1)].concat();
+        hostile.bundle("etc/rules/", &lines, &[frame(&recipe), frame(b"x")].concat())
+    };
+    for wrong in [1, 5, 16] {
+        let text = hostile.refuse(&rebuilt(wrong));
+        assert!(text.contains("does not lead to the root"), "{text}");
+    }
+    let text = hostile.refuse(&rebuilt(17 * 20));
+    assert!(!text.contains("root"), "{text}");
+    hostile.node.apply(&rebuilt(0), &hostile.base, hostile.root).unwrap();
+}
+
+#[test]
 fn threat_30_data_without_an_end_is_refused_long_before_it_would_end() {
     let mut hostile = Hostile::new();
     // A frame's header, then blocks that hold nothing and are never the last.

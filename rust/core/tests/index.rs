@@ -81,6 +81,23 @@ fn a_record_that_no_longer_fits_its_file_is_not_believed() {
 }
 
 #[test]
+fn threat_35_a_change_that_no_stat_shows_is_found_by_a_rehash() {
+    let home = tree(&["a/x"]);
+    look(home.path());
+    // As after a clock that jumped back: the changed file has the very stat that the index has of the one before.
+    fs::write(home.path().join("a/x"), "b/y").unwrap();
+    std::thread::sleep(SETTLE);
+    let path = RelPath::new("a/x").unwrap();
+    let stat = Stat::from(&rustix::fs::stat(home.path().join("a/x")).unwrap());
+    update(home.path(), [Change { path: &path, now: Some((stat, Digest::of(b"a/x"))) }].into_iter()).unwrap();
+    let digest = |scan: Scan| scan.manifest.get("a/x").unwrap().digest;
+    assert_eq!(digest(look(home.path())), Digest::of(b"a/x"));
+    let everything = ScanOptions { rehash: true, ..ScanOptions::default() };
+    assert_eq!(digest(scan(home.path(), &table(), everything).unwrap()), Digest::of(b"b/y"));
+    assert_eq!(digest(look(home.path())), Digest::of(b"b/y"), "and the index knows it from now on");
+}
+
+#[test]
 fn threat_25_the_index_is_not_written_through_a_link() {
     let home = tree(&["a/x", "elsewhere/x"]);
     std::os::unix::fs::symlink("elsewhere", home.path().join(".outrider")).unwrap();

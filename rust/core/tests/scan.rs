@@ -220,6 +220,23 @@ fn threat_26_what_is_no_ordinary_file_is_left_out_and_reported() {
 }
 
 #[test]
+fn threat_26_a_device_is_left_out_and_reported() {
+    use rustix::fs::{CWD, FileType, makedev, mknodat};
+    let home = tree(&[("a/file", "1")]);
+    for (name, kind, device) in
+        [("a/null", FileType::CharacterDevice, makedev(1, 3)), ("a/loop", FileType::BlockDevice, makedev(7, 0))]
+    {
+        if let Err(error) = mknodat(CWD, home.path().join(name), kind, 0o600.into(), device) {
+            println!("not tried: making a device needs root ({error})");
+            return;
+        }
+    }
+    let scan = look(&home, &table(&["a/"]));
+    assert_eq!(paths(&scan), ["a/file"]);
+    assert_eq!(problems(&scan), ["a/loop", "a/null"]);
+}
+
+#[test]
 fn threat_26_the_profile_follows_links_that_stay_inside() {
     let home = tree(&[("a/deep/file", "1"), ("secret", "s")]);
     let at = |path: &str| home.path().join(path);
