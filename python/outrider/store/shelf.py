@@ -21,8 +21,9 @@ from outrider.store.home import FOLDER_MODE, remove
 
 _AT_ONCE_BYTES: Final = 1 << 20
 _IN_MEMORY_BYTES: Final = 64 * 1024
-_MOST_BUNDLES: Final = 512
-"""However small they are: what is known of one takes memory as well."""
+_MOST_BUNDLES: Final = 128
+"""However small they are: 8 MiB at most, and what is known of each. Workers ask for steps to the tree of now, from the
+few trees at which they stand; an older step is read on by those who have begun, and keeps its place meanwhile."""
 
 
 class Packing(Protocol):

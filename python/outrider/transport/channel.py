@@ -300,6 +300,9 @@ class Channel(asyncio.BufferedProtocol):
             task.cancel()
         self._writable.set()
         self._gone.set()
+        # Those who know a channel are many and know one another: what TLS holds, some 300 KiB, would wait with them
+        # until Python looks for garbage.
+        self._transport = None
         self._owner.lost(self._reason)
 
     def pause_writing(self) -> None:
@@ -390,8 +393,11 @@ class Channel(asyncio.BufferedProtocol):
             self.close(str(error) or "the peer did not take what was sent before TLS")
             self.connection_lost(None)  # what the stream is inside of has nobody else to tell
             return
-        self._transport, self.shown = made.stream, made.shown
         self._turning = None
+        if self._lost:
+            made.stream.abort()
+            return
+        self._transport, self.shown = made.stream, made.shown
         if not self.is_open:
             return
         now = self._ports.now()
