@@ -6,6 +6,7 @@ Where the node holds the cluster's authority (``ca.folder``), whom it trusts sta
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,22 +38,24 @@ class CredentialFiles:
 
     def __init__(self, home: Path, folder: Path, seed: bytes) -> None:
         self._home = home
-        self._folder = folder
         self._seed = seed
         self._stamps: tuple[Stamp, ...] | None = None
+        # Looked at every two seconds as long as the node lives: the paths are not made anew each time.
+        self._node_path = str(home / NODE)
+        self._trusts = [(file, str(file)) for file in (folder / authority.TRUST, home / TRUST)]
 
     def read(self) -> Shown | None:
         """What the files say; ``None`` if they are those of the last look.
 
         :class:`StoreError` if one cannot be read, or what it holds is damaged: once for each state of the files.
         """
-        file = self._trust_file()
-        stamps = tuple(_stamp(one) for one in (self._home / NODE, file))
+        file, trusted = self._trust_file()
+        stamps = _stamp(self._node_path), trusted
         if stamps == self._stamps:
             return None
         self._stamps = stamps
         identity = identity_of(self._home, self._seed)
-        self._stamps = tuple(_stamp(one) for one in (self._home / NODE, file))
+        self._stamps = _stamp(self._node_path), _stamp(file)
         try:
             trust = Trust(file.read_text("utf-8"))
         except FileNotFoundError:
@@ -64,14 +67,16 @@ class CredentialFiles:
             raise StoreError(f"{file} is damaged: {error}; {remedy}").coded(Code.IDENTITY_FILE) from error
         return Shown(identity, trust, file, trust.holder(identity.certificate.encode()))
 
-    def _trust_file(self) -> Path:
-        own = self._folder / authority.TRUST
-        return own if own.exists() else self._home / TRUST
+    def _trust_file(self) -> tuple[Path, Stamp]:
+        """That of the authority where it is held here, else this node's own; and how it is now."""
+        (held, held_path), (own, own_path) = self._trusts
+        stamp = _stamp(held_path)
+        return (held, stamp) if stamp else (own, _stamp(own_path))
 
 
-def _stamp(file: Path) -> Stamp:
+def _stamp(file: str | Path) -> Stamp:
     try:
-        found = file.stat()
+        found = os.stat(file)  # noqa: PTH116  (half the time of a Path's)
     except OSError:
         return ()
     return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
