@@ -10,10 +10,12 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import traceback
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from hashlib import blake2b
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -116,6 +118,27 @@ def _begin() -> None:
 
 
 def _run(folder: str, chunk: range) -> list[Outcome]:
-    home = Path(folder) / f"chunk{chunk.start}"
-    with light(home):
-        return [run_seed(home, seed) for seed in chunk]
+    """Run a chunk in a process of its own: looking for what its seeds leave would cost a tenth of their time."""
+    reads, writes = os.pipe()
+    child = os.fork()  # nothing has started a thread here: this process runs no seed itself
+    if not child:
+        _run_here(Path(folder) / f"chunk{chunk.start}", chunk, writes)
+    os.close(writes)
+    with open(reads, "rb") as told:  # noqa: PTH123  (a pipe)
+        outcomes = told.read()
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise RuntimeError(f"the process of the seeds {chunk[0]}..{chunk[-1]} ended with the status {status}")
+    return msgspec.msgpack.decode(outcomes, type=list[Outcome])
+
+
+def _run_here(home: Path, chunk: range, writes: int) -> NoReturn:
+    status = 1
+    try:
+        with open(writes, "wb") as tells, light(home):
+            tells.write(msgspec.msgpack.encode([run_seed(home, seed) for seed in chunk]))
+        status = 0
+    except BaseException:  # noqa: BLE001  (this process ends here, whatever it is)
+        traceback.print_exc()
+    finally:
+        os._exit(status)

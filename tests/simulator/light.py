@@ -122,7 +122,7 @@ def light(folder: Path) -> Iterator[None]:
 
     gc.collect()
     gc.freeze()
-    gc.disable()  # between seeds is soon enough: see run_seed
+    gc.disable()  # what a seed leaves goes with the process that ran it
     with ExitStack() as patches:
         for what, played in {
             "outrider.plugins.builtin": _table,

@@ -13,7 +13,7 @@ from msgspec import structs
 from tests.simulator.disk import Disk
 from tests.simulator.light import MASTER_ADDRESS, settings_of
 from tests.support.folders import OWN
-from tests.support.loop import EPOCH
+from tests.support.loop import EPOCH, VirtualLoop
 from tests.support.memory_agents import MemoryAgents
 from tests.support.network import Fabric
 from tests.support.ports import ScriptedWatch
@@ -62,7 +62,7 @@ class Machine:
         self._fabric = fabric
         self._seed = seed
         self._running: asyncio.Task[None] | None = None
-        self._graves: set[asyncio.Task[Any]] = set()  # what waits for ever in the dead is no defect
+        self._graves: list[asyncio.Task[Any]] = []  # what waits for ever in the dead is no defect
         (home / "tree").mkdir(parents=True)
 
     def start(self, slow_s: float = 0.0) -> None:
@@ -125,7 +125,9 @@ class Machine:
         self.node._home.close()
         self.node = None
         self._running.cancel()
-        self._graves |= asyncio.all_tasks()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        self._graves += loop.pending()
 
     def tree(self) -> Files:
         """Every file of its tree."""

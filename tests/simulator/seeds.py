@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import shutil
 import time
@@ -21,8 +20,6 @@ from tests.support.loop import run
 EVENTS = 8
 _LONGEST_S = 2000
 _STALE_S = 150
-_COLLECT = 10
-"""Seeds between two collections of garbage: one within a seed would find most of it still in use."""
 
 
 class Outcome(Struct, frozen=True):
@@ -108,7 +105,5 @@ def run_seed(folder: Path, seed: int) -> Outcome:
     if not broken and defects.found:
         broken = f"defects in the log: {'; '.join(defects.found)}"
     shutil.rmtree(home, ignore_errors=True)
-    if seed % _COLLECT == 0:
-        gc.collect()
     (world,) = worlds
     return Outcome(seed, broken, world.trace.hexdigest(), world.messages, ended[0], time.process_time() - started)

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
+from weakref import ref
 
 T = TypeVar("T")
 
@@ -89,6 +90,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self.complaints: list[str] = []
         self.cancelled_timers = 0
+        self._tasks: list[ref[asyncio.Task[Any]]] = []
         super().__init__()
         self.set_exception_handler(self._complain)
 
@@ -130,7 +132,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def create_task(self, coro: Any, *, name: Any = None, context: Context | None = None) -> asyncio.Task[Any]:
         """Start a task."""
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        self._tasks.append(ref(task))
+        return task
+
+    def pending(self) -> list[asyncio.Task[Any]]:
+        """The tasks that have not ended: ``asyncio.all_tasks`` asks those of all loops that there ever were."""
+        living = [task for one in self._tasks if (task := one()) is not None and not task.done()]
+        self._tasks = [ref(task) for task in living]
+        return living
 
     def _run_once(self) -> None:
         """One turn: time passes if nothing is ready, then all runs that is due."""
