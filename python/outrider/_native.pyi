@@ -26,6 +26,7 @@ __all__ = [
     "Packer",
     "Plan",
     "Scan",
+    "ScanProgress",
     "ShortManifest",
     "Step",
     "Tree",
@@ -198,6 +199,25 @@ class Scan:
     def bytes_hashed(self) -> int: ...
 
 @final
+class ScanProgress:
+    """How far a scan has come, for another thread to read while it goes on."""
+
+    def __new__(cls) -> ScanProgress: ...
+    @property
+    def files(self) -> int:
+        """How many files were looked at."""
+    @property
+    def bytes(self) -> int:
+        """How many bytes were read."""
+    @property
+    def expected(self) -> int:
+        """How many files the index, or whoever knows better, says that there are; 0 if nobody does."""
+    def expect(self, files: int) -> None:
+        """Say how many files there should be."""
+    def stop(self) -> None:
+        """End the scan within a part of a file; it raises :class:`StoreError` and keeps nothing."""
+
+@final
 class Packed:
     """What a packer really put into its container."""
 
@@ -338,10 +358,10 @@ class Tree:
         max_ratio: int | None = None,
         max_metadata_bytes: int | None = None,
     ) -> Tree: ...
-    def scan(self, *, rehash: bool = False, look_only: bool = False) -> Scan:
+    def scan(self, *, rehash: bool = False, look_only: bool = False, progress: ScanProgress | None = None) -> Scan:
         """Look at every file; read only those whose stat differs from the index, all if ``rehash``.
 
-        The index becomes what was found, unless ``look_only``.
+        The index becomes what was found, unless ``look_only``. ``progress`` counts meanwhile.
         """
     def remembered(self) -> Manifest:
         """What the index says that the tree holds; nothing is looked at. Empty where there is no index."""

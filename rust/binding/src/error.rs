@@ -36,7 +36,7 @@ fn code(error: &Error) -> Option<&'static str> {
         Error::Conflict { .. } => "OUT-1502",
         Error::Drifted { .. } => "OUT-1503",
         Error::HeldBack { .. } => "OUT-1601",
-        Error::Io { .. } => return None,
+        Error::Stopped | Error::Io { .. } => return None,
     })
 }
 
@@ -49,6 +49,7 @@ fn exception(error: Error) -> PyErr {
         }
         Error::Conflict { .. } | Error::Drifted { .. } => python::SyncError::new_err(text),
         Error::HeldBack { deleted, .. } => python::HeldBackError::new_err((text, deleted)),
+        Error::Stopped => python::StoreError::new_err(text),
         Error::Io { path, source, .. } => {
             python::StoreError::new_err((text, source.raw_os_error(), path.display().to_string()))
         }

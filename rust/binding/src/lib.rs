@@ -31,7 +31,7 @@ mod _native {
     #[pymodule_export]
     use crate::table::{FileRule, FilesTable};
     #[pymodule_export]
-    use crate::tree::{Applied, Scan, Tree};
+    use crate::tree::{Applied, Scan, ScanProgress, Tree};
     #[pymodule_export]
     use crate::watch::{Burst, Watcher};
 

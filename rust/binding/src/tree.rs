@@ -47,6 +47,40 @@ impl Scan {
 }
 
 #[pyclass(frozen, module = "outrider._native")]
+pub struct ScanProgress(core::ScanProgress);
+
+#[pymethods]
+impl ScanProgress {
+    #[new]
+    fn new() -> Self {
+        Self(core::ScanProgress::default())
+    }
+
+    #[getter]
+    fn files(&self) -> u64 {
+        self.0.files()
+    }
+
+    #[getter]
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    #[getter]
+    fn expected(&self) -> u64 {
+        self.0.expected()
+    }
+
+    fn expect(&self, files: u64) {
+        self.0.expect(files);
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+#[pyclass(frozen, module = "outrider._native")]
 pub struct Applied(core::Applied);
 
 #[pymethods]
@@ -130,9 +164,10 @@ impl Tree {
         Self { applier: core::Applier { home, table, owner, keep_previous, budget }, threads }
     }
 
-    #[pyo3(signature = (*, rehash=false, look_only=false))]
-    fn scan(&self, py: Python<'_>, rehash: bool, look_only: bool) -> PyResult<Scan> {
-        let options = core::ScanOptions { threads: self.threads, rehash, look_only };
+    #[pyo3(signature = (*, rehash=false, look_only=false, progress=None))]
+    fn scan(&self, py: Python<'_>, rehash: bool, look_only: bool, progress: Option<&ScanProgress>) -> PyResult<Scan> {
+        let progress = progress.map(|progress| &progress.0);
+        let options = core::ScanOptions { threads: self.threads, rehash, look_only, progress };
         let core::Applier { home, table, .. } = &self.applier;
         let scan = py.detach(|| core::scan(home, table, options)).map_err(raised)?;
         let core::Scan { manifest, problems, hashed, bytes_hashed } = scan;

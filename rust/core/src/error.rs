@@ -73,6 +73,9 @@ pub enum Error {
         /// Files that the tree holds.
         held: usize,
     },
+    /// Whoever watched the scan has ended it.
+    #[error("the look at the tree was ended before its time")]
+    Stopped,
     /// The file system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

@@ -43,7 +43,7 @@ pub use manifest::{Entry, Manifest};
 pub use manifest_native::{ShortDigest, ShortEntry, ShortManifest};
 pub use plan::Plan;
 pub use relpath::RelPath;
-pub use scan::{Problem, Scan, ScanOptions, scan};
+pub use scan::{Problem, Scan, ScanOptions, ScanProgress, scan};
 pub use table::{FileRule, FilesTable};
 pub use watch::{Burst, WatchOptions, Watcher};
 pub use wire::Claim;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use outrider_core::index::SETTLE;
-use outrider_core::{Digest, FileRule, FilesTable, Scan, ScanOptions, scan};
+use outrider_core::{Digest, Error, FileRule, FilesTable, Scan, ScanOptions, ScanProgress, scan};
 use tempfile::TempDir;
 
 fn table(folders: &[&str]) -> FilesTable {
@@ -112,7 +112,8 @@ fn every_size_and_shape_of_tree_gets_the_digests_of_its_contents() {
         write(home.path(), path, bytes);
     }
     for threads in [1, 2, 7] {
-        let scan = scan(home.path(), &table(&["a/"]), ScanOptions { threads, rehash: true, look_only: false }).unwrap();
+        let scan = scan(home.path(), &table(&["a/"]), ScanOptions { threads, rehash: true, ..ScanOptions::default() })
+            .unwrap();
         assert_eq!(scan.manifest.entries().len(), files.len());
         for (path, bytes) in &files {
             assert_eq!(scan.manifest.get(path).map(|entry| entry.digest), Some(Digest::of(bytes)), "{path}");
@@ -307,4 +308,55 @@ fn threat_36_a_file_that_changes_all_the_time_is_read_or_reported_and_never_reme
     });
     let last = look(&home, &table(&["a/"]));
     assert_eq!(last.manifest.get("a/x").unwrap().digest, Digest::of(&fs::read(&path).unwrap()));
+}
+
+#[test]
+fn whoever_watches_a_scan_sees_every_file_and_byte_and_how_many_there_were() {
+    let large = "x".repeat(700_000);
+    let home = tree(&[("a/one", "1"), ("a/b/two", "22"), ("a/b/large", &large)]);
+    let table = table(&["a/"]);
+    let watched = |rehash| {
+        let progress = ScanProgress::default();
+        let options = ScanOptions { threads: 2, rehash, progress: Some(&progress), ..ScanOptions::default() };
+        scan(home.path(), &table, options).unwrap();
+        (progress.files(), progress.bytes(), progress.expected())
+    };
+    assert_eq!(watched(false), (3, 700_003, 0));
+    write(home.path(), "a/three", b"333");
+    assert_eq!(watched(false), (4, 3, 3));
+    assert_eq!(watched(true), (4, 700_006, 0));
+}
+
+#[test]
+fn a_scan_that_is_ended_fails_and_leaves_the_index_as_it_was() {
+    let home = tree(&[("a/one", "1"), ("a/b/two", "2")]);
+    let table = table(&["a/"]);
+    look(&home, &table);
+    write(home.path(), "a/three", b"3");
+    let index = fs::read(home.path().join(".outrider/index")).unwrap();
+    let progress = ScanProgress::default();
+    progress.stop();
+    let ended = scan(home.path(), &table, ScanOptions { progress: Some(&progress), ..ScanOptions::default() });
+    assert!(matches!(ended, Err(Error::Stopped)));
+    assert_eq!((progress.files(), progress.bytes()), (0, 0));
+    assert_eq!(fs::read(home.path().join(".outrider/index")).unwrap(), index);
+    assert_eq!(look(&home, &table).hashed, 1);
+}
+
+#[test]
+fn a_large_file_does_not_hold_up_the_end_of_a_scan() {
+    let home = TempDir::new().unwrap();
+    fs::create_dir(home.path().join("a")).unwrap();
+    // A hole: as many bytes to read as a person would never wait for.
+    File::create(home.path().join("a/hole")).unwrap().set_len(1 << 40).unwrap();
+    let progress = ScanProgress::default();
+    std::thread::scope(|scope| {
+        let options = ScanOptions { progress: Some(&progress), ..ScanOptions::default() };
+        let ended = scope.spawn(move || scan(home.path(), &table(&["a/"]), options));
+        while progress.bytes() == 0 {
+            std::thread::yield_now();
+        }
+        progress.stop();
+        assert!(matches!(ended.join().unwrap(), Err(Error::Stopped)));
+    });
 }

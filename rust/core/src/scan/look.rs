@@ -56,6 +56,8 @@ enum Refused {
     Changed,
     /// It is left out for this reason.
     Left(String),
+    /// Whoever watches has ended the scan.
+    Stopped,
 }
 
 impl From<Errno> for Refused {
@@ -75,8 +77,12 @@ impl<'a, 'i> Looker<'a, 'i> {
     /// Looks at each file; digests may be missing until [`Looker::finish`].
     pub(super) fn look(&mut self, piece: Piece<'_>) {
         let run = self.looked.runs.len();
-        self.looked.runs.push(Run { rule: piece.rule, files: Vec::with_capacity(piece.files.len()) });
+        let (files, read) = (piece.files.len(), self.looked.hashed);
+        self.looked.runs.push(Run { rule: piece.rule, files: Vec::with_capacity(files) });
         for file in piece.files {
+            if self.shared.progress.is_stopped() {
+                return;
+            }
             match self.unchanged(&piece.handle, &file).map_or_else(|| self.read(&piece.handle, &file, piece.rule), Ok) {
                 Ok((stat, digest, settled)) => {
                     if digest.is_none() {
@@ -91,8 +97,11 @@ impl<'a, 'i> Looker<'a, 'i> {
                     self.looked.problems.push(Problem::new(file.path.as_str(), why));
                 }
                 Err(Refused::Left(why)) => self.looked.problems.push(Problem::new(file.path.as_str(), why)),
+                Err(Refused::Stopped) => return, // the scan fails, whatever was found
             }
         }
+        // Those that were read have been counted one by one.
+        self.shared.progress.add_files(files - (self.looked.hashed - read));
     }
 
     /// What was found, complete.
@@ -147,7 +156,7 @@ impl<'a, 'i> Looker<'a, 'i> {
         let small = usize::try_from(before.size).ok().filter(|size| *size <= ARENA);
         let (digest, length) = match small {
             Some(size) => (None, self.fill(&opened, size)?),
-            None => stream(&opened)?,
+            None => self.stream(&opened)?,
         };
         if length != before.size || Stat::from(&fstat(&opened)?) != before {
             return Err(Refused::Changed);
@@ -155,6 +164,7 @@ impl<'a, 'i> Looker<'a, 'i> {
         self.used += small.unwrap_or(0);
         self.looked.hashed += 1;
         self.looked.bytes_hashed += length;
+        self.shared.progress.add_files(1);
         Ok((before, digest, before.settled(seen)))
     }
 
@@ -190,7 +200,26 @@ impl<'a, 'i> Looker<'a, 'i> {
                 n => length += n,
             }
         }
+        self.shared.progress.add_bytes(length as u64);
         Ok(length as u64)
+    }
+
+    /// Reads a large file part by part.
+    fn stream(&self, opened: &OwnedFd) -> Result<(Option<Digest>, u64), Refused> {
+        let (mut part, mut hasher, mut length) = (vec![0; PART], Hasher::default(), 0);
+        loop {
+            if self.shared.progress.is_stopped() {
+                return Err(Refused::Stopped);
+            }
+            match retry_on_intr(|| read(opened, part.as_mut_slice()))? {
+                0 => return Ok((Some(hasher.finish()), length)),
+                n => {
+                    hasher.update(&part[..n]);
+                    length += n as u64;
+                    self.shared.progress.add_bytes(n as u64);
+                }
+            }
+        }
     }
 }
 
@@ -206,17 +235,4 @@ fn rested(opened: &OwnedFd, stat: Stat, seen: SystemTime) -> Result<(Stat, Syste
     std::thread::sleep(wait);
     let seen = SystemTime::now();
     Ok((Stat::from(&fstat(opened)?), seen))
-}
-
-fn stream(opened: &OwnedFd) -> Result<(Option<Digest>, u64), Refused> {
-    let (mut part, mut hasher, mut length) = (vec![0; PART], Hasher::default(), 0);
-    loop {
-        match retry_on_intr(|| read(opened, part.as_mut_slice()))? {
-            0 => return Ok((Some(hasher.finish()), length)),
-            n => {
-                hasher.update(&part[..n]);
-                length += n as u64;
-            }
-        }
-    }
 }

@@ -10,6 +10,7 @@
 
 mod list;
 mod look;
+mod progress;
 mod queue;
 mod runs;
 mod twins;
@@ -23,6 +24,7 @@ use crate::beneath::Home;
 use crate::index::{self, Index};
 use crate::{FilesTable, Manifest, RelPath, Result};
 use look::{Looked, Looker};
+pub use progress::ScanProgress;
 use queue::{Folder, Job, Queue};
 use runs::Run;
 
@@ -33,13 +35,15 @@ const MANY: usize = 16 * ONE_OF;
 
 /// How to look.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ScanOptions {
+pub struct ScanOptions<'a> {
     /// Threads; 0 for one on each core.
     pub threads: usize,
     /// Read every file, whatever the index says.
     pub rehash: bool,
     /// Leave the index as it is.
     pub look_only: bool,
+    /// Where somebody watches how far it has come, and may end it.
+    pub progress: Option<&'a ScanProgress>,
 }
 
 /// The outcome of one look at a tree.
@@ -76,6 +80,7 @@ struct Shared<'i> {
     table: &'i FilesTable,
     index: &'i Index,
     rehash: bool,
+    progress: &'i ScanProgress,
     queue: Queue<'i>,
     /// Set if some folder holds names that fold to the same.
     twins: AtomicBool,
@@ -109,8 +114,9 @@ fn not_regular(kind: FileType) -> String {
 /// Looks at every file that the table names below `home`, and brings the index up to date unless it is to be left alone.
 ///
 /// # Errors
-/// [`crate::Error::Io`] if the home cannot be opened; everything below it is only reported.
-pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions) -> Result<Scan> {
+/// [`crate::Error::Io`] if the home cannot be opened; everything below it is only reported. [`crate::Error::Stopped`]
+/// if whoever watches has ended it; the index is then as it was.
+pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions<'_>) -> Result<Scan> {
     let home = Home::open(home)?;
     let index = if options.rehash { Index::default() } else { Index::load(&home) };
     let folder = |(rule, row): (usize, &crate::FileRule)| {
@@ -118,10 +124,16 @@ pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions) -> Result<Sca
     };
     let folders = table.rules.iter().enumerate().map(folder).collect::<Result<_>>()?;
     let queue = Queue::new(folders);
-    let shared =
-        Shared { home: &home, table, index: &index, rehash: options.rehash, queue, twins: AtomicBool::new(false) };
+    let unwatched = ScanProgress::default();
+    let progress = options.progress.unwrap_or(&unwatched);
+    if !options.rehash {
+        progress.expect(index.len() as u64);
+    }
+    let (rehash, twins) = (options.rehash, AtomicBool::new(false));
+    let shared = Shared { home: &home, table, index: &index, rehash, progress, queue, twins };
     let mut outcome = Scan::default();
     let looked = run(&shared, options.threads);
+    progress.check()?;
     let twins = shared.twins.load(Ordering::Relaxed);
     // All of it was copied where it still holds; the memory is better spent on what was found.
     let known = index.len();
@@ -160,6 +172,9 @@ fn run(shared: &Shared<'_>, threads: usize) -> Vec<Looked> {
 fn work(shared: &Shared<'_>) -> Looked {
     let mut looker = Looker::new(shared);
     while let Some((job, _running)) = shared.queue.take() {
+        if shared.progress.is_stopped() {
+            continue; // what is left is only taken from the queue, so that no thread waits for it
+        }
         let piece = match job {
             Job::Folder(folder) => list::list(shared, &folder, &mut looker.looked.problems),
             Job::Piece(piece) => Some(piece),
