@@ -26,7 +26,7 @@ from outrider.protocol import commands as c
 from outrider.protocol.api import Request
 from outrider.protocol.commands import Command
 from outrider.protocol.connection import Connection, LinkLimits
-from outrider.protocol.faults import GENERIC, Failure, refused
+from outrider.protocol.faults import GENERIC, INTERNAL, Failure, refused
 from outrider.protocol.results import FAILURES, Unhandled, decode_result, value_of
 from outrider.protocol.seal import NoSeal
 from outrider.protocol.transfer import Strings
@@ -323,7 +323,9 @@ def _by_node(answer: Any) -> Any:
 
 def _told(failure: Failure) -> str:
     """What a failure says, and of which nodes it is where several were asked."""
-    return f"{failure}, at {', '.join(failure.dapi_errors)}" if failure.dapi_errors else str(failure)
+    own = failure.detail if failure.code == INTERNAL else None  # of which the number says nothing
+    said = own or str(failure)
+    return f"{said}, at {', '.join(failure.dapi_errors)}" if failure.dapi_errors else said
 
 
 class _NodeRow(Struct, frozen=True):

@@ -128,7 +128,7 @@ def test_a_refusal_is_one_line(node: Node, command: tuple[str, ...]) -> None:
     node.answer = RefusedByPeer(1000, "generation 9 is not kept; kept are: none")
     result = run(*command)
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
-    assert "kept are: none" in result.stderr
+    assert result.stderr == "outrider: generation 9 is not kept; kept are: none [1000]\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

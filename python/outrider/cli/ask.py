@@ -14,7 +14,7 @@ from rich.text import Text
 
 from outrider.cli.options import Failure, home_option, json_of, load_settings, settings_options
 from outrider.client import ANSWER_S, LocalClient
-from outrider.errors import ConnectionLostError, RequestTimeoutError, TransportError
+from outrider.errors import ConnectionLostError, RefusedByPeer, RequestTimeoutError, TransportError
 from outrider.printable import printable
 
 _WIDTH = 200
@@ -25,6 +25,10 @@ class NoNode(Failure):
     """No node runs; told apart from one that refuses by its exit code."""
 
     exit_code = 3
+
+
+class Refused(Failure):
+    """The node says no."""
 
 
 def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,6 +46,8 @@ def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 return question(LocalClient.of(settings, timeout_s=timeout_s))
             except (RequestTimeoutError, ConnectionLostError):
                 raise
+            except RefusedByPeer as error:  # the node's own words: whoever typed the command knows whom it asks
+                raise Refused(error.detail or str(error), error.situation) from error
             except TransportError as error:
                 raise NoNode(f"{error}, or name its home with --home DIR", error.situation) from error
 

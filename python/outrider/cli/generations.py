@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from outrider.cli.ask import client_options, print_rows
+from outrider.cli.ask import Refused, client_options, print_rows
 from outrider.cli.options import write_json
+from outrider.codes import Code
 from outrider.printable import printable
 from outrider.protocol.api import Request
 
@@ -56,7 +58,13 @@ def show(*, number: int, as_json: bool, ask: Callable[..., Any]) -> None:
 @client_options
 def rollback_to(*, number: int, as_json: bool, ask: Callable[..., Any]) -> None:
     """Make this master's tree what it was in generation NUMBER; every worker follows."""
-    one = _ask_here(ask, "outrider.generations_rollback", number=number)
+    with _only_at(
+        "master",
+        ask,
+        "this node is a worker, whose generations its master makes: run this at the master, or take this node alone "
+        "back with `outrider rollback`",
+    ):
+        one = _ask_here(ask, "outrider.generations_rollback", number=number)
     if as_json:
         write_json(one)
     else:
@@ -70,7 +78,8 @@ def rollback(*, as_json: bool, ask: Callable[..., Any]) -> None:
 
     The next one is, whatever it holds.
     """
-    changes = _ask_here(ask, "outrider.rollback")
+    with _only_at("worker", ask, "this node is a master, which goes back with `outrider generations rollback NUMBER`"):
+        changes = _ask_here(ask, "outrider.rollback")
     if as_json:
         write_json({"changes": changes})
     else:
@@ -91,6 +100,18 @@ def approve(*, as_json: bool, ask: Callable[..., Any]) -> None:
 def _ask_here(ask: Callable[..., Any], call: str, **arguments: Any) -> Any:
     """Ask the node of this machine itself, whatever its role."""
     return ask(lambda client: client.request(Request(call=call, f_kwargs=arguments, request_type="local_any")))
+
+
+@contextmanager
+def _only_at(role: str, ask: Callable[..., Any], instead: str) -> Iterator[None]:
+    """What a node of another role refuses it does not know: say what to do there."""
+    try:
+        yield
+    except Refused as refused:
+        who = ask(lambda client: client.request(Request(call="outrider.node", request_type="local_any")))
+        if who["type"] == role:
+            raise
+        raise Refused(instead, Code.USAGE) from refused
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:

@@ -116,6 +116,11 @@ class Failure(Struct, frozen=True, kw_only=True):
         """A failure of the cluster itself: a timeout, a node that is not there."""
         return cls(name=_CLUSTER_CLASS, code=code, extra_message=detail)
 
+    @property
+    def detail(self) -> str | None:
+        """The words of the node that failed, if it has said any."""
+        return _detail(self.extra_message)
+
     def parts(self) -> dict[str, Any]:
         """``__class__`` and ``__object__``, plain data."""
         body: dict[str, Any] = {
@@ -144,8 +149,7 @@ class Failure(Struct, frozen=True, kw_only=True):
         if self.cmd_error and isinstance(self.extra_message, str):
             return f"Error {self.code} - {self.extra_message}"
         message = MESSAGES.get(self.code, TITLES[self.name])
-        detail = _detail(self.extra_message)
-        return f"Error {self.code} - {message}" + (f": {detail}" if detail else "")
+        return f"Error {self.code} - {message}" + (f": {self.detail}" if self.detail else "")
 
 
 class _Parts(Struct, frozen=True):
