@@ -1,4 +1,4 @@
-"""Text of others, made safe for a line of a log or a terminal."""
+"""Text for a line of a log or a terminal: that of others, made safe, and numbers of things."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def words_of(error: BaseException) -> str:
         return printable(str(error)) or type(error).__name__
     except Exception:  # noqa: BLE001  (see above)
         return type(error).__name__
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 file``, ``2,000 files``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

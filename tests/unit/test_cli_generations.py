@@ -102,7 +102,7 @@ def test_a_master_is_asked_itself_to_go_back(node: Node) -> None:
 
 def test_a_worker_is_asked_itself_to_go_back(node: Node) -> None:
     node.answer = 3
-    assert told("rollback").startswith("3 changes were taken back; this node waits")
+    assert told("rollback").startswith("3 changes taken back; this node waits")
     assert json.loads(told("rollback", "--json")) == {"changes": 3}
     assert node.asked == [("outrider.rollback", {}, "local_any")] * 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outrider.printable import printable, words_of
+from outrider.printable import counted, printable, words_of
 
 
 def test_what_a_terminal_obeys_is_escaped() -> None:
@@ -30,3 +30,7 @@ class MuteError(Exception):
 )
 def test_any_exception_says_something(error: Exception, words: str) -> None:
     assert words_of(error) == words
+
+
+def test_numbers_of_things_read_as_a_person_says_them() -> None:
+    assert [counted(number, "file") for number in (0, 1, 2, 20_000)] == ["0 files", "1 file", "2 files", "20,000 files"]

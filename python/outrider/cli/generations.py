@@ -12,7 +12,7 @@ import click
 from outrider.cli.ask import Refused, client_options, print_rows
 from outrider.cli.options import write_json
 from outrider.codes import Code
-from outrider.printable import printable
+from outrider.printable import counted, printable
 from outrider.protocol.api import Request
 
 
@@ -42,7 +42,9 @@ def show(*, number: int, as_json: bool, ask: Callable[..., Any]) -> None:
         write_json(shown)
         return
     one = shown["generation"]
-    click.echo(f"generation {one['number']}, {_moment(one['time'])}, {one['files']:,} files, root {one['root']}")
+    click.echo(
+        f"generation {one['number']}, {_moment(one['time'])}, {counted(one['files'], 'file')}, root {one['root']}"
+    )
     if shown["before"] is None:
         click.echo("the one before it is not kept")
         return
@@ -83,7 +85,7 @@ def rollback(*, as_json: bool, ask: Callable[..., Any]) -> None:
     if as_json:
         write_json({"changes": changes})
     else:
-        click.echo(f"{changes} changes were taken back; this node waits for the master's next generation")
+        click.echo(f"{counted(changes, 'change')} taken back; this node waits for the master's next generation")
 
 
 @click.command()

@@ -17,7 +17,7 @@ from rich.text import Text
 from outrider.cli.ask import client_options, console_of, table_of
 from outrider.cli.options import write_json
 from outrider.client import LocalClient
-from outrider.printable import printable
+from outrider.printable import counted, printable
 from outrider.protocol.api import Request
 from outrider.status import Certificate, Retrying, Rounds, Snapshot, Standing
 
@@ -93,7 +93,7 @@ def _link(how: Snapshot) -> str:
 
 def _stands(standing: Standing) -> str:
     where = [f"generation {standing.number}"] if standing.number else []
-    where += [f"{standing.files:,} files"] if standing.files is not None else []
+    where += [counted(standing.files, "file")] if standing.files is not None else []
     state = "in step" if standing.in_step else "not in step"
     told = ", ".join([f"{state} since {_moment(standing.since)}", *where])
     return told if standing.in_step else f"{told}: {standing.reason}"

@@ -18,7 +18,7 @@ from outrider._native import Scan
 from outrider._native import diff as compare
 from outrider.cli.options import Failure, load_settings, settings_options, write_json
 from outrider.codes import Code
-from outrider.printable import printable
+from outrider.printable import counted, printable
 from outrider.settings import Settings
 from outrider.store.tree import files_table, open_tree
 from outrider.store.verifying import Verified
@@ -83,7 +83,7 @@ def diff(
     elif plan:
         click.echo(str(plan))
     else:
-        click.echo(f"Equal: {_files(len(scans[0].manifest))}.")
+        click.echo(f"Equal: {counted(len(scans[0].manifest), 'file')}.")
     ctx.exit(1 if plan else 0)
 
 
@@ -149,7 +149,7 @@ def _write_summary(settings: Settings, found: Scan, seconds: float) -> None:
     for folder, files in described["folders"].items():
         click.echo(f"{folder:<{width}}  {files:>9,}")
     read = f"{found.hashed:,} of them read ({found.bytes_hashed:,} bytes)"
-    click.echo(f"{_files(described['files'])}, {read} in {seconds:.3f} s")
+    click.echo(f"{counted(described['files'], 'file')}, {read} in {seconds:.3f} s")
     click.echo(f"root {found.manifest.root}")
     if not described["files"]:
         click.echo(f"{settings.node.home} has no file that the files table names; set tree.files to its folders.")
@@ -161,7 +161,7 @@ def _write_verified(settings: Settings, verified: Verified) -> None:
         for path in paths:
             click.echo(printable(f"{sign} {path}"))
     counts = f"{len(verified.added):,} added, {len(verified.changed):,} changed, {len(verified.deleted):,} deleted"
-    says = f"the same {_files(verified.files)} as in" if verified.same else f"{counts} since"
+    says = f"the same {counted(verified.files, 'file')} as in" if verified.same else f"{counts} since"
     click.echo(f"{says} generation {verified.generation}, root {verified.root[:16]}...")
     if not verified.exact:
         click.echo(
@@ -169,10 +169,6 @@ def _write_verified(settings: Settings, verified: Verified) -> None:
             "here. The next round brings this node in step."
         )
     _write_problems(settings, verified.left_out)
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _write_problems(settings: Settings, problems: Sequence[tuple[str, str]]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from outrider.doctor.finding import Finding
 from outrider.doctor.patient import Patient
+from outrider.printable import counted
 
 _WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 _LEAST_BYTES, _LEAST_FILES = 64 << 20, 1000
@@ -18,7 +19,7 @@ def disk(patient: Patient) -> Iterator[Finding]:
     room = os.statvfs(patient.settings.node.home)
     files, size = _tree(patient)
     free, inodes = room.f_bavail * room.f_frsize, room.f_favail
-    what = f"{_mib(free)} free, the tree has {files:,} files of {_mib(size)}"
+    what = f"{_mib(free)} free, the tree has {counted(files, 'file')} of {_mib(size)}"
     if free < _LEAST_BYTES or (room.f_files and inodes < _LEAST_FILES):
         short = what if free < _LEAST_BYTES else f"{inodes:,} inodes free"
         yield Finding.bad("disk", short, "make room: an apply that finds none changes nothing and is tried again")
@@ -40,7 +41,7 @@ def watches(patient: Patient) -> Iterator[Finding]:
     except (OSError, ValueError):
         return  # a system without inotify's limits
     folders = len(patient.folders())
-    what = f"{folders:,} folders to watch, this user may watch {allowed:,}"
+    what = f"{counted(folders, 'folder')} to watch, this user may watch {allowed:,}"
     if folders > allowed:
         yield Finding.bad(
             "watches", what, f"sysctl fs.inotify.max_user_watches={2 * folders}; until then intervals serve"

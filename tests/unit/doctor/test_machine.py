@@ -36,7 +36,7 @@ def test_the_disk_needs_room_for_the_tree_once_more(
 
 def test_the_tree_is_counted_as_it_lies(tmp_path: Path) -> None:
     found = list(machine.disk(patient(tmp_path)))
-    assert "the tree has 1 files of 0 MiB" in found[0].what
+    assert "the tree has 1 file of 0 MiB" in found[0].what
 
 
 @pytest.mark.parametrize(("allowed", "state"), [("6", "good"), ("5", "warning"), ("2", "bad")])
