@@ -76,6 +76,7 @@ def end(supervisor: int) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
 def test_the_page_shows_what_a_new_user_sees_step_by_step(tour: Tour) -> None:
+    assert shutil.which("curl"), "the page needs curl"
     steps = list(steps_of(PAGE))
     assert [bool(step.address) for step in steps].count(True) == 1
     if WHEEL:
