@@ -58,7 +58,9 @@ class LocalServer:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.scanning = asyncio.Lock()
+        self._scanning = asyncio.Lock()
+        self._looks: set[asyncio.Task[Manifest]] = set()
+        self._next_look: asyncio.Task[Manifest] | None = None
         self.files = SendFile(services.settings, services.ports.threads, services.sender)
         self._listener: Listener | None = None
         self._clients: dict[str, LocalClientHandler] = {}
@@ -76,6 +78,8 @@ class LocalServer:
             await self._close_the_silent()
         finally:
             self._listener.close()
+            for look in self._looks:
+                look.cancel()
             for client in list(self._clients.values()):
                 client.channel.close("the node is stopping")
 
@@ -105,9 +109,22 @@ class LocalServer:
                 self.services.routes.left(client.name)
 
     async def hashes(self) -> Manifest:
-        """What the tree holds, looked at for one client after another."""
-        async with self.scanning:
+        """What the tree holds: one look serves all who asked before it began, however many."""
+        if self._next_look is None:
+            self._next_look = look = asyncio.create_task(self._look())
+            self._looks.add(look)
+            look.add_done_callback(self._looked)
+        return await asyncio.shield(self._next_look)
+
+    async def _look(self) -> Manifest:
+        async with self._scanning:
+            self._next_look = None
             return await self.services.manifest()
+
+    def _looked(self, look: asyncio.Task[Manifest]) -> None:
+        self._looks.discard(look)
+        if not look.cancelled():
+            look.exception()  # whoever asked may have left
 
     def _accept(self) -> Channel:
         return LocalClientHandler(self).channel

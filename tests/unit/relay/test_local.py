@@ -15,7 +15,7 @@ import pytest
 from tests.support.local_clients import Program, frame, in_thread, like_c, until
 
 from outrider.client import AsyncLocalClient
-from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer
+from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer, StoreError
 from outrider.exchange.sending import Sender
 from outrider.model import Manifest, NodeInfo
 from outrider.pending import Pending
@@ -186,6 +186,41 @@ def test_hashes_are_those_of_rules_decoders_and_lists(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         heard = await in_thread(like_c, stage.path, "get_hash", b"")
         assert heard.json == {"etc/rules/a.xml": "a" * 128, "etc/lists/b": "b" * 128}
+
+    serve(tmp_path, "worker", story)
+
+
+def test_threat_23_who_asks_for_hashes_again_and_again_has_the_tree_looked_at_twice(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        gate, looks = asyncio.Event(), 0
+
+        async def slow() -> Manifest:
+            nonlocal looks
+            looks += 1
+            await gate.wait()
+            if looks == 1:
+                raise StoreError("the disk is gone")
+            return await _manifest()
+
+        stage.server.services = replace(stage.server.services, manifest=slow)
+        first, flood, other, gone = [await Program.connect(stage.path) for _ in range(4)]
+        first.send("get_hash")
+        await until(lambda: looks == 1)
+        for _ in range(200):
+            flood.send("get_hash")
+        other.send("get_hash")
+        gone.send("get_hash")
+        await gone.ask("echo")
+        await gone.close()
+        await flood.ask("echo")
+        await other.ask("echo")
+        gate.set()
+        assert (await first.next()).field == b"err --------"
+        for program, answers in ((flood, 200), (other, 1)):
+            assert {(await program.next()).field for _ in range(answers)} == {b"ok ---------"}
+        assert looks == 2
+        for program in (first, flood, other):
+            await program.close()
 
     serve(tmp_path, "worker", story)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
-from tests.support.local_clients import Program, in_thread, like_c
+from tests.support.local_clients import Program, in_thread, like_c, until
 from tests.unit.relay.test_local import Stage, serve
 
 from outrider.errors import ConnectionLostError, RefusedByPeer, RequestTimeoutError, StoreError
@@ -74,6 +75,32 @@ def test_a_file_that_was_not_sent_is_told_with_the_reason(
         await program.close()
 
     serve(tmp_path, role, story, limits={"local.send_folder": "tmp/"})
+
+
+def test_threat_22_who_leaves_has_no_file_sent(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp/a").write_bytes(b"x")
+    happened: list[str] = []
+
+    class Slow(Peer):
+        async def file(self, source: Source, path: SharedPath) -> int:
+            happened.append("begun")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                source.close()
+                happened.append("ended")
+            return await super().file(source, path)
+
+    async def story(stage: Stage) -> None:
+        stage.peers["w1"] = Slow()
+        program = await Program.connect(stage.path)
+        await program.ask("send_file", f"{tmp_path}/tmp/a w1".encode())
+        await until(lambda: happened == ["begun"])
+        await program.close()
+        await until(lambda: happened == ["begun", "ended"])
+
+    serve(tmp_path, "master", story, limits={"local.send_folder": "tmp/"})
 
 
 @pytest.mark.parametrize(
