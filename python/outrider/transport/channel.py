@@ -40,6 +40,9 @@ _log = logging.getLogger("outrider.transport")
 _READ_BYTES = 1024 * 1024
 _UNREAD_ANSWERS_BYTES = 32 * 1024 * 1024
 """Reading stops when this much waits to be read by the peer; far above what our own senders queue up."""
+_SERVING = 1024
+"""Reading stops while so many of the peer's requests are being answered, or a peer that asks on would fill memory."""
+_BUSY = "requests at work"
 _TURNING = "turning to TLS"
 _LINGER_S = 5
 """A closed stream may take this long to carry what is queued; a peer that is gone would take for ever."""
@@ -363,7 +366,9 @@ class Channel(asyncio.BufferedProtocol):
         else:
             task = self._loop.create_task(self._serve_later(event, reply))
             self._serving[task] = None
-            task.add_done_callback(lambda task: self._serving.pop(task, None))
+            task.add_done_callback(self._served)
+            if len(self._serving) >= _SERVING:
+                self.hold(_BUSY)
 
     async def _serve_later(self, event: Requested, work: Awaitable[Reply]) -> None:
         try:
@@ -372,6 +377,11 @@ class Channel(asyncio.BufferedProtocol):
             reply = self._failed(event.command, error)
         self.connection.reply(event.counter, reply.name, reply.payload, self._ports.now())
         self._flush_soon()
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        self._serving.pop(task, None)
+        if _BUSY in self._holds and len(self._serving) < _SERVING:
+            self.release(_BUSY)
 
     def _open(self, opening: Opening, said: bytes = b"") -> None:
         """Begin with TLS; ``said`` is what the peer has said of it."""

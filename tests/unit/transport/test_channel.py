@@ -280,6 +280,36 @@ def test_a_peer_that_asks_and_never_reads_is_read_no_more() -> None:
     run(story())
 
 
+def test_threat_23_a_peer_that_asks_on_while_its_questions_are_worked_on_is_read_no_more() -> None:
+    async def story() -> None:
+        gate = asyncio.Event()
+
+        async def slow(payload: bytes) -> Reply:
+            await gate.wait()
+            return Reply(payload)
+
+        both = await pair(far={ECHO: slow})
+        near = both.near.channel
+        asking: list[asyncio.Future[bytes]] = []
+
+        async def flood() -> None:
+            for _ in range(5000):
+                await near.drain(600)
+                asking.append(near.request(ECHO, b"x" * 4096, 600))
+                await asyncio.sleep(0.001)
+
+        flooding = asyncio.ensure_future(flood())
+        await asyncio.sleep(60)
+        most = len(both.far.requests)
+        assert 1024 <= most < 1024 + 300  # what had been read already
+        gate.set()
+        await flooding
+        assert set(await asyncio.gather(*asking)) == {b"x" * 4096}
+        assert len(both.far.requests) == 5000
+
+    run(story())
+
+
 def test_draining_ends_in_time_although_the_peer_speaks_and_only_does_not_read() -> None:
     async def story() -> None:
         both = await pair(near={ECHO: Reply})
