@@ -266,6 +266,25 @@ def test_threat_23_who_floods_one_worker_through_the_master_leaves_others_their_
     with_nodes(tmp_path, story)
 
 
+def test_a_worker_takes_of_its_master_what_several_callers_may_ask_and_no_more(tmp_path: Path) -> None:
+    slow: Slow
+
+    async def story(cluster: Cluster) -> None:
+        master = await cluster.master()
+        tight = {"running": 8, "running_per_peer": 2, "waiting_per_peer": 1}
+        cluster.worker("worker1", {f"limits.requests_{name}": value for name, value in tight.items()})
+        await cluster.until(lambda: len(master.roster) == 1)
+        request = ask("test.sleep", {"seconds": 20}, request_type="local_master")
+        asked = [asyncio.ensure_future(master.routes.forward("5", "worker1", request)) for _ in range(12)]
+        await asyncio.sleep(1)
+        assert len(slow.running) == 6  # three quarters of all places: as many as three callers have
+        answers = await asyncio.gather(*asked)
+        assert sum(b"requests_waiting_per_peer" in answer.body for answer in answers) == 12 - 6 - 3
+
+    with slow_calls() as slow:
+        simulate(tmp_path, story)
+
+
 def test_threat_23_a_program_that_floods_the_master_leaves_others_of_its_worker_their_way(tmp_path: Path) -> None:
     async def story(cluster: Cluster, _: Master, workers: list[Worker], slow: Slow) -> None:
         request = ask("test.sleep", {"seconds": 150}, request_type="local_master")

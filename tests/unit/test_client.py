@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.local_clients import until
 from tests.unit.relay.test_local import Stage, serve
 
 from outrider.client import AsyncLocalClient, LocalClient, socket_of
@@ -133,6 +134,23 @@ def test_a_question_that_is_given_up_closes_the_connection_so_that_its_answer_is
             await client.call("add", a=1, b=1)
 
     with_client(tmp_path, "master", story)
+
+
+def test_a_client_that_keeps_its_connection_says_that_it_lives_also_while_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outrider.client._KEEP_ALIVE_S", 0.01)
+
+    async def story(client: AsyncLocalClient, stage: Stage, answers: Answers) -> None:
+        asking = asyncio.create_task(client.call("slow"))
+        await until(lambda: len(answers.requests) == 1)
+        (node_side,) = stage.server._clients.values()
+        before = node_side.last_keep_alive
+        await until(lambda: node_side.last_keep_alive > before)
+        assert not asking.done()
+        asking.cancel()
+
+    with_client(tmp_path, "worker", story)
 
 
 def test_an_answer_that_does_not_come_is_a_timeout(tmp_path: Path) -> None:

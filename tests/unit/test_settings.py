@@ -197,6 +197,20 @@ def test_a_folder_for_files_of_programs_is_nobody_else_s(folder: str, why: str) 
     assert why in line
 
 
+def test_by_itself_no_daemon_may_be_asked_and_with_the_profile_those_of_the_original_at_their_sockets() -> None:
+    daemons = {
+        "authd": "queue/sockets/auth",
+        "task-manager": "queue/tasks/task",
+        "wazuh-db": "queue/db/wdb",
+        "remoted": "queue/sockets/remote",
+    }
+    given, none = Settings.from_mapping({"node.profile": "wazuh-4.9"}).sendsync, Settings.from_mapping({}).sendsync
+    assert {name: str(given.socket(name)) for name in daemons} == daemons
+    assert {none.socket(name) for name in daemons} == {None}
+    assert given.socket("execd") is None
+    assert given.wazuh_db_commands == ("global select-groups",)
+
+
 @pytest.mark.parametrize("words", ["", " ", " global sql", "global sql ", "global\nsql"])
 def test_first_words_of_commands_for_wazuh_db_have_no_blank_at_their_ends(words: str) -> None:
     with pytest.raises(SettingsError, match=r"sendsync\.wazuh_db_commands: .* is no first words of a command"):
