@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use outrider_core::{
     Applied, Applier, Budget, Digest, Entry, Error, FileRule, FilesTable, Packer, Packing, Plan, RelPath, Result,
@@ -410,14 +411,18 @@ fn threat_25_a_folder_that_becomes_a_link_never_leads_outside() {
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("a"), "secret").unwrap();
     let (sub, aside) = (node.home().join("etc/rules/sub"), node.home().join("etc/aside"));
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            // Either of the two for about as long as there is between a check and the write after it.
+            let spin = |round: u32| (0..round * 7919 % 20_000).for_each(|_| std::hint::spin_loop());
+            for round in (0..=u32::from(u16::MAX)).cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
                 let _ = fs::rename(&sub, &aside);
                 let _ = symlink(&outside, &sub);
+                spin(round);
                 let _ = fs::remove_file(&sub);
                 let _ = fs::rename(&aside, &sub);
+                spin(round / 3);
             }
         });
         for round in 0..100 {
@@ -426,7 +431,7 @@ fn threat_25_a_folder_that_becomes_a_link_never_leads_outside() {
             let _ = node.apply(&container(&new, &plan(&new, &Tree::new())));
             let _ = node.applier.recover();
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(read(&outside), tree(&[("a", "secret")]));
 }

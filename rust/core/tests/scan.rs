@@ -288,6 +288,42 @@ fn an_unreadable_folder_or_home_is_told_apart_from_an_empty_one() {
 }
 
 #[test]
+fn threat_36_what_a_scan_says_of_a_file_that_is_overwritten_was_there_at_one_moment() {
+    use std::os::unix::fs::FileExt;
+    const PARTS: usize = 16;
+    const PART: usize = 128 << 10;
+    let home = tree(&[]);
+    write(home.path(), "a/x", &vec![0; PARTS * PART]);
+    let file = File::options().write(true).open(home.path().join("a/x")).unwrap();
+    // Versions follow one another in place, part by part: these are all states that there ever are.
+    let mixed =
+        |version: u8, parts: usize| [vec![version; parts * PART], vec![(version + 7) % 8; (PARTS - parts) * PART]];
+    let states: Vec<_> =
+        (0..8).flat_map(|version| (0..PARTS).map(move |parts| Digest::of(&mixed(version, parts).concat()))).collect();
+    let (stop, mut seen, mut torn) = (AtomicBool::new(false), 0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for version in (1..8).chain(0..1).cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                for part in 0..PARTS {
+                    file.write_all_at(&vec![version; PART], (part * PART) as u64).unwrap();
+                }
+                std::thread::sleep(std::time::Duration::from_millis(u64::from(version) * 5));
+            }
+        });
+        for _ in 0..200 {
+            let scan = look(&home, &table(&["a/"]));
+            for entry in scan.manifest.entries() {
+                seen += 1;
+                torn += usize::from(!states.contains(&entry.digest));
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(seen > 0, "it rests now and then");
+    assert_eq!(torn, 0, "of {seen}: mixtures of what was there at several moments");
+}
+
+#[test]
 fn threat_36_a_file_that_changes_all_the_time_is_read_or_reported_and_never_remembered_wrong() {
     let home = tree(&[]);
     let size = 400_000;
