@@ -1,4 +1,7 @@
-"""``make soak``: a master and workers under churn; how memory, descriptors and threads go, as a table and JSON."""
+"""``make soak``: a master and workers under churn; how memory, descriptors and threads go, as a table and JSON.
+
+It fails if the memory of a node still grows in the second half, or if a node has more open afterwards than before.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,27 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 from tests.soak.churn import Churn, churn
-from tests.soak.measuring import Growth, Sample, growth, look
+from tests.soak.measuring import MOST_KIB_PER_MINUTE, SHORTEST_MINUTES, Growth, Sample, growth, look, rest
 
 _REPORT = Path("target/soak.json")
 _LOOK_EACH_S = 1.0
-_WARM_UP = 0.2
-"""Of the whole time: caches, threads and the last generations fill."""
 
 
-def main(minutes: float) -> None:
-    """Run so long, then say what was seen."""
+def main(minutes: float) -> int:
+    """Run so long, then say what was seen; the exit code says whether it is as it must be."""
     with tempfile.TemporaryDirectory() as folder, churn(Path(folder)) as busy:
+        before = {node.home.name: rest(node.pid) for node in busy.nodes}
         samples = _watched(busy, 60 * minutes)
         busy.settle()
-        descriptors = {node.home.name: look(node.pid, 0).descriptors for node in busy.nodes}
-    found = [growth(name, seen, _WARM_UP * 60 * minutes) for name, seen in samples.items()]
+        after = {node.home.name: rest(node.pid) for node in busy.nodes}
+    found = [growth(name, seen, (before[name], after[name])) for name, seen in samples.items()]
+    faults = [fault for one in found for fault in one.faults()]
     _REPORT.parent.mkdir(exist_ok=True)
-    report = {"minutes": minutes, "did": busy.counts, "growth": found, "descriptors_at_rest": descriptors}
-    _REPORT.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    report = {"minutes": minutes, "did": busy.counts, "growth": found, "faults": faults, "samples": samples}
+    _REPORT.write_bytes(msgspec.json.encode(report))
     _show(found, busy.counts, minutes)
+    _judge(faults, minutes)
+    return 1 if faults else 0
 
 
 def _watched(busy: Churn, seconds: float) -> dict[str, list[Sample]]:
@@ -57,19 +62,32 @@ def _watched(busy: Churn, seconds: float) -> dict[str, list[Sample]]:
 def _show(found: list[Growth], counts: dict[str, int], minutes: float) -> None:
     did = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     table = Table(title=f"{minutes:g} minutes: {did}", title_justify="left")
-    for column in ("", "memory, first and last", "growth", "descriptors", "threads"):
+    columns = ("", "memory, first and last", "first half", "second half", "descriptors", "at rest", "threads")
+    for column in columns:
         table.add_column(column, justify="left" if not column else "right")
     for one in found:
+        first, last = (kib / 1024 for kib in one.memory_kib)
         table.add_row(
             one.name,
-            f"{one.rss_first_kib / 1024:.1f} and {one.rss_last_kib / 1024:.1f} MiB",
-            f"{one.rss_kib_per_minute:+.1f} KiB a minute",
+            f"{first:.1f} and {last:.1f} MiB",
+            *(f"{slope:+.0f} KiB a minute" for slope in one.kib_per_minute),
             "{} to {}".format(*one.descriptors),
+            "{}, then {}".format(*one.at_rest),
             "{} to {}".format(*one.threads),
         )
     Console().print(table)
-    Console().print(f"after a warm-up of {_WARM_UP:.0%}; all of it is in {_REPORT}")
+
+
+def _judge(faults: list[str], minutes: float) -> None:
+    say = Console(soft_wrap=True).print
+    for fault in faults:
+        say(fault)
+    if minutes < SHORTEST_MINUTES:
+        say(f"a soak of less than {SHORTEST_MINUTES:.0f} minutes says nothing of memory")
+    elif not faults:
+        say(f"steady: no node's memory grew by more than {MOST_KIB_PER_MINUTE:.0f} KiB a minute in the second half")
+    say(f"all of it is in {_REPORT}")
 
 
 if __name__ == "__main__":
-    main(float(os.environ.get("SOAK_MINUTES", "30")) if len(sys.argv) < 2 else float(sys.argv[1]))
+    sys.exit(main(float(os.environ.get("SOAK_MINUTES", "30")) if len(sys.argv) < 2 else float(sys.argv[1])))

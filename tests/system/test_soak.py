@@ -6,15 +6,14 @@ import time
 from functools import partial
 from pathlib import Path
 
+import pytest
 from tests.soak.churn import churn
-from tests.soak.measuring import descriptors_at_rest
+from tests.soak.measuring import SPARE_DESCRIPTORS, Sample, descriptors_at_rest, growth, rest
 from tests.support.processes import wait_until
 
 WARM_UP_S = 10.0
 CHURN_S = 50.0
 PATIENCE_S = 120.0
-SPARE = 8
-"""A few are opened when they are first needed, e.g. a second connection to a database; what leaks goes far beyond."""
 
 
 def test_threat_47_and_05_a_minute_of_files_agents_reconnects_and_probes_leaves_no_descriptor_open(
@@ -31,7 +30,7 @@ def test_threat_47_and_05_a_minute_of_files_agents_reconnects_and_probes_leaves_
         assert busy.master.said("Traceback") == 0
         for node in busy.nodes:
             wait_until(
-                partial(holds, node.pid, at_rest[node.home.name] + SPARE),
+                partial(holds, node.pid, at_rest[node.home.name] + SPARE_DESCRIPTORS),
                 f"{node.home.name} to close it all",
                 PATIENCE_S,
             )
@@ -42,10 +41,11 @@ def holds(pid: int, most: int) -> bool:
     return descriptors_at_rest(pid) <= most
 
 
-def rest(pid: int) -> int:
-    """The descriptors of a node with nothing to do: the most of a few looks, as a round may be under way at one."""
-    seen = []
-    for _ in range(10):
-        seen.append(descriptors_at_rest(pid))
-        time.sleep(0.2)
-    return max(seen)
+def test_a_soak_says_whether_memory_still_grows_in_its_second_half_and_what_stays_open() -> None:
+    bends = [Sample(60.0 * at, 50_000 + 1_000 * min(at, 15), 30, 5) for at in range(31)]
+    rises = [Sample(60.0 * at, 50_000 + 400 * at, 30, 5) for at in range(31)]
+    assert growth("worker1", bends, (20, 24)).kib_per_minute == pytest.approx((1_000, 0))
+    assert not growth("worker1", bends, (20, 24)).faults()
+    assert ["grew by 400 KiB" in fault for fault in growth("worker1", rises, (20, 24)).faults()] == [True]
+    assert ["29 descriptors" in fault for fault in growth("worker1", bends, (20, 29)).faults()] == [True]
+    assert not growth("worker1", rises[:15], (20, 24)).faults()  # too short to say
