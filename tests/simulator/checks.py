@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections import Counter
 
@@ -142,22 +143,24 @@ class Numbers:
     """Generations only grow."""
 
     def __init__(self, master: Machine, workers: list[Machine]) -> None:
-        self._master = master
-        self._workers = workers
+        self._kept = str(master.home / ".outrider" / "generations")
+        self._standings = [(worker.name, worker.home / ".outrider" / "standing.json") for worker in workers]
         self._latest = 0
         self._roots: dict[tuple[str, int], str] = {}
         self._known: dict[str, Known] = {}
 
     def check(self) -> None:
         """At the master and at each worker, on disk, where they outlive every crash."""
-        names = (file.name for file in (self._master.home / ".outrider" / "generations").glob("*.generation"))
-        latest = max((int(name.partition(".")[0]) for name in names), default=0)
+        names: list[str] = []
+        with contextlib.suppress(FileNotFoundError):
+            names = os.listdir(self._kept)  # noqa: PTH208  (half the time of a Path's)
+        latest = max((int(name.partition(".")[0]) for name in names if name.endswith(".generation")), default=0)
         if latest < self._latest:
             raise BrokenError(f"generations only grow: the master went from {self._latest} back to {latest}")
         self._latest = latest
-        for worker in self._workers:
+        for name, standing in self._standings:
             with contextlib.suppress(FileNotFoundError):
-                self._check(worker.name, (worker.home / ".outrider" / "standing.json").read_bytes())
+                self._check(name, standing.read_bytes())
 
     def _check(self, name: str, standing: bytes) -> None:
         known, before = msgspec.json.decode(standing, type=Known), self._known.get(name, Known())

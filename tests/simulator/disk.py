@@ -15,6 +15,7 @@ from outrider.store.outbox import Outbox
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_OPEN = (Generations, Outbox)
 
 
 class Doom(NamedTuple):
@@ -62,7 +63,7 @@ class Disk:
 
     def _opened(self, work: Callable[..., Any], outcome: object) -> None:
         for one in (outcome, getattr(work, "__self__", None)):
-            if isinstance(one, Generations | Outbox) and one not in self._open:
+            if isinstance(one, _OPEN) and one not in self._open:
                 self._open.append(one)
 
     def _doomed(self) -> Doom | None:

@@ -131,6 +131,7 @@ def light(folder: Path) -> Iterator[None]:
             "outrider.exchange.extension.version": lambda _: "0.1.0",
             "outrider.relay.handlers.handler": _handler,
             "outrider.protocol.seal.Fernet": PlayedFernet,
+            "pathlib.Path.resolve": lambda path: path,  # no home lies behind a link
         }.items():
             patches.enter_context(patch(what, played))
         try:

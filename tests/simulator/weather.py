@@ -12,7 +12,8 @@ from tests.simulator.world import World
 
 from outrider.model import GroupAssignment
 
-_PAUSE_S = 5.0
+_PAUSES_S = (1.0, 2.0, 4.0)
+"""Seconds between two things, on average: some seeds give the nodes no time to breathe, others to come together."""
 _DOWN_S = 10.0
 _GROUPS = ("default", "linux", "web", "db")
 
@@ -23,6 +24,7 @@ class Weather:
     def __init__(self, world: World) -> None:
         self._world = world
         self._random = Random(f"weather {world.seed}")
+        self._pause_s = self._random.choice(_PAUSES_S)
         self._version = 0
         self._token = 0
         self._things: dict[Callable[[], None], int] = {
@@ -47,7 +49,7 @@ class Weather:
         """One thing, and a while in which it shows."""
         (thing,) = self._random.choices(list(self._things), list(self._things.values()))
         thing()
-        await asyncio.sleep(self._random.expovariate(1 / _PAUSE_S))
+        await asyncio.sleep(self._random.expovariate(1 / self._pause_s))
 
     # what people and agents do
 

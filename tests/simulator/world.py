@@ -85,17 +85,18 @@ class World:
         self.agents.check_end()
 
     def apart(self) -> str | None:
-        """What is not yet as it must be in the end."""
+        """What is not yet as it must be in the end: first what costs nothing to see."""
+        if self._begun:
+            return f"{next(iter(self._begun)).get_name()} has not ended"
+        if not self.agents.delivered:
+            return "agents are on their way"
+        for worker in self.workers:
+            if worker.agents.hash() != self.master.agents.hash():
+                return f"{worker.name} has other groups than the master"
         wanted = self.master.tree()
         for worker in self.workers:
             if worker.tree() != wanted:
                 return f"the tree of {worker.name} is not the master's"
-            if worker.agents.hash() != self.master.agents.hash():
-                return f"{worker.name} has other groups than the master"
-        if not self.agents.delivered:
-            return "agents are on their way"
-        if self._begun:
-            return f"{next(iter(self._begun)).get_name()} has not ended"
         return None
 
     def left_transfers(self) -> list[str]:

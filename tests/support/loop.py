@@ -142,6 +142,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._tasks = [ref(task) for task in living]
         return living
 
+    def end(self) -> None:
+        """Cancel what still runs, wait for it, and close."""
+        try:
+            left = self.pending()
+            for task in left:
+                task.cancel()
+            if left:
+                self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            for task in left:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    self.call_exception_handler(
+                        {"message": f"{task.get_name()} failed as it ended", "exception": error}
+                    )
+            self.run_until_complete(self.shutdown_asyncgens())
+        finally:
+            self.close()
+
     def _run_once(self) -> None:
         """One turn: time passes if nothing is ready, then all runs that is due."""
         ready, timers = self._ready, self._first_timers()
@@ -185,14 +202,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 def run(story: Coroutine[Any, Any, T]) -> T:
     """Run ``story`` in virtual time; an error that nobody handled fails it."""
-    loops: list[VirtualLoop] = []
-
-    def make() -> VirtualLoop:
-        loops.append(VirtualLoop())
-        return loops[-1]
-
-    with asyncio.Runner(loop_factory=make) as runner:
-        outcome = runner.run(story)
-    if loops[0].complaints:
-        raise AssertionError("; ".join(loops[0].complaints))
+    loop = VirtualLoop()
+    try:
+        outcome = loop.run_until_complete(story)
+    finally:
+        loop.end()
+    if loop.complaints:
+        raise AssertionError("; ".join(loop.complaints))
     return outcome

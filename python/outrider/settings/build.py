@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,16 @@ def _hook(wanted: type, value: Any) -> Any:
     raise ValueError(f"expected text, got {type(value).__name__}")
 
 
+@cache
+def _fields(section: type[Section]) -> tuple[structs.FieldInfo, ...]:
+    """To find them takes longer than to fill them."""
+    return structs.fields(section)
+
+
 def make_section(prefix: str, section: type[Section], values: Mapping[str, Any]) -> Section:
     """One section, its sections included, from checked values."""
     arguments: dict[str, Any] = {}
-    for field in structs.fields(section):
+    for field in _fields(section):
         name = f"{prefix}.{field.name}"
         if isinstance(field.type, type) and issubclass(field.type, Section):
             arguments[field.name] = make_section(name, field.type, values)
