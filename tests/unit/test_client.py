@@ -194,7 +194,7 @@ def test_what_fails_at_a_node_is_a_failure_in_its_place_or_names_the_nodes(tmp_p
             "w1": {"when": {"__wazuh_datetime__": "2026-01-02"}},
             "w2": Failure.of_cluster(3022, "w2"),
         }
-        with pytest.raises(RefusedByPeer, match="Error 1000 - Internal error: a, at w1, w2"):
+        with pytest.raises(RefusedByPeer, match="error 1000: a, at w1, w2"):
             await client.call_nodes("nowhere", [], {})
 
     with_client(tmp_path, "master", story)
