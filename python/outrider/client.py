@@ -132,7 +132,9 @@ class AsyncLocalClient:
     async def call_nodes(self, name: str, nodes: Sequence[str], arguments: Mapping[str, Any]) -> Any:
         """Call ``name`` at these nodes, or at all if none is named; several answers come merged.
 
-        Where each answers plain data that is a dictionary by node, with a :class:`Failure` of each node that failed.
+        Where each answers plain data that is a dictionary by node, with a
+        :class:`~outrider.protocol.faults.Failure` of each node that failed: its ``code`` is a number (7.2), its
+        ``detail`` says why, as text.
         """
         request = self._request(name, arguments, request_type="distributed_master", nodes=tuple(nodes))
         merged = await self.request(request)
