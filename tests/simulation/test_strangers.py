@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from tests.support.authority import authority_at, certify
 from tests.support.cluster import MASTER, PORT, Cluster, simulate
 
 from outrider.master import Master
@@ -69,6 +70,25 @@ def test_threat_03_a_byte_every_ten_seconds_does_not_move_the_deadline(tmp_path:
             one.transport.write(b"\0")
             await asyncio.sleep(10)
         assert 19.9 < one.closed_at - came < 21
+
+    simulate(tmp_path, story)
+
+
+@pytest.mark.parametrize("says", [b"", b"\x16\x03\x01"], ids=["nothing", "a beginning of TLS"])
+def test_threat_03_where_tls_comes_first_the_deadline_counts_from_accept_as_well(tmp_path: Path, says: bytes) -> None:
+    async def story(cluster: Cluster) -> None:
+        home = cluster.home("master")
+        home.mkdir(parents=True)
+        certify(authority_at(home), home, "master-node", "master")
+        master = await cluster.master({"link.tls": "required"})
+        (one,) = await strangers(cluster, 1)
+        assert one.transport is not None
+        one.transport.write(says)
+        await asyncio.sleep(18)
+        assert one.closed_at is None
+        await asyncio.sleep(4)
+        assert one.closed_at is not None
+        assert handlers(master) == 0
 
     simulate(tmp_path, story)
 
