@@ -52,6 +52,8 @@ class Peers:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / ".outrider"
+        # Not the folder itself: an apply holds that, and one that was cut short waits for the link that is made here.
+        self._lock = self._folder.parent
         self._read: tuple[tuple[int, ...], dict[tuple[str, str], Peer]] = ((), {})
 
     def all(self) -> list[Peer]:
@@ -73,7 +75,7 @@ class Peers:
 
     def remember(self, peer: Peer) -> Peer | None:
         """Keep ``peer``; what was known of it before. Nothing is written that is known already."""
-        with alone(self._folder):
+        with alone(self._lock):
             peers = dict(self._load())
             before = peers.get(peer.key)
             known = peer if before is None else msgspec.structs.replace(peer, since=before.since)
@@ -86,7 +88,7 @@ class Peers:
         """Forget who has this name or address; who that was."""
         if not self._folder.is_dir():
             return []
-        with alone(self._folder):
+        with alone(self._lock):
             peers = self._load()
             gone = [peer for peer in peers.values() if word in (peer.name, peer.address)]
             if gone:

@@ -63,7 +63,8 @@ def _keep_owner(handle: int, path: Path) -> None:
 def alone(folder: Path) -> Iterator[None]:
     """One process and one thread changes the files of ``folder`` at a time; :class:`StoreError` if it cannot be opened.
 
-    The folder itself is the lock: a file made by whoever comes first might be closed to the other.
+    The folder itself is the lock: a file made by whoever comes first might be closed to the other. An apply holds
+    ``.outrider`` in the same way, for as long as its bundle takes to come.
     """
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,8 @@ from outrider.store.peers import Peer, Peers
 
 MASTER = Peer(type="master", name="m", address="10.0.0.1:1516", version="1", certificate="aa", since=5.0)
 WORKER = Peer(type="worker", name="w", address="10.0.0.2", version="1", certificate="bb", since=6.0)
+
+PATIENCE_S = 30
 
 
 @pytest.fixture
@@ -84,3 +88,17 @@ def test_nobody_s_memory_is_lost_when_many_write_at_once(home: Path) -> None:
     for thread in threads:
         thread.join()
     assert [peer.name for peer in Peers(home).all()] == [f"w{number:02}" for number in range(20)]
+
+
+def test_a_peer_is_remembered_while_an_apply_that_was_cut_short_holds_the_tree(home: Path) -> None:
+    """The rest of its bundle comes over the link whose peer is remembered here: neither would ever end."""
+    held = os.open(home / ".outrider", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        remembering = threading.Thread(target=Peers(home).remember, args=(MASTER,), daemon=True)
+        remembering.start()
+        remembering.join(PATIENCE_S)
+        assert not remembering.is_alive()
+    finally:
+        os.close(held)
+    assert Peers(home).all() == [MASTER]
