@@ -62,15 +62,15 @@ def _watched(busy: Churn, seconds: float) -> dict[str, list[Sample]]:
 def _show(found: list[Growth], counts: dict[str, int], minutes: float) -> None:
     did = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     table = Table(title=f"{minutes:g} minutes: {did}", title_justify="left")
-    columns = ("", "memory, first and last", "first half", "second half", "descriptors", "at rest", "threads")
+    columns = ("", "MiB", "KiB a minute in each half", "descriptors", "at rest", "threads")
     for column in columns:
         table.add_column(column, justify="left" if not column else "right")
     for one in found:
         first, last = (kib / 1024 for kib in one.memory_kib)
         table.add_row(
             one.name,
-            f"{first:.1f} and {last:.1f} MiB",
-            *(f"{slope:+.0f} KiB a minute" for slope in one.kib_per_minute),
+            f"{first:.1f} to {last:.1f}",
+            "{:+.0f}, {:+.0f}".format(*one.kib_per_minute),
             "{} to {}".format(*one.descriptors),
             "{}, then {}".format(*one.at_rest),
             "{} to {}".format(*one.threads),

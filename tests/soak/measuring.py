@@ -13,8 +13,8 @@ SPARE_DESCRIPTORS = 8
 MOST_KIB_PER_MINUTE = 150.0
 """Growth in the second half of a soak that is still called none: a quarter of a KiB for each file that was written
 meanwhile. Python's collections and the allocator's make memory go up and down by more than that in one minute."""
-SHORTEST_MINUTES = 20.0
-"""A shorter soak says nothing of memory: caches, histories and the shelf of steps still fill."""
+SHORTEST_MINUTES = 30.0
+"""A shorter soak says nothing of memory: the tree, caches, histories and the shelf of steps still fill."""
 
 
 class Sample(Struct, frozen=True):

@@ -42,10 +42,10 @@ def holds(pid: int, most: int) -> bool:
 
 
 def test_a_soak_says_whether_memory_still_grows_in_its_second_half_and_what_stays_open() -> None:
-    bends = [Sample(60.0 * at, 50_000 + 1_000 * min(at, 15), 30, 5) for at in range(31)]
-    rises = [Sample(60.0 * at, 50_000 + 400 * at, 30, 5) for at in range(31)]
+    bends = [Sample(60.0 * at, 50_000 + 1_000 * min(at, 20), 30, 5) for at in range(41)]
+    rises = [Sample(60.0 * at, 50_000 + 400 * at, 30, 5) for at in range(41)]
     assert growth("worker1", bends, (20, 24)).kib_per_minute == pytest.approx((1_000, 0))
     assert not growth("worker1", bends, (20, 24)).faults()
     assert ["grew by 400 KiB" in fault for fault in growth("worker1", rises, (20, 24)).faults()] == [True]
     assert ["29 descriptors" in fault for fault in growth("worker1", bends, (20, 29)).faults()] == [True]
-    assert not growth("worker1", rises[:15], (20, 24)).faults()  # too short to say
+    assert not growth("worker1", rises[:20], (20, 24)).faults()  # too short to say
