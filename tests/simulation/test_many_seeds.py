@@ -38,15 +38,6 @@ def test_threat_50_no_seed_mixes_a_tree_loses_what_was_acknowledged_or_takes_a_g
     assert not tally.broken, "\n".join(told(seed, broken) for seed, broken in sorted(tally.broken.items()))
 
 
-@pytest.mark.parametrize("seed", [1522, 1539])
-def test_threat_50_a_stream_that_breaks_while_the_one_before_it_is_closed_takes_no_name(
-    tmp_path: Path, seed: int
-) -> None:
-    """Their worker came back twice at once, and was refused for ever by the one of the two that was dead."""
-    with light(tmp_path):
-        assert run_seed(tmp_path, seed).broken == ""
-
-
 def test_threat_50_one_seed_leaves_one_trace_in_whatever_process_it_runs(tmp_path: Path) -> None:
     elsewhere = {one.seed: one.trace for outcomes in campaign(range(8), Tally(), 2) for one in outcomes}
     with light(tmp_path):

@@ -12,8 +12,9 @@ from tests.support.channels import Side, say
 from tests.support.cluster import Cluster, simulate
 from tests.support.peers import played_worker
 
-from outrider.errors import RefusedByPeer, SettingsError
+from outrider.errors import Refusal, RefusedByPeer, SettingsError
 from outrider.master import Master
+from outrider.model import NodeInfo
 from outrider.protocol import commands as c
 from outrider.protocol.commands import Command
 from outrider.settings import Settings
@@ -46,6 +47,22 @@ def test_hello_is_answered_and_the_worker_is_on_the_roster(tmp_path: Path) -> No
         assert member.info.address == "10.0.1.1"
 
     with_master(tmp_path, story, hello=False)
+
+
+def test_threat_17_who_is_lost_while_the_greeting_is_under_way_takes_no_name(tmp_path: Path) -> None:
+    """A seed of the simulator found one: its name would be refused for ever, since nobody hears that it left."""
+
+    async def whole(cluster: Cluster) -> None:
+        master = await cluster.master()
+        side = await played_worker(cluster, hello=False)
+        (handler,) = master._handlers
+        side.channel.close("it is lost")
+        await cluster.until(lambda: not handler.session.channel.is_open)
+        with pytest.raises(Refusal, match="lost before hello was answered"):
+            handler._join(NodeInfo(name="worker1", type="worker", version="4.9.2", address="10.0.1.1"))
+        assert len(master.roster) == 0
+
+    simulate(tmp_path, whole)
 
 
 MALFORMED = [b"", b"worker1", b"worker1 wazuh worker", b"a b wazuh worker 4.9.2", b"\xff \xff \xff \xff"]
