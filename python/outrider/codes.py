@@ -132,3 +132,4 @@ class Code(StrEnum):
     STOPPED_AT_ONCE = "OUT-1904"
     DEMO_NODE = "OUT-1905"
     NO_SUCH_CODE = "OUT-1906"
+    INTERRUPTED = "OUT-1907"

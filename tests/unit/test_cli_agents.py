@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,8 @@ from click.testing import CliRunner, Result
 from tests.support.sqlite_store import agent, full_agent, with_store
 
 from outrider.cli import main
+from outrider.cli.agent_lines import Import
+from outrider.cli.progress import Count
 from outrider.client import LocalClient
 from outrider.errors import RefusedByPeer
 from outrider.model import GroupAssignment
@@ -166,18 +165,29 @@ def test_many_agents_are_imported_in_batches(tmp_path: Path) -> None:
     assert told(run(tmp_path, "groups", "list")).split() == ["g0", "833", "g1", "834", "g2", "834"]
 
 
-def test_progress_is_for_terminals_alone(tmp_path: Path) -> None:
+def test_how_far_an_import_is_may_be_looked_at_while_it_goes_on(tmp_path: Path) -> None:
     file = tmp_path / "agents.jsonl"
-    file.write_text("".join(f'{{"id":{number},"name":"n"}}\n' for number in range(1, 1500)), "utf-8")
-    command = [sys.executable, "-m", "outrider", "agents", "import", str(file), "--home", str(tmp_path)]
-    outer, inner = pty.openpty()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=inner, check=True, timeout=60, env={"TERM": "xterm"})
-    os.close(inner)
-    shown = os.read(outer, 4096)
-    os.close(outer)
-    assert b"importing agents" in shown
-    piped = subprocess.run(command, capture_output=True, check=True, timeout=60, env={})
-    assert (piped.stdout, piped.stderr) == (b"Imported 1,499 agents.\n", b"")
+    text = "".join(f'{{"id":{number},"name":"n"}}\n' for number in range(1, 1500))
+    file.write_text(text, "ascii")
+    seen: list[Count] = []
+
+    async def work(store: SqliteStore) -> None:
+        with file.open("rb") as opened:
+            lines = Import(opened)
+            seen.append(lines.count())
+            assert await lines.into(store) == 1499
+            seen.append(lines.count())
+            assert lines.left().startswith("1,499 agents are imported, or some more")
+
+    with_store(tmp_path, work)
+    assert seen == [(0, len(text), "0 agents"), (len(text), len(text), "1,499 agents")]
+
+
+def test_a_pipe_does_not_say_how_much_is_to_be_imported() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        assert Import(file).count() == (0, None, "0 agents")
 
 
 def test_groups_are_listed_added_and_removed(home: Path) -> None:

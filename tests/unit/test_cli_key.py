@@ -28,13 +28,14 @@ OLD_PEER = {"name": "old\x1b[2J", "state": "cannot", "why": "it speaks the base 
 class Node:
     """What the commands asked, and what a node answers."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], *before: dict[str, Any]) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        first = list(before)
 
         def request(_: LocalClient, request: Request) -> dict[str, Any]:
             assert request.request_type == "local_any", "this node, whatever its role"
             self.asked.append((request.call, request.f_kwargs))
-            return answer
+            return first.pop(0) if first else answer
 
         monkeypatch.setattr(LocalClient, "request", request)
 
@@ -84,3 +85,44 @@ def test_at_a_terminal_a_person_is_asked(monkeypatch: pytest.MonkeyPatch, answer
     monkeypatch.setattr(sys.modules["outrider.cli.key"], "at_a_terminal", lambda: True)
     CliRunner().invoke(main, ["key", "rotate"], input=answer)
     assert ("outrider.key_rotate" in [call for call, _ in node.asked]) == rotated
+
+
+SPREADING = [
+    {**WINDOW, "phase": "adding", "workers": [{"name": "w", "state": "follows", "why": ""}, OLD_PEER]},
+    {**WINDOW, "phase": "sealing", "workers": [{"name": "w", "state": "followed", "why": ""}, OLD_PEER]},
+]
+
+
+def test_who_waits_is_told_when_all_workers_seal_with_the_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["outrider.cli.key"]
+    monkeypatch.setattr(module, "_LOOKS_S", 0)
+    node = Node(monkeypatch, WINDOW, *SPREADING, SPREADING[1])
+    result = run("rotate", "--yes", "--wait")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "rotation to 0a0a0a0a: window until" in result.stdout
+    assert [call for call, _ in node.asked] == [
+        "outrider.key_status",
+        "outrider.key_rotate",
+        *["outrider.key_status"] * 2,
+    ]
+
+
+def test_workers_that_have_followed_are_counted_of_those_that_can() -> None:
+    module = sys.modules["outrider.cli.key"]
+    assert module._count_of(SPREADING[0]) == (0, 1, "adding: 0 of 1 workers")
+    assert module._count_of(SPREADING[1]) == (1, 1, "sealing: 1 of 1 workers")
+    assert module._count_of({"phase": "adding"}) == (0, None, "adding: 0 of 0 workers")
+
+
+def test_who_interrupts_the_wait_is_told_that_the_rotation_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(monkeypatch, SPREADING[0])
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["outrider.cli.key"].time, "sleep", interrupted)
+    result = run("rotate", "--yes", "--wait")
+    assert (result.exit_code, result.stdout) == (130, "")
+    goes_on = "what the master has begun goes on; `outrider key status` shows how far it is"
+    assert result.stderr == f"outrider: interrupted: {goes_on} [OUT-1907]\n"
+    assert node.asked[-1][0] == "outrider.key_rotate"

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -125,27 +121,6 @@ def test_a_difference_is_a_plan_and_exit_code_1(home: Path, tmp_path: Path) -> N
 def test_a_name_cannot_steer_the_terminal(home: Path) -> None:
     (home / "etc/rules/\x1b[31mred").symlink_to("nowhere")
     assert r"\x1b[31mred" in run("scan", home).stderr
-
-
-def test_a_terminal_sees_progress_and_a_pipe_does_not(home: Path) -> None:
-    command = [sys.executable, "-m", "outrider", "scan", str(home)]
-    outer, inner = pty.openpty()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=inner, check=True, timeout=60, env={"TERM": "xterm"})
-    os.close(inner)
-    shown = b""
-    while chunk := _read(outer):
-        shown += chunk
-    os.close(outer)
-    assert b"looking at" in shown
-    piped = subprocess.run(command, capture_output=True, check=True, timeout=60, env={})
-    assert piped.stderr == b""
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 4096)
-    except OSError:  # a terminal whose other end is closed
-        return b""
 
 
 def test_verify_says_what_differs_from_the_last_generation(home: Path) -> None:

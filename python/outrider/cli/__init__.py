@@ -1,8 +1,8 @@
 """The command line: arguments -> settings -> one piece of work, and its outcome as text, JSON and exit code.
 
 Exit codes: 0 it worked (``diff``, ``verify``: the trees are equal), 1 it failed (they differ),
-2 the command or the settings are wrong, 3 no node runs that could be asked. Errors are lines on standard error,
-never tracebacks.
+2 the command or the settings are wrong, 3 no node runs that could be asked, 130 it was interrupted. Errors are lines
+on standard error, never tracebacks; what takes long shows there that it goes on (:mod:`outrider.cli.progress`).
 """
 
 from __future__ import annotations

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
 import msgspec
-from rich.console import Console
-from rich.progress import Progress
 
 from outrider.cli.options import Failure
+from outrider.cli.progress import Count
 from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.model import GROUP_NAMES, MOST_GROUPS, AgentId, AgentInfo, GroupAssignment, is_group_name
@@ -65,21 +63,41 @@ def checked(groups: tuple[str, ...]) -> tuple[str, ...]:
     return groups
 
 
-async def import_lines(store: SqliteStore, file: IO[bytes]) -> int:
-    """Put the agents of ``file`` into ``store``, with progress on a terminal; how many they were.
+class Import:
+    """The lines of a file on their way into a store; how far they are may be looked at meanwhile."""
 
-    A :class:`Failure` says how many lie in the store already.
-    """
-    imported = 0
-    with _progress(file) as lines:
+    def __init__(self, file: IO[bytes]) -> None:
+        self.imported = 0
+        self._file = file
+        self._size = _size(file)
+        self._read = 0
+
+    async def into(self, store: SqliteStore) -> int:
+        """Put all of them there; how many they were. A :class:`Failure` says how many lie there already."""
         try:
-            for batch in _batches(lines):
-                imported += await _store(store, batch.lines)
+            for batch in _batches(self._lines()):
+                self.imported += await _store(store, batch.lines)
                 if batch.fault:
-                    raise Failure(f"{batch.fault}; {_before(imported)}", Code.IMPORT_LINE)
+                    raise Failure(f"{batch.fault}; {self._before()}", Code.IMPORT_LINE)
         except StoreError as error:
-            raise Failure(f"{error}; {_before(imported)}", error.situation) from error
-    return imported
+            raise Failure(f"{error}; {self._before()}", error.situation) from error
+        return self.imported
+
+    def count(self) -> Count:
+        """By the bytes of the file; a pipe does not say how many there are."""
+        return Count(self._read, self._size, f"{self.imported:,} agents")
+
+    def left(self) -> str:
+        """What is so when this is interrupted now."""
+        return f"{self.imported:,} agents are imported, or some more; to import them again changes nothing"
+
+    def _before(self) -> str:
+        return f"{self.imported:,} agents before it are imported"
+
+    def _lines(self) -> Iterator[bytes]:
+        while line := self._file.readline(_LONGEST_LINE):
+            self._read += len(line)
+            yield line
 
 
 class _Batch(NamedTuple):
@@ -104,29 +122,10 @@ def _batches(lines: Iterator[bytes]) -> Iterator[_Batch]:
     yield _Batch(batch)
 
 
-def _before(imported: int) -> str:
-    return f"{imported:,} agents before it are imported"
-
-
 async def _store(store: SqliteStore, batch: list[Line]) -> int:
     await store.put([line.info for line in batch if line.info])
     await store.set_groups([line.groups for line in batch if line.groups], status="syncreq")
     return len(batch)
-
-
-@contextmanager
-def _progress(file: IO[bytes]) -> Iterator[Iterator[bytes]]:
-    """The lines of ``file``, and a bar on standard error that follows them."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("importing agents", total=_size(file))
-
-        def lines() -> Iterator[bytes]:
-            while line := file.readline(_LONGEST_LINE):
-                progress.advance(task, len(line))
-                yield line
-
-        yield lines()
 
 
 def _size(file: IO[bytes]) -> int | None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import click
 
 from outrider.cli.options import F, Failure, home_option, load_settings, settings_options
+from outrider.cli.progress import NOTHING_CHANGED, Count, shown
 from outrider.client import LocalClient
 from outrider.codes import Code
 from outrider.errors import OutriderError, SettingsError
@@ -21,6 +22,9 @@ from outrider.store.sqlite import SqliteStore
 from outrider.world import real_ports
 
 _NODE_ANSWERS_S = 5.0
+_NOT_TOLD = "the change is made; a master that runs there sends it at its interval"
+IN_PARTS = "each change was made whole or not at all; `outrider agents list` shows what there is"
+"""What is left of several changes."""
 
 T = TypeVar("T")
 
@@ -34,22 +38,28 @@ def store_options(command: F) -> F:
 def with_store(
     work: Callable[[SqliteStore], Awaitable[T]],
     *,
+    doing: str,
     config: Path | None,
     home: str | None,
     pairs: tuple[str, ...],
     make: bool = False,
     send: bool = False,
+    quiet: bool = False,
+    count: Callable[[], Count] | None = None,
+    left: str | Callable[[], str] = NOTHING_CHANGED,
 ) -> T:
     """Run ``work`` with the store of a home, which a running node may use at the same time.
 
     :class:`Failure` if the home has none, unless ``make`` says that one may be made. ``send``: groups were changed,
-    and a master that runs there sends them at once.
+    and a master that runs there sends them at once. What it is ``doing`` is shown unless it is ``quiet``.
     """
     settings = load_settings(config, home, pairs)
     _check(settings, make=make)
-    outcome = asyncio.run(_run(settings, work))
+    with shown(doing, quiet=quiet, count=count, left=left):
+        outcome = asyncio.run(_run(settings, work))
     if send:
-        _send(settings)
+        with shown("telling the node that runs there", quiet=quiet, left=_NOT_TOLD):
+            _send(settings)
     return outcome
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import IO, Any, get_args
 
 import click
 import msgspec
 
-from outrider.cli.agent_lines import as_line, checked, import_lines
-from outrider.cli.agent_store import store_options, with_store
+from outrider.cli.agent_lines import Import, as_line, checked
+from outrider.cli.agent_store import IN_PARTS, store_options, with_store
 from outrider.cli.options import Failure, write_json
+from outrider.cli.progress import Count
 from outrider.cli.put_aside import put_aside
 from outrider.codes import Code
 from outrider.model import AgentInfo, GroupAssignment, GroupMode
@@ -33,16 +35,21 @@ agents.add_command(put_aside)
 @store_options
 def list_agents(*, as_json: bool, **place: Any) -> None:
     """List every agent by its id; with --json a line for each, as `import` reads it."""
+    listed = 0
 
     async def work(store: SqliteStore) -> None:
+        nonlocal listed
         after, more = 0, True
         while more:
             found, more = await store.agents(after)
             for agent in found:
                 click.echo(as_line(agent) if as_json else _row(agent))
                 after = agent.id
+            listed += len(found)
 
-    with_store(work, **place)
+    # On a terminal the lines themselves are what is seen of it.
+    quiet = as_json or sys.stdout.isatty()
+    with_store(work, doing="listing", quiet=quiet, count=lambda: Count(listed, None, f"{listed:,} agents"), **place)
 
 
 @agents.command()
@@ -50,7 +57,7 @@ def list_agents(*, as_json: bool, **place: Any) -> None:
 @store_options
 def show(*, number: int, as_json: bool, **place: Any) -> None:
     """Show everything that is known of one agent."""
-    agent = with_store(lambda store: _known(store, number), **place)
+    agent = with_store(lambda store: _known(store, number), doing="looking it up", quiet=as_json, **place)
     shown = _described(agent)
     if as_json:
         write_json(shown)
@@ -80,7 +87,8 @@ def add(*, number: int, name: str, ip: str | None, groups: tuple[str, ...], as_j
         if groups:
             await store.set_groups([assignment], status="syncreq")
 
-    with_store(work, make=True, send=bool(groups), **place)
+    doing = f"adding agent {number}"
+    with_store(work, doing=doing, make=True, send=bool(groups), quiet=as_json, left=IN_PARTS, **place)
     _tell({"added": number}, f"Added agent {number}.", as_json=as_json)
 
 
@@ -95,7 +103,8 @@ def remove(*, numbers: tuple[int, ...], as_json: bool, **place: Any) -> None:
             await _known(store, number)
         return await store.remove(numbers)
 
-    removed = with_store(work, **place)
+    doing = f"removing {_count(len(numbers))}"
+    removed = with_store(work, doing=doing, quiet=as_json, left=IN_PARTS, **place)
     _tell({"removed": removed}, f"Removed {_count(removed)}.", as_json=as_json)
 
 
@@ -118,7 +127,8 @@ def set_groups(*, number: int, groups: tuple[str, ...], mode: GroupMode, as_json
         await store.set_groups([_assignment(number, groups)], mode, "syncreq")
         return (await _known(store, number)).groups
 
-    now = with_store(work, send=True, **place)
+    doing = f"setting the groups of agent {number}"
+    now = with_store(work, doing=doing, send=True, quiet=as_json, left=IN_PARTS, **place)
     _tell({"id": number, "groups": now}, f"Agent {number}: {', '.join(now) or 'no group'}", as_json=as_json)
 
 
@@ -130,7 +140,17 @@ def import_agents(*, file: IO[bytes], as_json: bool, **place: Any) -> None:
 
     A line that is wrong ends the import; the lines before it stand, and importing them again changes nothing.
     """
-    imported = with_store(lambda store: import_lines(store, file), make=True, send=True, **place)
+    lines = Import(file)
+    imported = with_store(
+        lines.into,
+        doing="importing",
+        make=True,
+        send=True,
+        quiet=as_json,
+        count=lines.count,
+        left=lines.left,
+        **place,
+    )
     _tell({"imported": imported}, f"Imported {_count(imported)}.", as_json=as_json)
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from outrider.cli.options import Failure, home_option, json_of, load_settings, settings_options
+from outrider.cli.progress import NOTHING_CHANGED, shown
 from outrider.client import ANSWER_S, LocalClient
 from outrider.errors import ConnectionLostError, RefusedByPeer, RequestTimeoutError, TransportError
 from outrider.printable import printable
@@ -32,18 +33,31 @@ class Refused(Failure):
 
 
 def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that find the node, and ``--json``; ``ask`` puts a question to its client."""
+    """Add the options that find the node, and ``--json``; ``ask`` puts a question to its client.
+
+    It shows what it ``waits`` for, unless ``quiet`` or for a program. ``left`` is what is so if that is interrupted.
+    """
 
     @settings_options
     @home_option
     @click.option("--json", "as_json", is_flag=True, help="For programs.")
     @functools.wraps(command)
-    def wrapped(*, config: Path | None, home: str | None, pairs: tuple[str, ...], **rest: Any) -> Any:
+    def wrapped(*, config: Path | None, home: str | None, pairs: tuple[str, ...], as_json: bool, **rest: Any) -> Any:
         settings = load_settings(config, home, pairs)
 
-        def ask(question: Callable[[LocalClient], Any], timeout_s: float = ANSWER_S) -> Any:
+        def ask(
+            question: Callable[[LocalClient], Any],
+            timeout_s: float = ANSWER_S,
+            *,
+            waits: str = "",
+            left: str = NOTHING_CHANGED,
+            quiet: bool = False,
+        ) -> Any:
+            whom = waits or f"the node of {settings.node.home}"
+            text = f"waiting for {whom}, {timeout_s:g} s at most"
             try:
-                return question(LocalClient.of(settings, timeout_s=timeout_s))
+                with shown(text, quiet=quiet or as_json, left=left):
+                    return question(LocalClient.of(settings, timeout_s=timeout_s))
             except (RequestTimeoutError, ConnectionLostError):
                 raise
             except RefusedByPeer as error:  # the node's own words: whoever typed the command knows whom it asks
@@ -51,7 +65,7 @@ def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
             except TransportError as error:
                 raise NoNode(f"{error}, or name its home with --home DIR", error.situation) from error
 
-        return command(ask=ask, **rest)
+        return command(ask=ask, as_json=as_json, **rest)
 
     return wrapped
 

@@ -17,6 +17,7 @@ from outrider.protocol.results import AffectedItemsWazuhResult, Unhandled, Wazuh
 
 _DASH = "-"
 _FAILED = (Failed, Unhandled)
+_GOES_ON = "nobody waits for the answer any more; a call that changes something may still do it"
 
 
 @click.command("nodes")
@@ -98,9 +99,11 @@ def call(
         raise click.UsageError("--node and --all: use one of them")
     arguments = dict(map(_argument, words))
     if at or everywhere:
-        result = ask(lambda client: client.call_nodes(name, at, arguments), timeout)
+        where = f"{name} at {', '.join(at) or 'every node'}"
+        result = ask(lambda client: client.call_nodes(name, at, arguments), timeout, waits=where, left=_GOES_ON)
     else:
-        result = ask(lambda client: client.call(name, **arguments), timeout)
+        waits = f"{name} at the master"
+        result = ask(lambda client: client.call(name, **arguments), timeout, waits=waits, left=_GOES_ON)
     failed = show_result(result, as_json=as_json)
     if failed:
         raise Failure("\n".join(failed), Code.PARTLY_FAILED)

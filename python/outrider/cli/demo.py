@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from outrider.cli.options import Interrupted
 from outrider.demo import run
 
 
@@ -23,4 +24,7 @@ from outrider.demo import run
 @click.pass_context
 def demo(ctx: click.Context, tree: Path | None, files: int, as_json: bool) -> None:
     """Watch a master bring two workers in step with a real tree, through changes, kills and restarts."""
-    ctx.exit(run(tree=tree, files=files, as_json=as_json))
+    try:
+        ctx.exit(run(tree=tree, files=files, as_json=as_json))
+    except KeyboardInterrupt:
+        raise Interrupted("the demo's nodes have ended, and their folder is removed") from None

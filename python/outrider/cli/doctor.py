@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import click
-from rich.console import Console
 
 from outrider.cli.ask import print_rows
 from outrider.cli.options import home_option, load_settings, settings_options, write_json
-from outrider.doctor import Patient, examine
+from outrider.cli.progress import Count, of, shown
+from outrider.doctor import CHECKS, Patient, examine
 
 _MARKS = {"good": "ok", "warning": "!", "bad": "BAD"}
 
@@ -35,11 +35,18 @@ def doctor(
     It changes nothing and may run beside the node. ROLE is needed only where no node has run on the home yet.
     """
     settings = load_settings(config, home, pairs)
-    with Console(stderr=True).status("looking"):  # shows on a terminal alone
-        findings = list(examine(Patient.meet(settings, role)))
+    begun: list[str] = []
+    with shown(f"examining {settings.node.home}", quiet=as_json, count=lambda: _check_of(begun)):
+        findings = list(examine(Patient.meet(settings, role), begun.append))
     if as_json:
         write_json(findings)
     else:
         rows = [(_MARKS[one.state], one.check, one.what, one.remedy) for one in findings]
         print_rows(("", "CHECK", "FOUND", "WHAT TO DO"), rows)
     ctx.exit(1 if any(one.state == "bad" for one in findings) else 0)
+
+
+def _check_of(begun: list[str]) -> Count:
+    if not begun:
+        return Count(0, len(CHECKS), "asking the node")
+    return Count(len(begun) - 1, len(CHECKS), f"check {of(len(begun), len(CHECKS))}: {begun[-1]}")

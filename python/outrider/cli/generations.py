@@ -60,13 +60,15 @@ def show(*, number: int, as_json: bool, ask: Callable[..., Any]) -> None:
 @client_options
 def rollback_to(*, number: int, as_json: bool, ask: Callable[..., Any]) -> None:
     """Make this master's tree what it was in generation NUMBER; every worker follows."""
+    left = "the master may go on with it; `outrider generations list` marks the tree that it has"
+    waits = f"the tree of generation {number}"
     with _only_at(
         "master",
         ask,
         "this node is a worker, whose generations its master makes: run this at the master, or take this node alone "
         "back with `outrider rollback`",
     ):
-        one = _ask_here(ask, "outrider.generations_rollback", number=number)
+        one = _ask_here(ask, "outrider.generations_rollback", waits, left, number=number)
     if as_json:
         write_json(one)
     else:
@@ -80,8 +82,9 @@ def rollback(*, as_json: bool, ask: Callable[..., Any]) -> None:
 
     The next one is, whatever it holds.
     """
+    left = "the node may go on with it; `outrider status` shows the generation that it has"
     with _only_at("worker", ask, "this node is a master, which goes back with `outrider generations rollback NUMBER`"):
-        changes = _ask_here(ask, "outrider.rollback")
+        changes = _ask_here(ask, "outrider.rollback", "the tree before the last step", left)
     if as_json:
         write_json({"changes": changes})
     else:
@@ -92,16 +95,18 @@ def rollback(*, as_json: bool, ask: Callable[..., Any]) -> None:
 @client_options
 def approve(*, as_json: bool, ask: Callable[..., Any]) -> None:
     """Let a step that is held back delete what it wants: on a worker there, on a master everywhere."""
-    root = _ask_here(ask, "outrider.approve")
+    left = "the step may be approved all the same; the node's log says so"
+    root = _ask_here(ask, "outrider.approve", "the node's approval", left)
     if as_json:
         write_json({"root": root})
     else:
         click.echo(f"the step that was held back may delete what it wants (root {root[:16]}...)")
 
 
-def _ask_here(ask: Callable[..., Any], call: str, **arguments: Any) -> Any:
+def _ask_here(ask: Callable[..., Any], call: str, waits: str, left: str, **arguments: Any) -> Any:
     """Ask the node of this machine itself, whatever its role."""
-    return ask(lambda client: client.request(Request(call=call, f_kwargs=arguments, request_type="local_any")))
+    request = Request(call=call, f_kwargs=arguments, request_type="local_any")
+    return ask(lambda client: client.request(request), waits=waits, left=left)
 
 
 @contextmanager

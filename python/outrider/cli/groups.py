@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from outrider.cli.agent_store import store_options, with_store
+from outrider.cli.agent_store import IN_PARTS, store_options, with_store
 from outrider.cli.options import Failure, write_json
 from outrider.codes import Code
 from outrider.store.sqlite import SqliteStore
@@ -21,7 +21,7 @@ def groups() -> None:
 @store_options
 def list_groups(*, as_json: bool, **place: Any) -> None:
     """List every group and how many agents it has."""
-    found = with_store(lambda store: store.all_groups(), **place)
+    found = with_store(lambda store: store.all_groups(), doing="counting agents", quiet=as_json, **place)
     if as_json:
         write_json([group._asdict() for group in found])
         return
@@ -35,7 +35,9 @@ def list_groups(*, as_json: bool, **place: Any) -> None:
 @store_options
 def add(*, names: tuple[str, ...], as_json: bool, **place: Any) -> None:
     """Make groups; those that there are stay."""
-    with_store(lambda store: store.add_groups(names), make=True, **place)
+    with_store(
+        lambda store: store.add_groups(names), doing="adding groups", make=True, quiet=as_json, left=IN_PARTS, **place
+    )
     if as_json:
         write_json({"added": names})
     else:
@@ -51,7 +53,7 @@ def remove(*, names: tuple[str, ...], as_json: bool, **place: Any) -> None:
     async def work(store: SqliteStore) -> list[str]:
         return [name for name in names if not await store.remove_group(name)]
 
-    unknown = with_store(work, send=True, **place)
+    unknown = with_store(work, doing="removing groups", send=True, quiet=as_json, left=IN_PARTS, **place)
     removed = [name for name in names if name not in unknown]
     if as_json:
         write_json({"removed": removed, "unknown": unknown})

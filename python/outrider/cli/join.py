@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from outrider.cli.options import Failure, WrongSettings, home_option, load_settings, settings_options
+from outrider.cli.progress import shown
 from outrider.codes import Code
 from outrider.errors import TransportError
 from outrider.exchange.joining import join
@@ -44,8 +45,13 @@ def join_command(
         raise WrongSettings(str(error), Code.BAD_TOKEN) from error
     _check(settings, promise)
     host, port = _address(settings, master)
+    left = (
+        f"{settings.node.home} is as it was; if `outrider ca list` names {promise.name} at the master, its token is "
+        "used up: make another one"
+    )
     try:
-        joined = asyncio.run(join(promise, host, port, real_ports()))
+        with shown(f"waiting for the master at {endpoint(host, port)}", left=left):
+            joined = asyncio.run(join(promise, host, port, real_ports()))
     except TransportError as error:
         raise Failure(f"cannot join at {endpoint(host, port)}: {error}", error.situation) from error
     install(settings.node.home, joined.key, joined.certificate, joined.trust.text)

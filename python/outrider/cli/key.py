@@ -6,6 +6,7 @@ The node of this machine does it; no command takes or shows a key, only the ids 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +15,15 @@ import click
 
 from outrider.cli.ask import client_options, print_rows
 from outrider.cli.options import Failure, write_json
+from outrider.cli.progress import NOTHING_CHANGED, Count, of, shown
 from outrider.codes import Code
 from outrider.printable import printable
 from outrider.protocol.api import Request
+
+_GOES_ON = "what the master has begun goes on; `outrider key status` shows how far it is"
+_SPREADING = {"adding", "sealing"}
+"""The phases in which workers are still to learn the key, or to seal with it."""
+_LOOKS_S = 0.5
 
 
 @click.group()
@@ -27,14 +34,16 @@ def key() -> None:
 @key.command()
 @click.option("--window", type=click.FloatRange(min=0), help="Seconds for which the old key still opens.")
 @click.option("--yes", is_flag=True, help="Go on although some workers cannot learn the new key.")
+@click.option("--wait", is_flag=True, help="Return once this master and all connected workers seal with the new key.")
 @client_options
-def rotate(*, window: float | None, yes: bool, as_json: bool, ask: Callable[..., Any]) -> None:
+def rotate(*, window: float | None, yes: bool, wait: bool, as_json: bool, ask: Callable[..., Any]) -> None:
     """Replace the cluster key without a pause, on this master and all its workers that can learn it."""
     unable = [one for one in _ask_here(ask, "outrider.key_status").get("workers", ()) if one["state"] == "cannot"]
     if unable and not yes:
         _confirm(unable)
-    arguments = {} if window is None else {"window_s": window}
-    _show(_ask_here(ask, "outrider.key_rotate", anyway=bool(unable) or yes, **arguments), as_json=as_json)
+    arguments: dict[str, Any] = {} if window is None else {"window_s": window}
+    begun = _ask_here(ask, "outrider.key_rotate", _GOES_ON, anyway=bool(unable) or yes, **arguments)
+    _show(_followed(ask, begun, quiet=as_json) if wait else begun, as_json=as_json)
 
 
 @key.command("status")
@@ -48,7 +57,24 @@ def key_status(*, as_json: bool, ask: Callable[..., Any]) -> None:
 @client_options
 def abort(*, as_json: bool, ask: Callable[..., Any]) -> None:
     """Give up a rotation with whose key nobody seals yet."""
-    _show(_ask_here(ask, "outrider.key_abort"), as_json=as_json)
+    _show(_ask_here(ask, "outrider.key_abort", _GOES_ON), as_json=as_json)
+
+
+def _followed(ask: Callable[..., Any], status: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    """How the keys stand once all who can seal with the new one."""
+    last = status
+    with shown("rotating the key", quiet=quiet, count=lambda: _count_of(last), left=_GOES_ON):
+        while last.get("phase") in _SPREADING:
+            time.sleep(_LOOKS_S)
+            last = _ask_here(ask, "outrider.key_status", _GOES_ON, quiet=True)
+    return last
+
+
+def _count_of(status: dict[str, Any]) -> Count:
+    """How many of the workers that can have followed into the phase."""
+    able = [one["state"] for one in status.get("workers", ()) if one["state"] in {"follows", "followed"}]
+    done = able.count("followed")
+    return Count(done, len(able) or None, f"{status.get('phase', '')}: {of(done, len(able))} workers")
 
 
 def _confirm(unable: list[dict[str, Any]]) -> None:
@@ -70,9 +96,12 @@ def at_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _ask_here(ask: Callable[..., Any], call: str, **arguments: Any) -> Any:
+def _ask_here(
+    ask: Callable[..., Any], call: str, left: str = NOTHING_CHANGED, *, quiet: bool = False, **arguments: Any
+) -> Any:
     """Ask the node of this machine itself, whatever its role."""
-    return ask(lambda client: client.request(Request(call=call, f_kwargs=arguments, request_type="local_any")))
+    request = Request(call=call, f_kwargs=arguments, request_type="local_any")
+    return ask(lambda client: client.request(request), left=left, quiet=quiet)
 
 
 def _show(status: dict[str, Any], *, as_json: bool) -> None:

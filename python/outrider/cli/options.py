@@ -56,6 +56,15 @@ class WrongSettings(Failure):
     exit_code = 2
 
 
+class Interrupted(Failure):
+    """Somebody pressed Ctrl-C; ``left`` says what is so now. A shell knows it by its exit code."""
+
+    exit_code = 130
+
+    def __init__(self, left: str = "") -> None:
+        super().__init__(f"interrupted: {left}" if left else "interrupted", Code.INTERRUPTED)
+
+
 class PlainErrors(click.Group):
     """A group whose commands fail with one clear line for each cause, and a code that `outrider explain` knows.
 
@@ -84,6 +93,8 @@ class PlainErrors(click.Group):
             raise WrongSettings.of(error) from error
         except OutriderError as error:
             raise Failure.of(error) from error
+        except KeyboardInterrupt:
+            raise Interrupted from None
         except BrokenPipeError:
             raise  # whoever reads our output has seen enough: click ends quietly
         except OSError as error:

@@ -25,7 +25,9 @@ def reload_settings(*, as_json: bool, ask: Callable[..., Any]) -> None:
     code 2.
     """
     request = Request(call="outrider.reload", request_type="local_any")
-    reloaded = msgspec.convert(ask(lambda client: client.request(request)), Reloaded)
+    left = "the node may have loaded them all the same; `outrider status` and its log say so"
+    answer = ask(lambda client: client.request(request), waits="the node to load its settings", left=left)
+    reloaded = msgspec.convert(answer, Reloaded)
     if as_json:
         write_json(reloaded)
     else:

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from outrider.cli.ask import client_options, console_of, table_of
-from outrider.cli.options import write_json
+from outrider.cli.options import Interrupted, write_json
 from outrider.client import LocalClient
 from outrider.printable import counted, printable
 from outrider.protocol.api import Request
@@ -34,23 +34,27 @@ _SOON_DAYS = 30
 @client_options
 def status(*, watch: bool, interval: float, as_json: bool, ask: Callable[..., Any]) -> None:
     """Show how the node of this machine is."""
-    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-        if as_json:
-            _write(*ask(_look))
-            while watch:
-                time.sleep(interval)
-                _write(*ask(_look))
-        elif watch:
-            _watch(ask, interval)
-        else:
-            console_of().print(_shown(*ask(_look)))
+    if watch:
+        with contextlib.suppress(KeyboardInterrupt, Interrupted):  # the way to end it
+            _watch(ask, interval, as_json=as_json)
+    elif as_json:
+        _write(*ask(_look))
+    else:
+        console_of().print(_shown(*ask(_look)))
 
 
-def _watch(ask: Callable[..., Any], interval: float) -> None:
-    with Live(_shown(*ask(_look)), console=console_of(), auto_refresh=False) as live:
+def _watch(ask: Callable[..., Any], interval: float, *, as_json: bool) -> None:
+    first = ask(_look)
+    if as_json:
+        _write(*first)
         while True:
             time.sleep(interval)
-            live.update(_shown(*ask(_look)), refresh=True)
+            _write(*ask(_look))
+    with Live(_shown(*first), console=console_of(), auto_refresh=False) as live:
+        while True:
+            time.sleep(interval)
+            # What stands there already shows that it goes on.
+            live.update(_shown(*ask(_look, quiet=True)), refresh=True)
 
 
 def _look(client: LocalClient) -> tuple[dict[str, Any], Snapshot]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from outrider._native import Scan
 from outrider._native import diff as compare
 from outrider.cli.options import Failure, load_settings, settings_options, write_json
+from outrider.cli.progress import scanned
 from outrider.codes import Code
 from outrider.printable import counted, printable
 from outrider.settings import Settings
@@ -46,7 +45,7 @@ def scan(
     """
     settings = load_settings(config, home, pairs)
     began = time.perf_counter()
-    found = look(settings, rehash=rehash)
+    found = look(settings, rehash=rehash, quiet=as_json)
     seconds = time.perf_counter() - began
     if as_json:
         write_json({"home": str(settings.node.home), "seconds": seconds, **_described(settings, found)})
@@ -73,7 +72,7 @@ def diff(
     scans = []
     for argument in (first, second):
         settings = load_settings(config, argument, pairs)
-        found = look(settings)
+        found = look(settings, quiet=as_json)
         _write_problems(settings, found.problems)
         scans.append(found)
     unseen = [path for path, _ in scans[0].problems]
@@ -99,8 +98,7 @@ def verify(ctx: click.Context, *, home: str | None, config: Path | None, pairs: 
     """
     settings = load_settings(config, home, pairs)
     _check_home(settings)
-    with _waiting(f"reading {settings.node.home}"):
-        verified = verify_tree(settings)
+    verified = scanned(f"reading {settings.node.home}", partial(verify_tree, settings), quiet=as_json)
     if as_json:
         write_json(verified)
     else:
@@ -108,11 +106,12 @@ def verify(ctx: click.Context, *, home: str | None, config: Path | None, pairs: 
     ctx.exit(0 if verified.same else 1)
 
 
-def look(settings: Settings, *, rehash: bool = False) -> Scan:
+def look(settings: Settings, *, rehash: bool = False, quiet: bool = False) -> Scan:
     """Scan the home of ``settings``, with progress on a terminal."""
     _check_home(settings)
-    with _waiting(f"looking at {settings.node.home}"):
-        return open_tree(settings).scan(rehash=rehash)
+    tree = open_tree(settings)
+    text = f"looking at {settings.node.home}"
+    return scanned(text, lambda progress: tree.scan(rehash=rehash, progress=progress), quiet=quiet)
 
 
 def _check_home(settings: Settings) -> None:
@@ -120,15 +119,6 @@ def _check_home(settings: Settings) -> None:
         raise Failure(
             f"{settings.node.home} is no folder: name the home of a node, e.g. outrider scan /var/ossec", Code.NO_FOLDER
         )
-
-
-@contextmanager
-def _waiting(text: str) -> Iterator[None]:
-    console = Console(stderr=True)
-    columns: tuple[Any, ...] = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        progress.add_task(text, total=None)
-        yield
 
 
 def _described(settings: Settings, found: Scan) -> dict[str, Any]:

@@ -47,11 +47,12 @@ class Show:
         self._steps: list[Step] = []
         self._running: Step | None = None
         self._started = time.perf_counter()
+        self._is_live = self._console.is_terminal and not as_json
         self._live = Live(get_renderable=self._story, console=self._console, refresh_per_second=8)
 
     def __enter__(self) -> Self:
         """Open the table, on a terminal."""
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.start()
         return self
 
@@ -59,7 +60,7 @@ class Show:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the table as it is."""
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.stop()
 
     def begin(self, step: Step) -> None:

@@ -52,6 +52,7 @@ class _Story:
         """The whole story; every process has ended when it returns."""
         master, (victim, _) = self._master, self._workers
         try:
+            self._show.begin(Step(f"copying files of {source}"))
             count = await asyncio.to_thread(trees.fill, master.home, source, most)
             if count < _LEAST_FILES:
                 raise SettingsError(

@@ -11,10 +11,10 @@ from outrider.doctor import certificates, databases, folder, machine, reach, rou
 from outrider.doctor.finding import Finding
 from outrider.doctor.patient import Patient
 
-__all__ = ["Finding", "Patient", "examine"]
+__all__ = ["CHECKS", "Finding", "Patient", "examine"]
 
 Check = Callable[[Patient], Iterator[Finding]]
-_CHECKS: dict[str, Check] = {
+CHECKS: dict[str, Check] = {
     "settings": folder.settings,
     "home": folder.home,
     "node": rounds.node,
@@ -28,9 +28,13 @@ _CHECKS: dict[str, Check] = {
 }
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
-    """Every finding, check by check; a check that cannot be made is a finding as well. It blocks."""
-    for name, check in _CHECKS.items():
+def examine(patient: Patient, begins: Callable[[str], object] = lambda _: None) -> Iterator[Finding]:
+    """Every finding, check by check; a check that cannot be made is a finding as well. It blocks.
+
+    ``begins`` hears of each check before it is made.
+    """
+    for name, check in CHECKS.items():
+        begins(name)
         try:
             yield from check(patient)
         except OSError as error:

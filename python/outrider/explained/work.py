@@ -157,4 +157,12 @@ COMMANDS: Final = (
         "`outrider explain` lists all codes.",
         "'OUT-9999' is no code; `outrider explain` lists all",
     ),
+    Explanation(
+        Code.INTERRUPTED,
+        "The command was interrupted",
+        "Somebody pressed Ctrl-C, or sent its process SIGINT.",
+        "What is so now stands in the same line. A node that was asked goes on with what it has begun.",
+        "Give the command again if it was to end; it begins anew.",
+        "interrupted: nothing was changed",
+    ),
 )

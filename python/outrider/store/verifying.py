@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from outrider._native import Manifest, Tree, diff, latest_generation
+from outrider._native import Manifest, ScanProgress, Tree, diff, latest_generation
 from outrider.codes import Code
 from outrider.errors import StoreError, SyncError
 from outrider.settings import Settings
@@ -46,11 +46,16 @@ class _Last(NamedTuple):
     manifest: Manifest
 
 
-def verify(settings: Settings) -> Verified:
-    """Read every file of the home's tree. :class:`SyncError` if there is no generation to compare it with."""
+def verify(settings: Settings, progress: ScanProgress | None = None) -> Verified:
+    """Read every file of the home's tree. :class:`SyncError` if there is no generation to compare it with.
+
+    ``progress`` counts meanwhile, and expects as many files as the generation has.
+    """
     home, tree, table = settings.node.home, open_tree(settings), files_table(settings)
     last = _last(home, tree)
-    found = tree.scan(rehash=True, look_only=True)
+    if progress is not None:
+        progress.expect(len(last.manifest))
+    found = tree.scan(rehash=True, look_only=True, progress=progress)
     plan = diff(last.manifest, found.manifest, table)
     own = {row.folder for row in settings.tree.files if row.extra_valid}
     # Files of the node's own are remembered beside those of the generation: then no root tells which are which.

@@ -24,3 +24,14 @@ def test_every_column_is_printed_on_a_terminal_and_in_a_log(
         text = capsys.readouterr().out
         for cell in ("100,000", "12.50 s", "13.50 s", "987.65 MB", "equal"):
             assert cell in text, (terminal, text)
+
+
+def test_on_a_terminal_nothing_is_drawn_for_a_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    for as_json, drawn in ((False, True), (True, False)):
+        with Show(as_json=as_json) as show:
+            show.begin(STEP)
+        told = capsys.readouterr()
+        assert ("\x1b[" in told.out + told.err) == drawn

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from outrider._native import Generations
+from outrider._native import Generations, ScanProgress
 from outrider.errors import StoreError, SyncError
 from outrider.settings import Settings
 from outrider.store.tree import open_tree
@@ -131,3 +131,12 @@ def test_threat_40_damaged_records_are_named(tmp_path: Path) -> None:
     (tmp_path / ".outrider/standing.json").write_bytes(b"{")
     with pytest.raises(StoreError, match=r"standing.json cannot be read .*: start the node"):
         verify(settings)
+
+
+def test_whoever_watches_sees_every_file_of_as_many_as_the_generation_has(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    make_generation(settings)
+    progress = ScanProgress()
+    (tmp_path / "etc/rules/new").write_bytes(b"new")
+    verify(settings, progress)
+    assert (progress.files, progress.expected, progress.bytes) == (4, 3, 6)
