@@ -21,13 +21,13 @@ from outrider.kinds.interface import Kind, stateless
 from outrider.relay.handlers import Handlers
 from outrider.worker.agent_groups import AgentGroups
 from outrider.worker.agent_info import AgentInfo
+from outrider.worker.approval import Approval
 from outrider.worker.generations import Generations
 from outrider.worker.identity import Identity
 from outrider.worker.integrity import Integrity
 from outrider.worker.registered import RegisteredAgents
 from outrider.worker.requests import WorkerRequests
 from outrider.worker.rotation import KeyLearning
-from outrider.worker.unasked import Unasked
 
 
 def builtin(calls: Handlers, keys: Keys, credentials: Credentials | None = None) -> tuple[Kind, ...]:
@@ -35,14 +35,14 @@ def builtin(calls: Handlers, keys: Keys, credentials: Credentials | None = None)
 
     Without ``credentials`` none is extended.
     """
-    unasked = Unasked()
+    approval = Approval()
     return (
-        replace(INTEGRITY, worker=stateless(partial(Integrity, unasked=unasked))),
+        replace(INTEGRITY, worker=stateless(partial(Integrity, approval=approval))),
         replace(AGENT_INFO, worker=AgentInfo),
         replace(AGENT_GROUPS, worker=stateless(AgentGroups)),
         replace(AGENT_REGISTRATION, worker=RegisteredAgents),
         replace(REQUESTS, worker=partial(WorkerRequests, calls=calls)),
         replace(IDENTITY, worker=None if credentials is None else partial(Identity, credentials=credentials)),
-        replace(GENERATIONS, worker=partial(Generations, unasked=unasked, calls=calls)),
+        replace(GENERATIONS, worker=partial(Generations, approval=approval, calls=calls)),
         replace(KEYS, worker=partial(KeyLearning, keys=keys, calls=calls) if keys.held else None),
     )

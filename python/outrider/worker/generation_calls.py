@@ -12,8 +12,8 @@ from outrider.relay.context import Context
 from outrider.relay.handlers import Handlers
 
 if TYPE_CHECKING:
+    from outrider.worker.approval import Approval
     from outrider.worker.generations import Generations
-    from outrider.worker.unasked import Unasked
 
 
 class StandsAt(Struct, frozen=True, kw_only=True):
@@ -31,9 +31,9 @@ class StandsAt(Struct, frozen=True, kw_only=True):
 class GenerationCalls:
     """The calls, each under a name of ours."""
 
-    def __init__(self, half: Generations, unasked: Unasked) -> None:
+    def __init__(self, half: Generations, approval: Approval) -> None:
         self._half = half
-        self._unasked = unasked
+        self._approval = approval
 
     def offer(self, calls: Handlers) -> None:
         """Put them into the table."""
@@ -43,7 +43,7 @@ class GenerationCalls:
 
     async def stands_at(self) -> StandsAt:
         """Where this worker stands."""
-        known, held_back = self._half.standpoint.known, self._half.held_back or self._unasked.held_back
+        known, held_back = self._half.standpoint.known, self._half.held_back or self._approval.held_back
         return StandsAt(number=known.number, root=known.root, bad=known.bad, held_back=held_back)
 
     async def rollback(self, context: Context) -> int:
@@ -56,6 +56,6 @@ class GenerationCalls:
         context.only_local()
         if self._half.held_back:
             return await self._half.approve()
-        if root := self._unasked.approve():
+        if root := self._approval.approve():
             return root
         raise Refusal(faults.INTERNAL, "nothing is held back on this node")

@@ -29,21 +29,21 @@ from outrider.supervise import rest
 from outrider.sync.generations import Repairs
 from outrider.transport.channel import Reply
 from outrider.trying import Tries
+from outrider.worker.approval import Approval
 from outrider.worker.fetching import Fetch
 from outrider.worker.generation_calls import GenerationCalls
 from outrider.worker.standpoint import Standpoint
 from outrider.worker.stepping import Stepping, Verdict
 from outrider.worker.trial import Trial
-from outrider.worker.unasked import Unasked
 from outrider.working import Work
 
 
 class Generations(Half["GenerationsTalk"]):
     """What outlives a connection: where this node stands, and a bundle that was cut short."""
 
-    def __init__(self, ground: NodeGround, unasked: Unasked, calls: Handlers) -> None:
+    def __init__(self, ground: NodeGround, approval: Approval, calls: Handlers) -> None:
         super().__init__()
-        GenerationCalls(self, unasked).offer(calls)
+        GenerationCalls(self, approval).offer(calls)
         self.ground = ground
         self.log = task_logger(Tag.INTEGRITY_CHECK, ground.node.name)
         self.standpoint = Standpoint(ground.live, ground.tree, ground.ports)

@@ -33,8 +33,8 @@ from outrider.store.tree import Applied, Packer
 from outrider.sync.integrity import Verdict
 from outrider.transport.channel import Reply
 from outrider.trying import Tries
+from outrider.worker.approval import Approval
 from outrider.worker.receiving import ReceiveIntegrityTask
-from outrider.worker.unasked import Unasked
 from outrider.working import Work
 
 _CHECK = Opening(INTEGRITY_CHECK, INTEGRITY_CHECK_END, INTEGRITY_CHECK_ERROR)
@@ -48,13 +48,13 @@ _REST = 4.0
 class Integrity(Talk):
     """The rounds of one session, one after another."""
 
-    def __init__(self, link: LinkGround, unasked: Unasked) -> None:
+    def __init__(self, link: LinkGround, approval: Approval) -> None:
         node, session = link.node, link.session
         self.log = task_logger(Tag.INTEGRITY_CHECK, node.node.name, peer=lambda: session.channel.address)
         self._session = session
         self._tree = node.tree
         self._ground = node
-        self._unasked = unasked
+        self._approval = approval
         self._ports = node.ports
         self._status = link.status
         self._supervisor = link.supervisor
@@ -92,7 +92,7 @@ class Integrity(Talk):
             while True:
                 verdict = await self._try(tries)
                 if verdict in (Verdict.BUSY, Verdict.FAILED):
-                    await self._unasked.rest(tries.pause())
+                    await self._approval.rest(tries.pause())
                     continue
                 tries.worked()
                 soonest = self._before_another_look()
@@ -206,7 +206,7 @@ class Integrity(Talk):
         """Apply a container that lies at ``file``, all or nothing, and remove it."""
         async with self._applying:
             try:
-                with self._unasked.most(self._ground.settings.generations, self._root, self._files) as most:
+                with self._approval.most(self._ground.settings.generations, self._root, self._files) as most:
                     applied = await self._tree.apply(file, most_deleted=most)
                 # The plan may list 100,000 files, and only whether it comes again is asked. 0 stands for an empty one.
                 plan = hash(applied.plan) if applied.plan else 0

@@ -23,7 +23,7 @@ class _Loss(Struct, frozen=True):
     files: int
 
 
-class Unasked:
+class Approval:
     """Of one worker, whichever connection brings the containers."""
 
     def __init__(self) -> None:
