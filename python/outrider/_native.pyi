@@ -376,7 +376,7 @@ class Tree:
     def apply(self, container: str, *, most_deleted: int | None = None) -> Applied:
         """Unpack, verify and apply a master's container as one transaction, or change nothing and raise.
 
-        :class:`HeldBackError` if it deletes more than ``most_deleted`` files.
+        :class:`HeldBackError` if it deletes more than ``most_deleted`` files and brings none.
         """
     def rollback(self) -> int:
         """Go back to the version before the last apply, durably; how many steps that took.

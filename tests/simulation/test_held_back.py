@@ -96,3 +96,18 @@ def test_threat_31_an_old_worker_keeps_its_tree_until_a_person_approves_at_the_m
     simulate(tmp_path, story, link="base")
     told = [line for line in alarms(caplog) if "the step would delete 59 of 60 files there" in line]
     assert len(told) == 2, "once at the master, and once at the worker, which the master tells"
+
+
+@pytest.mark.parametrize(("master", "worker"), [(OLD, {}), ({}, OLD)], ids=["an old master", "an old worker"])
+def test_at_a_first_meeting_a_worker_takes_another_tree_whatever_it_had(
+    tmp_path: Path, master: dict[str, Any], worker: dict[str, Any]
+) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.write("master", {"tree/new": b"new"})
+        cluster.write("worker1", FILES)
+        await cluster.master({**ROUNDS, **master})
+        cluster.worker("worker1", {**ROUNDS, **worker})
+        await cluster.until(lambda: cluster.in_step("worker1"), within_s=60)
+        assert list(cluster.tree("worker1")) == ["tree/new"]
+
+    simulate(tmp_path, story, link="base")

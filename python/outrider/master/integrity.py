@@ -177,10 +177,11 @@ class WorkerIntegrity(Talk):
     async def _hold_back(self, plan: Plan, held: int) -> None:
         """An old worker deletes whatever it is told to: too much of its tree goes only once a person wants it so.
 
-        The worker is told; its next round asks again (threats 31).
+        The worker is told; its next round asks again (threats 31). A folder that is not mounted here brings no files:
+        where some come it is another tree, as at a first meeting.
         """
-        terms, deleted = self._ground.settings.generations, plan.counts[2]
-        free = terms.approve_deletions or self._source.manifest.root in self._source.approved
+        terms, (missing, shared, deleted) = self._ground.settings.generations, plan.counts
+        free = missing or shared or terms.approve_deletions or self._source.manifest.root in self._source.approved
         if free or not Deletions(terms.delete_share, terms.delete_count).too_many(deleted, held):
             return
         error = HeldBackError(

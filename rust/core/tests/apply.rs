@@ -275,7 +275,7 @@ fn threat_29_content_that_is_not_its_entrys_changes_nothing() {
 fn threat_31_a_container_that_deletes_more_than_may_go_changes_nothing() {
     let old: Vec<_> = (0..9).map(|number| (format!("etc/rules/{number}"), "old")).collect();
     let old = tree(&old.iter().map(|(path, text)| (path.as_str(), *text)).collect::<Vec<_>>());
-    let new = tree(&[("etc/rules/0", "new")]);
+    let new = tree(&[("etc/rules/0", "old")]);
     let node = Node::new(&old);
     scan(node.home(), &table(), ScanOptions::default()).unwrap();
     let path = node.folder.path().join("container");
@@ -286,6 +286,17 @@ fn threat_31_a_container_that_deletes_more_than_may_go_changes_nothing() {
     assert_eq!((read(node.home()), node.kept()), (before, 0));
     assert_eq!(node.applier.apply(&path, Some(8)).unwrap().deleted, 8);
     assert_eq!(fs::read_dir(node.home().join("etc/rules")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_container_that_brings_another_tree_may_delete_all_of_the_old_one() {
+    let old: Vec<_> = (0..9).map(|number| (format!("etc/rules/{number}"), "old")).collect();
+    let old = tree(&old.iter().map(|(path, text)| (path.as_str(), *text)).collect::<Vec<_>>());
+    let new = tree(&[("etc/rules/new", "new")]);
+    let node = Node::new(&old);
+    let path = node.folder.path().join("container");
+    fs::write(&path, container(&new, &plan(&new, &old))).unwrap();
+    assert_eq!(node.applier.apply(&path, Some(7)).unwrap().deleted, 9);
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Applier {
     /// Unpacks, verifies and applies a master's container, or changes nothing.
     ///
     /// # Errors
-    /// [`Error::HeldBack`] if it deletes more than `most_deleted` files.
+    /// [`Error::HeldBack`] if it deletes more than `most_deleted` files and brings none.
     /// [`Error::BadData`], [`Error::BadPath`], [`Error::Mismatch`], [`Error::Limit`]: the container is refused.
     /// [`Error::Conflict`]: the tree stands in the way. [`Error::Io`]: the disk does. In each case the tree is
     /// as it was, unless the text says that taking back failed too: then [`Applier::recover`] goes on with it.
@@ -108,7 +108,9 @@ impl Applier {
             let unpacked = unpack::unpack(source, self.budget, &self.table, &mut stages)?;
             verify::verify(&unpacked.plan, &unpacked.files, &self.table)?;
             let held = || index::remembered(&self.home, &self.table).map(|remembered| remembered.entries().len());
-            verify::hold_back(unpacked.plan.extra.len(), most_deleted, held)?;
+            // Where files come as well it is another tree, as at a first meeting, and no folder that is not mounted.
+            let most = most_deleted.filter(|_| unpacked.plan.missing.is_empty() && unpacked.plan.shared.is_empty());
+            verify::hold_back(unpacked.plan.extra.len(), most, held)?;
             self.change(workspace, stages, unpacked, &mut clock)
         })
     }
