@@ -123,6 +123,8 @@ class LocalServer:
 
     def _looked(self, look: asyncio.Task[Manifest]) -> None:
         self._looks.discard(look)
+        if self._next_look is look:  # it was cancelled before it began: the next one to ask must not wait for it
+            self._next_look = None
         if not look.cancelled():
             look.exception()  # whoever asked may have left
 

@@ -7,7 +7,7 @@ lose so many files. Whatever else happens to the tree ends that. A step of the f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from outrider.errors import HeldBackError
 from outrider.settings.sections import Generations as Terms
+from outrider.supervise import until
 from outrider.sync.generations import Deletions
 
 
@@ -59,13 +60,7 @@ class Approval:
         self._wanted.set()
         return root
 
-    async def rest(self, pause: Awaitable[None]) -> None:
+    async def rest(self, pause: Coroutine[Any, Any, None]) -> None:
         """Until ``pause`` is over, or somebody has approved."""
         self._wanted.clear()
-        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(pause), asyncio.ensure_future(self._wanted.wait())]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waiting:
-                one.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+        await until(self._wanted, pause)

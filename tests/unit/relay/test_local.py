@@ -225,6 +225,21 @@ def test_threat_23_who_asks_for_hashes_again_and_again_has_the_tree_looked_at_tw
     serve(tmp_path, "worker", story)
 
 
+def test_a_look_that_was_cancelled_before_it_began_is_nobody_s_answer(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        server = stage.server
+        async with server._scanning:
+            asked = asyncio.create_task(server.hashes())
+            await asyncio.sleep(0)
+            (look,) = server._looks
+            look.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+        assert (await server.hashes()).root == (await _manifest()).root
+
+    serve(tmp_path, "worker", story)
+
+
 def test_a_master_answers_nodes_and_health_at_once(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         assert (await in_thread(like_c, stage.path, "get_nodes", b"{}")).json == "get_nodes {}"
