@@ -16,6 +16,7 @@ mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod generations;
+mod grain;
 pub mod index;
 mod manifest;
 mod manifest_native;

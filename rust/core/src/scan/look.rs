@@ -15,6 +15,8 @@ use crate::{Digest, Hasher};
 /// Small files are read into one arena and hashed side by side; it fits the second-level cache together
 /// with the pages that it is filled from. Twice as much costs more in cache than longer batches save.
 const ARENA: usize = 512 * 1024;
+/// The arena at first.
+const FIRST: usize = 32 * 1024;
 /// Larger files go through one stream in parts of this size.
 const PART: usize = 256 * 1024;
 const TRIES: usize = 3;
@@ -147,12 +149,7 @@ impl<'a, 'i> Looker<'a, 'i> {
 
     fn read_once(&mut self, folder: &OwnedFd, file: &Candidate<'_>, rule: usize) -> Result<Look, Refused> {
         let opened = self.open(folder, file, rule)?;
-        let seen = SystemTime::now();
-        let stat = fstat(&opened)?;
-        if let Some(why) = self.shared.why_not(&stat) {
-            return Err(Refused::Left(why));
-        }
-        let (before, seen) = rested(&opened, Stat::from(&stat), seen)?;
+        let (before, kept) = self.rested(&opened)?;
         let small = usize::try_from(before.size).ok().filter(|size| *size <= ARENA);
         let (digest, length) = match small {
             Some(size) => (None, self.fill(&opened, size)?),
@@ -165,7 +162,33 @@ impl<'a, 'i> Looker<'a, 'i> {
         self.looked.hashed += 1;
         self.looked.bytes_hashed += length;
         self.shared.progress.add_files(1);
-        Ok((before, digest, before.settled(seen)))
+        Ok((before, digest, kept))
+    }
+
+    /// How a file looks, once nothing that comes later could look the same, and whether that is so.
+    ///
+    /// A change within the tick of the last one would leave no trace. Few files are that fresh, and one wait serves all
+    /// of them; where a wait would not help (whole seconds, a clock that went back) there is none.
+    fn rested(&self, opened: &OwnedFd) -> Result<(Stat, bool), Refused> {
+        let look = || {
+            let seen = SystemTime::now();
+            fstat(opened).map(|stat| (seen, stat))
+        };
+        let (seen, stat) = look()?;
+        if let Some(why) = self.shared.why_not(&stat) {
+            return Err(Refused::Left(why));
+        }
+        let wait = Stat::from(&stat).unsettled(seen);
+        if wait.is_zero() || self.shared.grain().is_fine(&stat) {
+            return Ok((Stat::from(&stat), true));
+        }
+        if wait > SETTLE {
+            return Ok((Stat::from(&stat), false));
+        }
+        std::thread::sleep(wait);
+        let (seen, stat) = look()?;
+        let stat = Stat::from(&stat);
+        Ok((stat, stat.settled(seen)))
     }
 
     fn open(&self, folder: &OwnedFd, file: &Candidate<'_>, rule: usize) -> Result<OwnedFd, Refused> {
@@ -186,11 +209,12 @@ impl<'a, 'i> Looker<'a, 'i> {
 
     /// Reads a small file behind the others in the arena; up to `size` bytes.
     fn fill(&mut self, opened: &OwnedFd, size: usize) -> Result<u64, Refused> {
-        if self.arena.is_empty() {
-            self.arena = vec![0; ARENA];
-        }
-        if self.used + size > ARENA {
+        if self.used + size > self.arena.len() {
             self.flush();
+            if self.arena.len() < ARENA {
+                // Most looks read little or nothing, and a large arena costs as much as many small files.
+                self.arena = vec![0; if self.arena.is_empty() && size <= FIRST { FIRST } else { ARENA }];
+            }
         }
         let space = &mut self.arena[self.used..self.used + size];
         let mut length = 0;
@@ -221,18 +245,4 @@ impl<'a, 'i> Looker<'a, 'i> {
             }
         }
     }
-}
-
-/// How a file looks, once its last change is a tick of the clock ago, and when that was.
-///
-/// A change within that tick would leave no trace. Few files are that fresh, and one wait serves all of
-/// them; where a wait would not help (whole seconds, a clock that went back) there is none.
-fn rested(opened: &OwnedFd, stat: Stat, seen: SystemTime) -> Result<(Stat, SystemTime), Refused> {
-    let wait = stat.unsettled(seen);
-    if wait.is_zero() || wait > SETTLE {
-        return Ok((stat, seen));
-    }
-    std::thread::sleep(wait);
-    let seen = SystemTime::now();
-    Ok((Stat::from(&fstat(opened)?), seen))
 }

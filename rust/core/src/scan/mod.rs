@@ -16,11 +16,13 @@ mod runs;
 mod twins;
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::FileType;
 
 use crate::beneath::Home;
+use crate::grain::Grain;
 use crate::index::{self, Index};
 use crate::{FilesTable, Manifest, RelPath, Result};
 use look::{Looked, Looker};
@@ -82,11 +84,17 @@ struct Shared<'i> {
     rehash: bool,
     progress: &'i ScanProgress,
     queue: Queue<'i>,
+    /// Known from the first file on that has just changed.
+    grain: OnceLock<Grain>,
     /// Set if some folder holds names that fold to the same.
     twins: AtomicBool,
 }
 
 impl Shared<'_> {
+    fn grain(&self) -> Grain {
+        *self.grain.get_or_init(|| Grain::of(self.home))
+    }
+
     /// Why this is not a file that travels; `None` if it is one.
     fn why_not(&self, stat: &rustix::fs::Stat) -> Option<String> {
         match FileType::from_raw_mode(stat.st_mode) {
@@ -130,7 +138,7 @@ pub fn scan(home: &Path, table: &FilesTable, options: ScanOptions<'_>) -> Result
         progress.expect(index.len() as u64);
     }
     let (rehash, twins) = (options.rehash, AtomicBool::new(false));
-    let shared = Shared { home: &home, table, index: &index, rehash, progress, queue, twins };
+    let shared = Shared { home: &home, table, index: &index, rehash, progress, queue, grain: OnceLock::new(), twins };
     let mut outcome = Scan::default();
     let looked = run(&shared, options.threads);
     progress.check()?;
