@@ -1,9 +1,10 @@
-//! Contents into the stage: one thread unpacks, another hashes and writes.
+//! Contents into the stage: one thread unpacks, another hashes and writes. What a small buffer holds needs no other.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
 
 use super::stage::{Open, Staged, Stages};
 use super::staged::StagedFiles;
@@ -11,8 +12,10 @@ use crate::{Digest, Error, Hasher, RelPath, Result};
 
 /// One load of small files; their contents are hashed side by side.
 const ARENA: usize = 1 << 20;
-/// Files up to this size go into an arena, which is sent off when less than this is free.
-const ROOM: usize = 512 << 10;
+/// The first load, which is all there is of most changes: a thread and more memory would cost more than its files.
+const FIRST: usize = 64 << 10;
+/// Files up to this size go into an arena.
+const ROOM: usize = ARENA / 2;
 /// Parts of a large file.
 const PART: usize = 256 << 10;
 /// Loads and parts on their way.
@@ -33,8 +36,12 @@ struct Arena {
 }
 
 impl Arena {
-    fn new() -> Self {
-        Self { bytes: vec![0; ARENA], used: 0, files: Vec::new() }
+    fn of(size: usize) -> Self {
+        Self { bytes: vec![0; size], used: 0, files: Vec::new() }
+    }
+
+    fn free(&self) -> usize {
+        self.bytes.len() - self.used
     }
 }
 
@@ -44,40 +51,48 @@ pub(super) struct Target {
     pub(super) mode: u32,
 }
 
-/// Runs `unpack`, which fills an [`Intake`], beside a thread that stages what it fills.
+/// Runs `unpack`, which fills an [`Intake`], and stages what it fills.
 pub(super) fn staged<T>(
     stages: &mut Stages<'_>,
-    unpack: impl FnOnce(&mut Intake) -> Result<T>,
+    unpack: impl FnOnce(&mut Intake<'_, '_, '_>) -> Result<T>,
 ) -> Result<(T, StagedFiles)> {
-    let (to_writer, loads) = sync_channel(AHEAD);
-    let (give_back, used) = channel();
-    let (unpacked, written) = std::thread::scope(|scope| {
-        let mut writer = Writer { stages, files: Vec::new(), give_back };
-        let writer = scope.spawn(move || writer.run(&loads).and_then(|()| StagedFiles::new(writer.files)));
-        let mut intake = Intake { to_writer, used, arena: Arena::new() };
-        let unpacked = unpack(&mut intake).and_then(|unpacked| intake.send_arena().map(|()| unpacked));
-        // The writer ends when nothing more can come.
-        drop(intake);
-        (unpacked, writer.join())
-    });
-    let died = || Error::io("stage", "the files")(io::Error::other("the writing thread died"));
-    // If the writer failed, the other end saw no more than that it is gone.
-    let files = written.map_err(|_| died())??;
-    Ok((unpacked?, files))
+    std::thread::scope(|scope| {
+        let writer = Writer { stages, files: Vec::new() };
+        let mut intake = Intake { scope, writer: Some(writer), beside: None, arena: Arena::of(FIRST) };
+        let unpacked = unpack(&mut intake);
+        intake.staged(unpacked)
+    })
 }
 
 /// Takes unpacked files, small ones whole and large ones in parts.
-pub(super) struct Intake {
-    to_writer: SyncSender<Load>,
-    used: Receiver<Arena>,
+pub(super) struct Intake<'scope, 'env, 'a> {
+    scope: &'scope Scope<'scope, 'env>,
+    /// As long as it has nothing to do.
+    writer: Option<Writer<'env, 'a>>,
+    /// From the first load on.
+    beside: Option<Beside<'scope>>,
     arena: Arena,
 }
 
-impl Intake {
+/// The writer in a thread of its own.
+struct Beside<'scope> {
+    to_writer: SyncSender<Load>,
+    used: Receiver<Arena>,
+    thread: ScopedJoinHandle<'scope, Result<StagedFiles>>,
+}
+
+impl<'scope, 'a: 'scope> Intake<'scope, '_, 'a> {
     /// Room for a small file, which [`Self::small`] keeps.
     pub(super) fn room(&mut self) -> Result<&mut [u8]> {
-        if self.arena.bytes.len() - self.arena.used < ROOM {
+        self.reserve(self.arena.bytes.len() / 2)
+    }
+
+    fn reserve(&mut self, size: usize) -> Result<&mut [u8]> {
+        if self.arena.free() < size {
             self.send_arena()?;
+        }
+        if self.arena.free() < size {
+            self.arena = Arena::of(ARENA);
         }
         Ok(&mut self.arena.bytes[self.arena.used..])
     }
@@ -107,7 +122,7 @@ impl Intake {
     }
 
     /// Ends the file that was begun.
-    pub(super) fn end(&self) -> Result<()> {
+    pub(super) fn end(&mut self) -> Result<()> {
         self.send(Load::End)
     }
 
@@ -121,7 +136,7 @@ impl Intake {
     ) -> Result<()> {
         if size <= ROOM as u64 {
             let size = usize::try_from(size).unwrap_or(ROOM);
-            content.read_exact(&mut self.room()?[..size]).map_err(broken)?;
+            content.read_exact(&mut self.reserve(size)?[..size]).map_err(broken)?;
             self.small(target, size);
             return Ok(());
         }
@@ -147,14 +162,35 @@ impl Intake {
             return Ok(());
         }
         // Written memory is cheaper than fresh memory.
-        let empty = self.used.try_recv().unwrap_or_else(|_| Arena::new());
-        let full = std::mem::replace(&mut self.arena, empty);
+        let used = self.beside.as_ref().and_then(|beside| beside.used.try_recv().ok());
+        let full = std::mem::replace(&mut self.arena, used.unwrap_or_else(|| Arena::of(ARENA)));
         self.send(Load::Small(full))
     }
 
-    fn send(&self, load: Load) -> Result<()> {
-        let gone = |_| Error::io("stage", "the files")(io::ErrorKind::BrokenPipe.into());
-        self.to_writer.send(load).map_err(gone)
+    fn send(&mut self, load: Load) -> Result<()> {
+        if let Some(writer) = self.writer.take() {
+            self.beside = Some(writer.beside(self.scope));
+        }
+        let gone = || Error::io("stage", "the files")(io::ErrorKind::BrokenPipe.into());
+        let beside = self.beside.as_ref().ok_or_else(gone)?;
+        beside.to_writer.send(load).map_err(|_| gone())
+    }
+
+    /// Stages what is left of what was unpacked, and waits for the writer.
+    fn staged<T>(mut self, unpacked: Result<T>) -> Result<(T, StagedFiles)> {
+        if let Some(mut writer) = self.writer.take() {
+            let unpacked = unpacked?;
+            writer.small(&mut self.arena)?;
+            return Ok((unpacked, StagedFiles::new(writer.files)?));
+        }
+        let unpacked = unpacked.and_then(|unpacked| self.send_arena().map(|()| unpacked));
+        let died = || Error::io("stage", "the files")(io::Error::other("the writing thread died"));
+        let Beside { to_writer, thread, .. } = self.beside.take().ok_or_else(died)?;
+        // The writer ends when nothing more can come.
+        drop(to_writer);
+        // If it failed, the other end saw no more than that it is gone.
+        let files = thread.join().map_err(|_| died())??;
+        Ok((unpacked?, files))
     }
 }
 
@@ -171,17 +207,31 @@ fn next_part(read: &mut impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8
     Ok(part)
 }
 
-struct Writer<'a, 'b> {
-    stages: &'a mut Stages<'b>,
+struct Writer<'env, 'a> {
+    stages: &'env mut Stages<'a>,
     files: Vec<(RelPath, Staged)>,
-    give_back: Sender<Arena>,
 }
 
-impl Writer<'_, '_> {
-    fn run(&mut self, loads: &Receiver<Load>) -> Result<()> {
+impl<'env, 'a> Writer<'env, 'a> {
+    /// Goes on in a thread of its own.
+    fn beside<'scope>(mut self, scope: &'scope Scope<'scope, 'env>) -> Beside<'scope>
+    where
+        'a: 'scope,
+    {
+        let (to_writer, loads) = sync_channel(AHEAD);
+        let (give_back, used) = channel();
+        let work = move || self.run(&loads, &give_back).and_then(|()| StagedFiles::new(self.files));
+        Beside { to_writer, used, thread: scope.spawn(work) }
+    }
+
+    fn run(&mut self, loads: &Receiver<Load>, give_back: &Sender<Arena>) -> Result<()> {
         while let Ok(load) = loads.recv() {
             match load {
-                Load::Small(arena) => self.small(arena)?,
+                Load::Small(mut arena) => {
+                    self.small(&mut arena)?;
+                    // The other end may have read everything already.
+                    let _ = give_back.send(arena);
+                }
                 Load::Begin(target) => self.large(target, loads)?,
                 Load::Part(_) | Load::End => {}
             }
@@ -189,7 +239,7 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    fn small(&mut self, mut arena: Arena) -> Result<()> {
+    fn small(&mut self, arena: &mut Arena) -> Result<()> {
         let contents: Vec<&[u8]> = arena.files.iter().map(|(_, range)| &arena.bytes[range.clone()]).collect();
         let digests = Digest::of_many(&contents);
         for ((target, range), digest) in arena.files.drain(..).zip(digests) {
@@ -200,8 +250,6 @@ impl Writer<'_, '_> {
             self.keep(target, open, &file, digest)?;
         }
         arena.used = 0;
-        // The other end may have read everything already.
-        let _ = self.give_back.send(arena);
         Ok(())
     }
 

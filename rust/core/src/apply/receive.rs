@@ -73,7 +73,7 @@ pub(super) struct Receiver<'a, R> {
 }
 
 impl<'a, R: Read> Receiver<'a, R> {
-    pub(super) fn run(mut self, intake: &mut Intake) -> Result<()> {
+    pub(super) fn run(mut self, intake: &mut Intake<'_, '_, '_>) -> Result<()> {
         for line in self.lines {
             if let Sent::Copy(_, from) = &line.sent {
                 let (mut file, size) = self.place.old(from)?;
@@ -87,7 +87,7 @@ impl<'a, R: Read> Receiver<'a, R> {
     }
 
     /// Patches and recipes, in order; returns what comes with the new files.
-    fn changed(&mut self, intake: &mut Intake) -> Result<Vec<&'a Line>> {
+    fn changed(&mut self, intake: &mut Intake<'_, '_, '_>) -> Result<Vec<&'a Line>> {
         let mut late = Vec::new();
         let changes = self.lines.iter().filter(|line| matches!(line.sent, Sent::Patch(..) | Sent::Rebuild(..)));
         let mut lines = changes.peekable();
@@ -131,7 +131,7 @@ impl<'a, R: Read> Receiver<'a, R> {
         batch: Vec<(&'a Line, Range<usize>)>,
         olds: &[u8],
         late: &mut Vec<&'a Line>,
-        intake: &mut Intake,
+        intake: &mut Intake<'_, '_, '_>,
     ) -> Result<()> {
         let mut context = context(window_log(SMALL))?;
         for (line, range) in batch {
@@ -150,7 +150,7 @@ impl<'a, R: Read> Receiver<'a, R> {
     }
 
     /// A large file, segment by segment, or any by its recipe.
-    fn large(&mut self, line: &Line, intake: &mut Intake) -> Result<()> {
+    fn large(&mut self, line: &Line, intake: &mut Intake<'_, '_, '_>) -> Result<()> {
         let (file, old) = self.place.old(&line.path)?;
         let size = declared(line);
         self.meter.know(old);
@@ -177,7 +177,7 @@ impl<'a, R: Read> Receiver<'a, R> {
     }
 
     /// What is new, then what came late, out of one frame.
-    fn fresh(&mut self, late: &[&'a Line], intake: &mut Intake) -> Result<()> {
+    fn fresh(&mut self, late: &[&'a Line], intake: &mut Intake<'_, '_, '_>) -> Result<()> {
         let new = self.lines.iter().filter(|line| matches!(line.sent, Sent::New(..)));
         let mut lines = new.chain(late.iter().copied()).peekable();
         let Some(first) = lines.peek().map(|line| &line.path) else { return Ok(()) };

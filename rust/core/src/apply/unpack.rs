@@ -29,7 +29,7 @@ pub(super) fn unpack(
     Ok(Unpacked { plan, files })
 }
 
-fn inflate(mut reader: Reader<impl Read>, table: &FilesTable, intake: &mut Intake) -> Result<Plan> {
+fn inflate(mut reader: Reader<impl Read>, table: &FilesTable, intake: &mut Intake<'_, '_, '_>) -> Result<Plan> {
     let mut plan = None;
     while let Some(name) = reader.next_name()? {
         if name == METADATA {
@@ -53,7 +53,7 @@ fn inflate(mut reader: Reader<impl Read>, table: &FilesTable, intake: &mut Intak
     plan.ok_or_else(no_metadata)
 }
 
-fn file(reader: &mut Reader<impl Read>, target: Target, intake: &mut Intake) -> Result<()> {
+fn file(reader: &mut Reader<impl Read>, target: Target, intake: &mut Intake<'_, '_, '_>) -> Result<()> {
     if let Some(size) = reader.content_at_once(intake.room()?)? {
         intake.small(target, size);
         return Ok(());

@@ -17,6 +17,8 @@ const NAME: usize = 4096;
 /// Read ahead at least this much where there is more, so that most members lie in the window whole.
 const AHEAD: usize = 1 << 20;
 const WINDOW: usize = 4 * AHEAD;
+/// The window at first: most containers need no more.
+const FIRST: usize = 64 << 10;
 
 /// What a container may hold at most.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +65,7 @@ const RATIO_FREE: u64 = 64 << 20;
 /// Reads a container from front to back.
 pub(crate) struct Reader<R> {
     source: R,
-    window: Box<[u8]>,
+    window: Vec<u8>,
     start: usize,
     end: usize,
     at_eof: bool,
@@ -79,7 +81,7 @@ impl<R: Read> Reader<R> {
     pub(crate) fn new(source: R, budget: Budget) -> Self {
         Self {
             source,
-            window: vec![0; WINDOW].into_boxed_slice(),
+            window: vec![0; FIRST],
             start: 0,
             end: 0,
             at_eof: false,
@@ -153,7 +155,10 @@ impl<R: Read> Reader<R> {
         self.window.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        while self.end < self.window.len() && !self.at_eof {
+        while self.end < WINDOW && !self.at_eof {
+            if self.end == self.window.len() {
+                self.window.resize(WINDOW.min(8 * self.end), 0);
+            }
             match self.source.read(&mut self.window[self.end..]) {
                 Ok(0) => self.at_eof = true,
                 Ok(size) => self.end += size,
