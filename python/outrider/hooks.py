@@ -107,7 +107,7 @@ class Line(Generic[E]):
         self._hook = hook
         self._ports, self._status, self._live = ground.ports, ground.status, ground.live
         self._log = task_logger(Tag.HOOKS, ground.node)
-        self._plain = not _is_asynchronous(hook)
+        self._plain = hook is not None and not _is_asynchronous(hook)
         self._waiting: deque[tuple[E, int]] = deque()
         self._items = 0
         self._behind = False

@@ -67,6 +67,8 @@ class TaskLogger(logging.LoggerAdapter[logging.Logger]):
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """Log; a line that tells of an error of ours carries its code."""
+        if not self.isEnabledFor(level):
+            return
         told = next((one for one in args if isinstance(one, OutriderError)), None)
         if told is not None:
             kwargs["extra"] = {"code": told.situation, **(kwargs.get("extra") or {})}

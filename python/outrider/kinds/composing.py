@@ -24,10 +24,13 @@ T = TypeVar("T")
 
 
 class _Running:
-    """One kind at this node: its half, its ground, and its guard."""
+    """One kind at this node: its half, its ground, its guard, and the commands of its own that this role serves."""
 
-    def __init__(self, kind: Kind, half: Half[Any], ground: NodeGround, guard: Guard) -> None:
+    def __init__(self, kind: Kind, role: Role, half: Half[Any], ground: NodeGround, guard: Guard) -> None:
+        side = To.WORKER if role == "worker" else To.MASTER
         self.kind = kind
+        self.side = side.name
+        self.commands = {command for command in kind.commands if command.to & side}
         self.half = half
         self.ground = ground
         self.guard = guard
@@ -67,7 +70,7 @@ class Halves:
 
     def talks(self, session: Session, status: Status, supervisor: Supervisor) -> Talks:
         """The talks of a connection that is about to open."""
-        return Talks(self._running, self._role, session, status, supervisor)
+        return Talks(self._running, session, status, supervisor)
 
     async def close(self) -> None:
         """Close all of them, the last first."""
@@ -90,16 +93,13 @@ class Halves:
                     raise
                 guard.failed("its making, and is left out", error)
             else:
-                yield _Running(kind, half, its_ground, guard)
+                yield _Running(kind, self._role, half, its_ground, guard)
 
 
 class Talks:
     """The talks of one connection."""
 
-    def __init__(
-        self, running: Iterable[_Running], role: Role, session: Session, status: Status, supervisor: Supervisor
-    ) -> None:
-        self._side = To.WORKER if role == "worker" else To.MASTER
+    def __init__(self, running: Iterable[_Running], session: Session, status: Status, supervisor: Supervisor) -> None:
         self._session = session
         self._peer = ""
         self._serves: dict[Command, Serve] = {}
@@ -149,8 +149,8 @@ class Talks:
         talk: Talk = one.half.talk(link)
         serves = dict(talk.serves())
         for command in serves:
-            if command not in one.kind.commands or not command.to & self._side:
-                raise ValueError(f"it serves {command}, which is none of its commands to a {self._side.name}")
+            if command not in one.commands:
+                raise ValueError(f"it serves {command}, which is none of its commands to a {one.side}")
         self._serves |= {command: one.guard.serve(command, serve) for command, serve in serves.items()}
         return talk
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import msgspec
 from msgspec import Struct
@@ -37,6 +38,8 @@ from outrider.settings.sections import (
     Watch,
 )
 from outrider.settings.sources import KINDS, Given, of_kinds
+
+_READ: Final = {name: attrgetter(name) for name in CATALOGUE}
 
 
 class Described(Struct, frozen=True):
@@ -180,18 +183,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         link = msgspec.structs.replace(self.link, key=None, previous_keys=())
         return msgspec.structs.replace(self, link=link, sources=None)
 
+    def values(self) -> dict[str, Any]:
+        """Every key with its value as it is, secrets included: those of the catalogue in its order, then of kinds."""
+        values = {name: read(self) for name, read in _READ.items()}
+        for kind, options in self.kinds.items():
+            values |= {f"{KINDS}.{kind}.{option}": value for option, value in options.items()}
+        return values
+
     def describe(self) -> list[Described]:
         """Every key with its value and where that came from; keys of the cluster are hidden."""
-        lines = []
-        for name, key in CATALOGUE.items():
-            value: Any = self
-            for part in name.split("."):
-                value = getattr(value, part)
-            lines.append(Described(name, _plain(value), self.origins.get(name, "default"), key.secret))
-        for kind, options in self.kinds.items():
-            names = {f"{KINDS}.{kind}.{option}": value for option, value in options.items()}
-            lines += [Described(name, value, self.origins.get(name, "default")) for name, value in names.items()]
-        return lines
+        return [self.described(name, value) for name, value in self.values().items()]
+
+    def described(self, name: str, value: Any) -> Described:
+        """One line of :meth:`describe`, for a key that has this ``value``."""
+        secret = name in CATALOGUE and CATALOGUE[name].secret
+        return Described(name, _plain(value), self.origins.get(name, "default"), secret)
 
 
 def _gather_keys(

@@ -17,7 +17,6 @@ from outrider.settings.build import make_section
 from outrider.settings.catalogue import CATALOGUE, SECTIONS
 from outrider.settings.key import HIDDEN
 from outrider.settings.load import Described, Settings
-from outrider.settings.sources import of_kinds
 
 AT_START: Final[Mapping[str, str]] = {
     "node": "who a node is, and where, is what its peers and its home know it by",
@@ -78,40 +77,27 @@ def why_at_start(key: str) -> str | None:
 
 def differences(old: Settings, new: Settings) -> list[Change]:
     """Every key whose value is another, in the order of the catalogue, then those of kinds."""
-    before, after = _values(old), _values(new)
-    shown_before, shown_after = ({line.key: _text(line) for line in one.describe()} for one in (old, new))
-    keys = [*CATALOGUE, *sorted({*before, *after} - CATALOGUE.keys())]
+    before, after = old.values(), new.values()
     return [
         Change(
             key=key,
-            old=shown_before.get(key, _NOT_SET),
-            new=shown_after.get(key, _NOT_SET),
+            old=_text(old.described(key, before.get(key))),
+            new=_text(new.described(key, after.get(key))),
             live=why_at_start(key) is None,
         )
-        for key in keys
+        for key in [*CATALOGUE, *sorted({*before, *after} - CATALOGUE.keys())]
         if before.get(key) != after.get(key)
     ]
 
 
 def in_force(old: Settings, new: Settings) -> Settings:
     """The settings of a node that runs with ``old`` and is told ``new``: what is live is new, the rest is as it was."""
-    kept = {key: value for key, value in _values(old).items() if why_at_start(key) is not None}
-    values = {**_values(new), **kept}
+    kept = {key: value for key, value in old.values().items() if why_at_start(key) is not None}
+    values = {**new.values(), **kept}
     sections: dict[str, Any] = {name: make_section(name, section, values) for name, section in SECTIONS.items()}
     origins = {key: one for key, one in new.origins.items() if why_at_start(key) is None}
     origins |= {key: one for key, one in old.origins.items() if why_at_start(key) is not None}
     return Settings(**sections, kinds=old.kinds, origins=origins, warnings=new.warnings, sources=new.sources)
-
-
-def _values(settings: Settings) -> dict[str, Any]:
-    """Every key with its value as it is, those of kinds included."""
-    values: dict[str, Any] = {}
-    for key in CATALOGUE:
-        value: Any = settings
-        for part in key.split("."):
-            value = getattr(value, part)
-        values[key] = value
-    return values | {line.key: line.value for line in settings.describe() if of_kinds(line.key)}
 
 
 def _text(line: Described) -> str:

@@ -21,6 +21,7 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
+        self._transfers = self.path / _TRANSFERS
         self._lock: int | None = None
 
     def open(self) -> None:
@@ -35,7 +36,7 @@ class Home:
         state = self.path / ".outrider"
         with _store_error("prepare", state):
             state.mkdir(mode=FOLDER_MODE, exist_ok=True)
-            (self.path / _TRANSFERS).mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            self._transfers.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             self._lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,8 +46,8 @@ class Home:
                 f"node.home: another node runs on {self.path}; stop it, or give this one a home of its own"
             ).coded(Code.HOME_TAKEN) from None
         try:
-            with _store_error("empty", self.path / _TRANSFERS):
-                for left in (self.path / _TRANSFERS).iterdir():
+            with _store_error("empty", self._transfers):
+                for left in self._transfers.iterdir():
                     if not left.is_socket():
                         remove(left)
         except StoreError:
@@ -68,7 +69,7 @@ class Home:
 
     def transfers(self, worker: str) -> Path:
         """The folder of ``worker``."""
-        return self.path / _TRANSFERS / worker
+        return self._transfers / worker
 
 
 def remove(path: Path) -> None:

@@ -52,6 +52,7 @@ class Peers:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / ".outrider"
+        self._file = self._folder / _FILE
         # Not the folder itself: an apply holds that, and one that was cut short waits for the link that is made here.
         self._lock = self._folder.parent
         self._read: tuple[tuple[int, ...], dict[tuple[str, str], Peer]] = ((), {})
@@ -63,7 +64,7 @@ class Peers:
     @property
     def file(self) -> Path:
         """Where they are kept: a person who forgets one changes it."""
-        return self._folder / _FILE
+        return self._file
 
     def master(self, address: str) -> Peer | None:
         """The master that was met at ``address``."""
@@ -97,7 +98,7 @@ class Peers:
 
     def _load(self) -> dict[tuple[str, str], Peer]:
         """The file's peers; what was read last while nobody has written since."""
-        file = self._folder / _FILE
+        file = self._file
         try:
             found = file.stat()
             stamp = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
@@ -115,7 +116,6 @@ class Peers:
     def _write(self, peers: Iterable[Peer]) -> None:
         text = msgspec.json.format(msgspec.json.encode(_Peers(tuple(peers))), indent=2)
         try:
-            write_whole(self._folder / _FILE, text + b"\n", _MODE)
+            write_whole(self._file, text + b"\n", _MODE)
         except OSError as error:
-            file = self._folder / _FILE
-            raise StoreError(f"cannot write {file}: {error.strerror}", error.errno, str(file)) from error
+            raise StoreError(f"cannot write {self._file}: {error.strerror}", error.errno, str(self._file)) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,26 +19,28 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
     file: what a crash left of an earlier try is removed.
     :class:`OSError` as the system raises it; the old file stands then. Call it in a thread.
     """
+    where, folder = str(path), str(path.parent)  # what is done many times a minute makes no paths on the way
     prefix = f".{path.name}.outrider-"
-    for left in path.parent.glob(f"{glob.escape(prefix)}*"):
-        left.unlink(missing_ok=True)
-    handle, name = tempfile.mkstemp(prefix=prefix, dir=path.parent)  # nobody else can read it from the start
+    for left in os.listdir(folder):  # noqa: PTH208  (as above)
+        if left.startswith(prefix):
+            (path.parent / left).unlink(missing_ok=True)
+    handle, fresh = tempfile.mkstemp(prefix=prefix, dir=folder)  # nobody else can read it from the start
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, mode)
-            _keep_owner(handle, path)
+            _keep_owner(handle, where, folder)
             file.write(content)
             file.flush()
             os.fsync(handle)
-        Path(name).replace(path)
+        os.replace(fresh, where)  # noqa: PTH105  (as above)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        Path(fresh).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        os.fsync(entry)
     finally:
-        os.close(folder)
+        os.close(entry)
 
 
 def make_folder(path: Path, mode: int) -> None:
@@ -52,9 +53,12 @@ def make_folder(path: Path, mode: int) -> None:
             os.chown(one, owner.st_uid, owner.st_gid)
 
 
-def _keep_owner(handle: int, path: Path) -> None:
+def _keep_owner(handle: int, file: str, folder: str) -> None:
     """A command that root gives must not shut the node out."""
-    owner = (path if path.exists() else path.parent).stat()
+    try:
+        owner = os.stat(file)  # noqa: PTH116  (as above)
+    except FileNotFoundError:
+        owner = os.stat(folder)  # noqa: PTH116  (as above)
     with contextlib.suppress(PermissionError):
         os.fchown(handle, owner.st_uid, owner.st_gid)
 

@@ -215,6 +215,8 @@ class AgentInfoSync(Talk):
     async def _bring_part(self) -> bool:
         """From the store to the outbox; whether there is more. What the store counts as taken is safe by then."""
         part = await self._agents.changed_agents()
+        if not part.agents:
+            return part.more
         found = await self._ports.threads.run(lambda: cut(encode_lines(part.agents), CHUNK_BYTES))
         if found.too_large:
             await self._put_aside(found.too_large, f"it is larger than a chunk of {CHUNK_BYTES} bytes")
