@@ -1,7 +1,4 @@
-"""Many seeds over several processes: what broke, what it cost, and how far it has come, in a file that goes on.
-
-An apply waits for the disk's clock most of its time, so that more processes than cores run side by side.
-"""
+"""Many seeds over several processes: what broke, what it cost, and how far it has come, in a file that goes on."""
 
 from __future__ import annotations
 
@@ -24,7 +21,6 @@ from tests.simulator.seeds import Outcome, run_seed
 
 import outrider
 
-_PROCESSES_A_CORE = 4
 _CHUNK = 20
 _MEMORY = Path("/dev/shm")
 
@@ -89,7 +85,7 @@ def campaign(seeds: range, tally: Tally, processes: int = 0, chunk: int = _CHUNK
     done = set(tally.done)
     cut = [range(first, min(first + chunk, seeds.stop)) for first in range(seeds.start, seeds.stop, chunk)]
     chunks = [one for one in cut if (one[0], one[-1]) not in done]
-    processes = min(processes or _PROCESSES_A_CORE * (os.cpu_count() or 1), max(1, len(chunks)))
+    processes = min(processes or os.cpu_count() or 1, max(1, len(chunks)))
     context = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder,

@@ -144,7 +144,8 @@ class Numbers:
 
     def __init__(self, master: Machine, workers: list[Machine]) -> None:
         self._kept = str(master.home / ".outrider" / "generations")
-        self._standings = [(worker.name, worker.home / ".outrider" / "standing.json") for worker in workers]
+        self._standings = [(worker, str(worker.home / ".outrider" / "standing.json")) for worker in workers]
+        self._touched: dict[str, int] = {}
         self._latest = 0
         self._roots: dict[tuple[str, int], str] = {}
         self._known: dict[str, Known] = {}
@@ -158,9 +159,11 @@ class Numbers:
         if latest < self._latest:
             raise BrokenError(f"generations only grow: the master went from {self._latest} back to {latest}")
         self._latest = latest
-        for name, standing in self._standings:
-            with contextlib.suppress(FileNotFoundError):
-                self._check(name, standing.read_bytes())
+        for worker, standing in self._standings:
+            if self._touched.get(worker.name) != worker.touched:
+                self._touched[worker.name] = worker.touched
+                with contextlib.suppress(FileNotFoundError), open(standing, "rb") as file:  # noqa: PTH123  (as above)
+                    self._check(worker.name, file.read())
 
     def _check(self, name: str, standing: bytes) -> None:
         known, before = msgspec.json.decode(standing, type=Known), self._known.get(name, Known())

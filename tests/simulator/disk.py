@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from outrider._native import Generations
 from outrider.store.outbox import Outbox
@@ -34,22 +34,24 @@ class Disk:
         self.doom: Doom | None = None
         self._done = done
         self._die = die
-        self._open: list[Generations | Outbox] = []
+        self._open: dict[Generations | Outbox, None] = {}  # in the order in which they were opened
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do the work as a later step, as the answer of a thread would come."""
         await asyncio.sleep(self.slow_s)
         self._go_on()
-        doomed = self._doomed()
-        if doomed is not None and not doomed.after:
+        doomed = self.doom and self._doomed()
+        if doomed and not doomed.after:
             self._end()
         try:
             outcome = work(*args, **kwargs)
-            self._opened(work, outcome)
+            for one in (outcome, getattr(work, "__self__", None)):
+                if isinstance(one, _OPEN):
+                    self._open[one] = None
             return outcome
         finally:
             self._done(getattr(work, "__name__", ""))
-            if doomed is not None:
+            if doomed:
                 self._end()
 
     def close(self) -> None:
@@ -60,11 +62,6 @@ class Disk:
             elif one._db is not None:
                 one._db.close()
                 one._db = None
-
-    def _opened(self, work: Callable[..., Any], outcome: object) -> None:
-        for one in (outcome, getattr(work, "__self__", None)):
-            if isinstance(one, _OPEN) and one not in self._open:
-                self._open.append(one)
 
     def _doomed(self) -> Doom | None:
         """Whether this piece of work is the last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from outrider.relay.context import Context
 from outrider.relay.handlers import Handler, Handlers, handler
 from outrider.settings import Settings
 from outrider.store.identity import identity_of
+from outrider.store.outbox import _connect
 
 KEY = "0123456789abcdefghijklmnopqrstuv"
 MASTER_ADDRESS = "10.0.0.1"
@@ -86,6 +88,7 @@ def _table() -> Handlers:
     return table
 
 
+_SELDOM_S = 60.0
 _SIGNATURES: dict[str, Handler] = {}
 
 
@@ -112,6 +115,21 @@ class PlayedFernet:
         return token[len(self._key) :]
 
 
+def _prepared(empty: Path) -> Callable[[Path], sqlite3.Connection]:
+    """How an outbox is opened where a new one is a copy of one that was made before."""
+    empty.parent.mkdir(parents=True, exist_ok=True)
+    empty.unlink(missing_ok=True)
+    _connect(empty).close()
+    content = empty.read_bytes()
+
+    def connect(path: Path) -> sqlite3.Connection:
+        if not path.exists():
+            path.write_bytes(content)
+        return _connect(path)
+
+    return connect
+
+
 @contextmanager
 def light(folder: Path) -> Iterator[None]:
     """While this is open nodes start quickly; ``folder`` takes what they share."""
@@ -132,6 +150,9 @@ def light(folder: Path) -> Iterator[None]:
             "outrider.relay.handlers.handler": _handler,
             "outrider.protocol.seal.Fernet": PlayedFernet,
             "pathlib.Path.resolve": lambda path: path,  # no home lies behind a link
+            "outrider.worker.identity.LOOK_S": _SELDOM_S,  # nobody changes a certificate here
+            "outrider.master.identity.LOOK_S": _SELDOM_S,
+            "outrider.store.outbox._connect": _prepared(folder / "outbox.db"),
         }.items():
             patches.enter_context(patch(what, played))
         try:

@@ -64,11 +64,16 @@ class Machine:
         self._running: asyncio.Task[None] | None = None
         self._graves: list[asyncio.Task[Any]] = []  # what waits for ever in the dead is no defect
         (home / "tree").mkdir(parents=True)
+        self._tree = str(home / "tree")
+        self._transfers = str(home / "queue" / "cluster")
+        self.touched = 0
+        """How often something has touched the disk: what was read of it holds as long as this stays."""
+        self._seen: tuple[int, Files] = -1, {}
 
     def start(self, slow_s: float = 0.0) -> None:
         """Start a node on what the last one left."""
         self.lives += 1
-        self.disk = Disk(self.disk_calls, lambda: self.power_off(half_open=False))
+        self.disk = Disk(self._worked, lambda: self.power_off(half_open=False))
         self.disk.slow_s = slow_s
         self.watch = ScriptedWatch()
         loop = asyncio.get_running_loop()
@@ -131,11 +136,17 @@ class Machine:
 
     def tree(self) -> Files:
         """Every file of its tree."""
-        return _files(str(self.home / "tree"), "")
+        if self._seen[0] != self.touched:
+            self._seen = self.touched, _files(self._tree, "")
+        return self._seen[1]
+
+    def _worked(self, call: str) -> None:
+        self.touched += 1
+        self.disk_calls(call)
 
     def left_transfers(self) -> list[str]:
         """Files of transfers that still lie here."""
-        return list(_files(str(self.home / "queue" / "cluster"), ""))
+        return list(_files(self._transfers, ""))
 
 
 def _files(folder: str, prefix: str) -> Files:

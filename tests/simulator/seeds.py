@@ -17,7 +17,7 @@ from tests.simulator.weather import Weather
 from tests.simulator.world import World
 from tests.support.loop import run
 
-EVENTS = 8
+EVENTS = 6
 _LONGEST_S = 2000
 _STALE_S = 150
 

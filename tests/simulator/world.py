@@ -139,10 +139,12 @@ class World:
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(content)
         os.utime(file, (EPOCH, EPOCH + len(content)))
+        self.master.touched += 1
 
     def remove(self, path: str) -> None:
         """Remove a file of the master's tree."""
         (self.master.home / "tree" / path).unlink()
+        self.master.touched += 1
 
     def ask(self, asks: Machine, answers: Machine, token: int) -> None:
         """A program beside one node asks another: the master, or a worker by way of the master."""

@@ -19,6 +19,8 @@ from contextvars import Context, copy_context
 from typing import Any, TypeVar
 from weakref import ref
 
+from msgspec import Struct
+
 T = TypeVar("T")
 
 EPOCH = 1_700_000_000.0
@@ -26,22 +28,21 @@ EPOCH = 1_700_000_000.0
 
 _RESOLUTION_S = time.get_clock_info("monotonic").resolution
 _LONGEST_JUMP_S = 24 * 3600.0
-_MANY_TIMERS = 100
-"""With so many of which more than half were cancelled, those are taken out, as asyncio's loop does."""
+_MANY_TIMERS = 50
+"""So many that were cancelled are taken out once they are more than half of all, as asyncio's loop does."""
 
 
-class _Step:
-    """A callback that is to run: what both kinds have in common. The names are those of asyncio's handles."""
+class _Soon(Struct, gc=False):
+    """A callback that runs with the next turn. The names are those of asyncio's handles."""
 
-    __slots__ = ()
     _callback: Any
     _args: Any
     _context: Context
-    _cancelled: bool
+    _cancelled: bool = False
 
     def cancel(self) -> None:
         """It will not run."""
-        self._cancelled = True  # type: ignore[misc]  # it is a slot of both
+        self._cancelled = True
         self._callback = self._args = None
 
     def cancelled(self) -> bool:
@@ -49,29 +50,27 @@ class _Step:
         return self._cancelled
 
 
-class _Soon(_Step):
-    """A callback that runs with the next turn."""
-
-    __slots__ = ("_args", "_callback", "_cancelled", "_context")
-
-    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None) -> None:
-        self._callback = callback
-        self._args = args
-        self._context = copy_context() if context is None else context
-        self._cancelled = False
-
-
-class _Timer(_Step, float):
+class _Timer(float):
     """A callback that runs at a time, which it is."""
 
     __slots__ = ("_args", "_callback", "_cancelled", "_context", "_loop", "_waits")
+    _args: Any
+    _callback: Any
+    _cancelled: bool
+    _context: Context
     _loop: VirtualLoop
     _waits: bool
 
     def cancel(self) -> None:
+        """It will not run."""
         if not self._cancelled and self._waits:
             self._loop.cancelled_timers += 1
-        super().cancel()
+        self._cancelled = True
+        self._callback = self._args = None
+
+    def cancelled(self) -> bool:
+        """Whether it will not run."""
+        return self._cancelled
 
     def when(self) -> float:
         """The time of the loop at which it runs."""
@@ -106,7 +105,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:
         """Run a callback with the next turn."""
-        step = _Soon(callback, args, context)
+        step = _Soon(callback, args, copy_context() if context is None else context)
         self._ready.append(step)
         return step
 
@@ -160,8 +159,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self.close()
 
     def _run_once(self) -> None:
-        """One turn: time passes if nothing is ready, then all runs that is due."""
-        ready, timers = self._ready, self._first_timers()
+        """Turns until the loop is to stop: time passes if nothing is ready, then all runs that is due."""
+        ready = self._ready
+        while True:
+            self._make_ready()
+            for _ in range(len(ready)):
+                step = ready.popleft()
+                if not step._cancelled:
+                    try:
+                        step._context.run(step._callback, *step._args)
+                    except (SystemExit, KeyboardInterrupt):
+                        raise
+                    except BaseException as error:  # noqa: BLE001  (as asyncio's handles do)
+                        self.call_exception_handler({"message": f"{step._callback!r} failed", "exception": error})
+            if self._stopping:
+                return
+
+    def _make_ready(self) -> None:
+        """What is due is ready; if nothing is, it gets as late as the next timer wants it."""
+        ready, timers = self._ready, self._scheduled
+        self._drop_cancelled()
         if not ready and not self._stopping:
             if not timers:
                 raise RuntimeError("the simulation is stuck: nothing is ready and no timer is set")
@@ -173,27 +190,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             timer = heapq.heappop(timers)
             timer._waits = False
             ready.append(timer)
-        for _ in range(len(ready)):
-            step = ready.popleft()
-            if not step._cancelled:
-                try:
-                    step._context.run(step._callback, *step._args)
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:  # noqa: BLE001  (as asyncio's handles do)
-                    self.call_exception_handler({"message": f"{step._callback!r} failed", "exception": error})
 
-    def _first_timers(self) -> list[_Timer]:
-        """The timers, the first of which is to run."""
+    def _drop_cancelled(self) -> None:
+        """The first timer is one that is to run."""
         timers = self._scheduled
-        if len(timers) > _MANY_TIMERS and 2 * self.cancelled_timers > len(timers):
+        if self.cancelled_timers > _MANY_TIMERS and 2 * self.cancelled_timers > len(timers):
             timers[:] = [timer for timer in timers if not timer._cancelled]
             heapq.heapify(timers)
             self.cancelled_timers = 0
         while timers and timers[0]._cancelled:
             self.cancelled_timers -= 1
             heapq.heappop(timers)._waits = False
-        return timers
 
     def _complain(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Keep what nobody handled: a test that left any has failed."""

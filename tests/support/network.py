@@ -42,7 +42,7 @@ class Fabric:
         self._doors: dict[tuple[str, int], Door] = {}
         self._programs: dict[tuple[str, Path], Callable[[], asyncio.BaseProtocol]] = {}
         self._taps: list[Tap] = []
-        self._apart: set[frozenset[str]] = set()
+        self.apart: set[frozenset[str]] = set()
         self._ports = 40_000
 
     def host(self, address: str) -> Host:
@@ -55,11 +55,11 @@ class Fabric:
 
     def partition(self, one: str, other: str) -> None:
         """Nothing passes between two hosts, and nobody is told, until :meth:`heal`."""
-        self._apart.add(frozenset((one, other)))
+        self.apart.add(frozenset((one, other)))
 
     def heal(self) -> None:
         """Every partition ends; what was sent meanwhile arrives."""
-        self._apart.clear()
+        self.apart.clear()
         for stream in self.streams:
             stream.pump()
 
@@ -94,11 +94,11 @@ class Fabric:
     # for hosts and streams
 
     def reachable(self, one: str, other: str) -> bool:
-        return frozenset((one, other)) not in self._apart
+        return frozenset((one, other)) not in self.apart
 
     def delay(self) -> float:
         """How long the next segment takes."""
-        seconds = self.latency + self._random.uniform(0, self.jitter)
+        seconds = self.latency + self.jitter * self._random.random()
         again = _RETRANSMIT_S
         while self.loss and self._random.random() < self.loss and again < 60:
             seconds += again
@@ -106,9 +106,9 @@ class Fabric:
         return seconds
 
     def show(self, sender: str, receiver: str, data: bytes) -> None:
-        if "/" in sender:  # a local socket's path
+        if not self._taps or "/" in sender:  # a local socket's path
             return
-        now = asyncio.get_running_loop().time()
+        now = self.now()
         for tap in self._taps:
             tap(now, sender, receiver, data)
 
@@ -223,6 +223,8 @@ class Stream(asyncio.Transport):
     def __init__(self, fabric: Fabric, sockname: tuple[str, int], peername: tuple[str, int]) -> None:
         super().__init__({"peername": peername, "sockname": sockname})
         self.sockname, self.peername = sockname, peername
+        self.here, self.there = sockname[0], peername[0]
+        self._ends = (f"{self.here}:{sockname[1]}", f"{self.there}:{peername[1]}")
         self.frozen = False
         self._fabric = fabric
         self._loop = asyncio.get_running_loop()
@@ -241,14 +243,6 @@ class Stream(asyncio.Transport):
         self._told_to_pause = False
         self._high, self._low = _HIGH, _LOW
 
-    @property
-    def here(self) -> str:
-        return self.sockname[0]
-
-    @property
-    def there(self) -> str:
-        return self.peername[0]
-
     def join(self, far: Stream) -> None:
         """Connect the two ends."""
         self._far, far._far = far, self
@@ -264,14 +258,20 @@ class Stream(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closing or self._lost or not data:
             return
-        self._fabric.show(f"{self.here}:{self.sockname[1]}", f"{self.there}:{self.peername[1]}", bytes(data))
+        data = bytes(data)
+        self._fabric.show(*self._ends, data)
         self.write_unseen(data)
 
     def write_unseen(self, data: bytes | bytearray | memoryview) -> None:
         """As :meth:`write`, for what no tap understands."""
-        view = memoryview(bytes(data))
-        for start in range(0, len(view), SEGMENT):
-            self._unsent.append(bytes(view[start : start + SEGMENT]))
+        data = bytes(data)
+        clear = not self._unsent and self._in_flight_bytes < KERNEL_BUFFER and len(data) <= SEGMENT
+        if clear and self._far is not None and not self._lost:
+            self._put(data)  # as :meth:`pump` would, in fewer steps
+            self._deliver()
+            return
+        for start in range(0, len(data), SEGMENT):
+            self._unsent.append(data[start : start + SEGMENT])
         self._unsent_bytes += len(data)
         self.pump()
 
@@ -354,18 +354,19 @@ class Stream(asyncio.Transport):
             self._put(data)
 
     def _put(self, data: bytes) -> None:
-        start = max(self._free_at, self._loop.time())
-        self._free_at = start + len(data) / self._fabric.bytes_per_second
-        earliest = self._in_flight[-1][0] if self._in_flight else 0.0
-        self._in_flight.append((max(earliest, self._free_at + self._fabric.delay()), data))
+        fabric = self._fabric
+        self._free_at = max(self._free_at, self._loop.time()) + len(data) / fabric.bytes_per_second
+        arrives = self._free_at + fabric.delay()
+        if self._in_flight:
+            arrives = max(arrives, self._in_flight[-1][0])
+        self._in_flight.append((arrives, data))
         self._in_flight_bytes += len(data)
 
     def _deliver(self) -> None:
         """One timer, for the first segment under way; a reader that pauses leaves it where it is."""
         if self._timer is not None or not self._in_flight or not self._passes():
             return
-        due = max(self._in_flight[0][0], self._loop.time())
-        self._timer = self._loop.call_at(due, self._arrive)
+        self._timer = self._loop.call_at(self._in_flight[0][0], self._arrive)
 
     def _arrive(self) -> None:
         self._timer = None
@@ -376,12 +377,14 @@ class Stream(asyncio.Transport):
             self._far.receive(data)
         if self._ended and not self._in_flight:
             self.fail(None)
-        self.pump()
+        if self._in_flight or self._unsent or self._closing or self._told_to_pause:
+            self.pump()
 
     def _passes(self) -> bool:
         far = self._far
         assert far is not None
-        if self.frozen or far.frozen or not self._fabric.reachable(self.here, self.there):
+        fabric = self._fabric
+        if self.frozen or far.frozen or (fabric.apart and not fabric.reachable(self.here, self.there)):
             return False
         return far._lost or far._closing or far._reading  # whoever closes reads no more, but takes what comes
 
@@ -390,14 +393,15 @@ class Stream(asyncio.Transport):
         protocol = self._protocol
         if self._lost or self._closing or protocol is None:
             return
-        assert isinstance(protocol, asyncio.Protocol | asyncio.BufferedProtocol)
         if not data:
+            assert isinstance(protocol, asyncio.Protocol | asyncio.BufferedProtocol)
             if not protocol.eof_received():
                 self.close()
-        elif isinstance(protocol, asyncio.Protocol):
-            protocol.data_received(data)
-        else:
+        elif isinstance(protocol, asyncio.BufferedProtocol):
             _land(protocol, data)
+        else:
+            assert isinstance(protocol, asyncio.Protocol)
+            protocol.data_received(data)
 
     def _tell_writer(self) -> None:
         if self._protocol is None or self._lost:
@@ -426,6 +430,6 @@ def _land(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
     while data:
         room = memoryview(protocol.get_buffer(-1))
         size = min(len(data), len(room))
-        room[:size] = data[:size]
+        room[:size] = data[:size] if size < len(data) else data
         protocol.buffer_updated(size)
         data = data[size:]
