@@ -22,9 +22,7 @@ class Mounted(Node):
     """A worker that starts once ``mounts``, shell words in its home (``$0``), is done."""
 
     def __init__(self, home: Path, mounts: str, port: int) -> None:
-        if why := _refusal():
-            text = f"nothing can be mounted here, run it as root: {why}"
-            (pytest.fail if os.environ.get(REQUIRED) == "required" else pytest.skip)(text)
+        needed()
         super().__init__("worker", home, port=port)
         self.within = ["unshare", "--mount", "sh", "-ec", f'(cd "$0" && {mounts}); exec "$@"', str(home)]
 
@@ -40,6 +38,13 @@ class Mounted(Node):
     def run(self, *command: str) -> None:
         """Run a command where the worker sees what it changes."""
         subprocess.run(["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--", *command], check=True, cwd="/")
+
+
+def needed() -> None:
+    """Skip the test, or fail it, where nothing can be mounted."""
+    if why := _refusal():
+        text = f"nothing can be mounted here, run it as root: {why}"
+        (pytest.fail if os.environ.get(REQUIRED) == "required" else pytest.skip)(text)
 
 
 @cache
