@@ -85,6 +85,16 @@ def serial(cluster: Cluster, name: str) -> str:
     return held.serial
 
 
+async def opened_with_tls(cluster: Cluster, home: Path) -> Side:
+    """Somebody who has what lies at ``home``, and TLS with the master; the rest he says by hand."""
+    side = Side(simulated_ports(cluster.fabric, "10.0.9.9"), {}, NoSeal(), None)
+    identity = Identity(identity_of(home, b"").certificate, home / NODE)
+    side.channel.opening = Opening(Turn(Tls(False, identity, Authorities(home / TRUST), 20), lambda: None))
+    await side.channel._ports.network.dial(MASTER, PORT, lambda: side.channel)
+    await side.channel.turned()
+    return side
+
+
 @pytest.mark.parametrize("tls", ["ca", "required"])
 def test_a_worker_with_a_certificate_is_vouched_for(tmp_path: Path, tls: str) -> None:
     async def story(cluster: Cluster, authority: Authority) -> None:
@@ -417,11 +427,7 @@ def test_threat_14_who_opens_with_tls_must_say_what_it_is_or_goes(tmp_path: Path
         home = cluster.home("worker1")
         certify(authority, home, "worker1")
         master = await cluster.master({"limits.handshake_deadline_s": 5})
-        side = Side(simulated_ports(cluster.fabric, "10.0.9.9"), {}, NoSeal(), None)
-        identity = Identity(identity_of(home, b"").certificate, home / NODE)
-        side.channel.opening = Opening(Turn(Tls(False, identity, Authorities(home / TRUST), 20), lambda: None))
-        await side.channel._ports.network.dial(MASTER, PORT, lambda: side.channel)
-        await side.channel.turned()
+        side = await opened_with_tls(cluster, home)
         await side.channel.request(c.HELLO, b"worker1 wazuh worker 4.9.2", 20)
         side.channel.connection.known()
         if cluster.seed == 1:
@@ -432,6 +438,25 @@ def test_threat_14_who_opens_with_tls_must_say_what_it_is_or_goes(tmp_path: Path
 
     for seed in (1, 2):
         tell(tmp_path / str(seed), story, seed)
+
+
+def test_threat_14_who_is_revoked_between_hello_and_the_probe_gets_no_link(tmp_path: Path) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        home = cluster.home("worker1")
+        certify(authority, home, "worker1")
+        master = await cluster.master()
+        side = await opened_with_tls(cluster, home)
+        await side.channel.request(c.HELLO, b"worker1 wazuh worker 4.9.2", 20)
+        side.channel.connection.known()
+        authority.revoke("worker1", EPOCH)
+        await asyncio.sleep(5)  # by now all links that stood are cut
+        probe = Abilities(protocol=PROTOCOL, version="1", node="worker1", features=(TLS,))
+        with pytest.raises(TransportError):
+            await side.channel.request(c.PROBE, probe.encode(), 20)
+        await cluster.until(lambda: master.roster.members() == [])
+        assert counted(master, "identities_refused") == 1
+
+    tell(tmp_path, story)
 
 
 @pytest.mark.parametrize("who", ["worker1", "master"])

@@ -9,12 +9,16 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
 import pytest
 from tests.support.half_open import HalfOpen
+from tests.support.middle import Middle
 from tests.support.processes import Node, free_port, nodes, wait_until
+
+from outrider.store.identity import install_trust
 
 EXTENDED = "the link is extended: TLS 1.3 with master-node.*vouched for by the cluster's authority"
 
@@ -27,9 +31,11 @@ def outrider(*words: str, fails: bool = False) -> str:
     return done.stderr if fails else done.stdout
 
 
-def authority(folder: Path, tls: str = "required") -> Node:
+def authority(folder: Path, tls: str = "required", *, deadline_s: float = 3) -> Node:
     """A master that holds an authority."""
-    master = Node("master", folder / "master-node", port=free_port(), link={"tls": tls}, handshake_deadline_s=3)
+    master = Node(
+        "master", folder / "master-node", port=free_port(), link={"tls": tls}, handshake_deadline_s=deadline_s
+    )
     outrider("ca", "init", "--home", str(master.home), "--set", "node.name=master-node")
     return master
 
@@ -136,6 +142,60 @@ def test_threat_14_a_revoked_worker_is_out_within_5_s_and_a_new_token_lets_it_in
             at = f"127.0.0.1:{master.port}"
             outrider("join", token(master, "worker1"), "--master", at, "--home", str(worker.home))
             wait_until(lambda: worker.said("added this node") == 2, "the worker to be back, without a restart")
+
+
+@pytest.mark.parametrize("tls", ["ca", "required"])
+def test_threat_14_who_is_revoked_while_it_takes_its_time_over_tls_gets_no_link(tmp_path: Path, tls: str) -> None:
+    """OpenSSL read the list of the revoked when TLS began."""
+    master = authority(tmp_path, tls, deadline_s=60)
+    greeted, held, go = threading.Event(), threading.Event(), threading.Event()
+
+    def slowly(data: bytes, _: int) -> bytes:
+        if greeted.is_set():
+            held.set()
+            go.wait(60)
+        elif b"\x16\x03\x01" in data:  # a client's greeting; its certificate comes next
+            greeted.set()
+        return data
+
+    with nodes(master):
+        middle = Middle(master.port)
+        middle.meddle = slowly
+        worker = joined(master, "worker1", port=middle.port, tls=tls)
+        with middle.open(), nodes(worker):
+            try:
+                assert held.wait(30)
+                outrider("ca", "revoke", "worker1", "--home", str(master.home))
+                wait_until(lambda: master.said("whom it trusts, has changed") > 0, "the master to see it")
+            finally:
+                go.set()
+            refused = "worker1 at .* is refused: its certificate has been revoked|came to nothing: .*revoked"
+            wait_until(lambda: master.said(refused) > 0, "the refusal")
+            wait_until(lambda: worker.said("again in") > 1, "the worker to try again")
+            assert worker.said(EXTENDED) == master.said("the link to worker1 is extended") == 0
+
+
+@pytest.mark.parametrize("tls", ["ca", "required"])
+def test_threat_14_a_master_that_is_revoked_while_tls_is_made_gets_no_worker(tmp_path: Path, tls: str) -> None:
+    master = authority(tmp_path, tls, deadline_s=60)
+
+    def wait_after_the_greeting(data: bytes, _: int) -> bytes:
+        if b"\x16\x03\x01" in data and not middle.held.is_set():
+            middle.room = 0
+        return data
+
+    with nodes(master):
+        middle = Middle(master.port)
+        middle.meddle = wait_after_the_greeting
+        worker = joined(master, "worker1", port=middle.port, tls=tls)
+        with middle.open(), nodes(worker):
+            assert middle.held.wait(30)
+            outrider("ca", "revoke", "master-node", "--home", str(master.home))
+            install_trust(worker.home, (master.home / ".outrider/ca/trust.pem").read_text())
+            wait_until(lambda: worker.said("whom it trusts, has changed") > 0, "the worker to see it")
+            middle.go_on()
+            wait_until(lambda: worker.said("this node refuses the master: its certificate has been revoked") > 0)
+            assert worker.said(EXTENDED) == 0
 
 
 def test_threat_17_a_worker_takes_over_its_half_open_session(tmp_path: Path) -> None:

@@ -114,6 +114,15 @@ class Extension:
             self.credentials.vouches(shown),
         )
 
+    def objection(self, theirs: Abilities, shown: bytes | None, *, opened: bool) -> str | None:
+        """Why a peer is refused now that TLS stands: it may have been revoked while it took its time over that.
+
+        Where the cluster key vouches, and the stream was not ``opened`` with TLS, nothing can have changed.
+        """
+        if not opened and isinstance(self.trusted(theirs), str):
+            return None
+        return self.credentials.objection(shown or b"")
+
     def apart(self, theirs: Abilities) -> str:
         """Why two nodes of ours stay with the base protocol: a sentence for the log."""
         ours = self.abilities

@@ -179,6 +179,10 @@ class WorkerExtension:
 
     def _extend(self, extension: Extension, theirs: Abilities, agreement: Agreement) -> None:
         session = self._session
+        if why := extension.objection(theirs, session.channel.shown, opened=session.channel.opened):
+            self._stranger(theirs.node, why)
+            session.channel.close(f"the peer is not {theirs.node}: {why}")
+            return
         peer = session.extended = extension.met(theirs, agreement, session.channel.shown)
         self._log.info(
             "the link to %s is extended: TLS 1.3, version %s, protocol %d, vouched for by %s",

@@ -141,7 +141,12 @@ class MasterExtension:
             raise changed.until(Awaits("file", str(extension.peers.file)))
 
     def _extend(self, extension: Extension, theirs: Abilities, agreement: Agreement) -> None:
-        self._session.extended = extension.met(theirs, agreement, self._session.channel.shown)
+        channel = self._session.channel
+        if why := extension.objection(theirs, channel.shown, opened=channel.opened):
+            self._status.count("identities_refused")
+            channel.close(f"this node refuses the master: {why}")
+            return
+        self._session.extended = extension.met(theirs, agreement, channel.shown)
 
     async def _secure(self, extension: Extension, theirs: Abilities, agreement: Agreement) -> None:
         session = self._session
