@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support.authority import authority_at, certify
 from tests.support.channels import Side
 from tests.support.cluster import KEY, MASTER, PORT, TREE, Cluster, simulate
@@ -23,12 +24,12 @@ from outrider.master import Master
 from outrider.ports import Authorities, Identity, Tls
 from outrider.protocol import commands as c
 from outrider.protocol.abilities import PROTOCOL, TLS, Abilities
-from outrider.protocol.certificates import Trust
+from outrider.protocol.certificates import Trust, make_request
 from outrider.protocol.frame import pack_frame
 from outrider.protocol.joining import Join, Token, encode
 from outrider.protocol.seal import KeyRing, NoSeal
 from outrider.store.authority import Authority
-from outrider.store.identity import NODE, TRUST, identity_of
+from outrider.store.identity import NODE, TRUST, identity_of, install, install_trust
 from outrider.store.peers import Peers
 from outrider.transport.channel import Opening, Turn
 from outrider.worker import Worker
@@ -601,6 +602,39 @@ def test_an_authority_is_replaced_while_all_go_on_and_who_was_away_joins_again(
         back = cluster.worker("worker2", ONLY_TLS)
         await cluster.until(lambda: vouched(back))
         assert counted(master, "identities_cut") <= 1
+
+    with caplog.at_level(logging.INFO):
+        tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("masters", ["renewed", "revoked", "removed"])
+def test_whatever_a_crash_left_of_a_replacement_it_ends_and_revocations_are_heard(
+    tmp_path: Path, masters: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        certify(authority, cluster.home("worker1"), "worker1")
+        authority.rotate("wazuh", now(), 60)
+        install_trust(cluster.home("worker1"), authority.trust().text)  # it has heard of it
+        home = cluster.home("master")
+        if masters == "renewed":  # the master died with its new certificate, before the old authority was dropped
+            key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+            held = authority.trust().holder((home / NODE).read_bytes())
+            assert held is not None
+            install(home, key, authority.renew(held, make_request(key, "master-node"), now()))
+        elif masters == "revoked":
+            authority.revoke("master-node", now())
+        else:
+            (home / NODE).unlink()
+        await cluster.master()
+        worker = cluster.worker("worker1")
+        if masters == "renewed":
+            await cluster.until(lambda: vouched(worker))
+        await cluster.until(lambda: len(authority.trust().authorities) == 1, within_s=120)
+        assert said(caplog, "master-node", "the old authority is dropped") == 1
+        if masters == "renewed":
+            await cluster.until(lambda: vouched(worker), within_s=60)
+            authority.revoke("worker1", now())
+            assert await cluster.until(lambda: not joined(worker), step_s=0.1) <= 5
 
     with caplog.at_level(logging.INFO):
         tell(tmp_path, story)

@@ -55,31 +55,46 @@ class Identity(Half["IdentityTalk"]):
                     await talk.cut_or_tell()
 
     async def _keep(self) -> None:
-        """What falls due at the authority: the end of an old one, and this node's own next certificate."""
-        credentials, ports = self.credentials, self._ground.ports
-        if not credentials.signs or credentials.holder is None or credentials.trust is None:
-            return
+        """What falls due at the authority. Whatever hinders it, revocations are looked at afterwards."""
         try:
-            if len(credentials.trust.authorities) > 1:
-                if await ports.threads.run(credentials.authority.outlived, ports.wall()):
-                    await self._renew_own(credentials.holder)  # before nobody takes the old one any more
-                    await ports.threads.run(credentials.authority.finish, ports.wall())
-                    self._log.warning("the old authority is dropped: certificates of it are good no more")
-            elif credentials.holder.due(credentials.trust.fingerprint, ports.wall()):
-                await self._renew_own(credentials.holder)
-            self._told = ""
+            hindered = await self._keep_up()
         except StoreError as error:
-            if self._told != str(error):  # a person must come: no line every two seconds
-                self._told = str(error)
-                self._log.error("%s", error)
+            hindered = str(error)
+        if hindered and hindered != self._told:  # a person must come: no line every two seconds
+            self._log.error("%s", hindered)
+        self._told = hindered
 
-    async def _renew_own(self, held: Holder) -> None:
+    async def _keep_up(self) -> str:
+        """The end of an old authority, and this node's own next certificate; why it gets none, if it does not."""
+        credentials, ports = self.credentials, self._ground.ports
+        held, trust = credentials.holder, credentials.trust
+        if not credentials.signs or trust is None:
+            return ""
+        replacing = len(trust.authorities) > 1
+        if replacing and not await ports.threads.run(credentials.authority.outlived, ports.wall()):
+            return ""
+        hindered = ""
+        if held is not None and held.due(trust.fingerprint, ports.wall()):
+            hindered = await self._renew_own(held)  # before nobody takes the old one any more
+        if replacing:
+            await ports.threads.run(credentials.authority.finish, ports.wall())
+            self._log.warning("the old authority is dropped: certificates of it are good no more")
+        return hindered
+
+    async def _renew_own(self, held: Holder) -> str:
+        """Take the next certificate; why there is none, as for a master that has been revoked."""
         ports = self._ground.ports
         key = Ed25519PrivateKey.from_private_bytes(ports.random.randbytes(32))
         request = make_request(key, held.name)
-        certificate = await ports.threads.run(self.credentials.authority.renew, held, request, ports.wall())
+        try:
+            certificate = await ports.threads.run(self.credentials.authority.renew, held, request, ports.wall())
+        except ValueError as error:
+            return (
+                f"this node gets no next certificate: {error}; `outrider ca issue {held.name} --role master` makes one"
+            )
         await self.credentials.replace(key, certificate)
         self._log.info("this node has its next certificate")
+        return ""
 
 
 class IdentityTalk(Talk):
