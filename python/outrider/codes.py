@@ -110,6 +110,7 @@ class Code(StrEnum):
     FOREIGN_DATABASE = "OUT-1708"
     NOT_RUNNING = "OUT-1709"
     STORE_OF_A_PACKAGE = "OUT-1710"
+    FOLDER_HELD = "OUT-1711"
 
     # agents and groups
     RECORDS_REFUSED = "OUT-1801"

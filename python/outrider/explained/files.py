@@ -186,4 +186,12 @@ STORE: Final = (
         "The text is the package's own; `outrider plugins list` names it.",
         "agents.store = 'memory': the store cannot be made: no such table",
     ),
+    Explanation(
+        Code.FOLDER_HELD,
+        "Another program holds a folder",
+        "A command of ours was stopped in the middle (Ctrl-Z), or another program has locked the folder.",
+        "The node waits 10 s, then goes on without writing there; what must be written is tried again.",
+        "`lslocks` and `fuser -v` on the folder name who holds it: let it go on, or end it.",
+        "another program has held /var/ossec/.outrider/ca locked for 10 s",
+    ),
 )

@@ -6,10 +6,16 @@ import contextlib
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
+from outrider.codes import Code
 from outrider.errors import StoreError
+
+_PATIENCE_S: Final = 10.0
+_STEP_S: Final = 0.01
 
 
 def write_whole(path: Path, content: bytes, mode: int) -> None:
@@ -65,17 +71,30 @@ def _keep_owner(handle: int, file: str, folder: str) -> None:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """One process and one thread changes the files of ``folder`` at a time; :class:`StoreError` if it cannot be opened.
+    """One process and one thread changes the files of ``folder`` at a time.
 
     The folder itself is the lock: a file made by whoever comes first might be closed to the other. An apply holds
-    ``.outrider`` in the same way, for as long as its bundle takes to come.
+    ``.outrider`` in the same way, for as long as its bundle takes to come. Everybody who may read a folder can hold it,
+    and a command can be stopped while it does: :class:`StoreError` after 10 s, or if it cannot be opened.
     """
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StoreError(f"cannot open {folder}: {error.strerror}") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _hold(lock, folder)
         yield
     finally:
         os.close(lock)
+
+
+def _hold(lock: int, folder: Path) -> None:
+    """Wait for the lock in short steps, since the system's own wait for it has no end."""
+    for _ in range(int(_PATIENCE_S / _STEP_S) + 1):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_STEP_S)
+    raise StoreError(
+        f"another program has held {folder} locked for {_PATIENCE_S:g} s: `lslocks` names it; let it go on, or end it"
+    ).coded(Code.FOLDER_HELD)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from outrider.store.whole import write_whole
+from outrider.errors import StoreError
+from outrider.store import whole
+from outrider.store.whole import alone, write_whole
 
 
 def test_a_new_version_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
@@ -56,3 +60,28 @@ def test_what_a_crash_left_of_an_earlier_try_is_removed_and_nothing_else(tmp_pat
         path.write_bytes(b"half")
     write_whole(tmp_path / "a", b"one", 0o600)
     assert set(tmp_path.iterdir()) == {tmp_path / "a", *others}
+
+
+def test_threat_46_a_folder_that_another_program_holds_is_waited_for_so_long_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole, "_PATIENCE_S", 0.05)
+    with alone(tmp_path), pytest.raises(StoreError, match=r"another program has held .* locked"), alone(tmp_path):
+        pass
+    with alone(tmp_path):  # it was given back
+        pass
+
+
+def test_who_waits_for_a_folder_has_it_when_it_is_free(tmp_path: Path) -> None:
+    tried = threading.Event()
+
+    def wait() -> None:
+        tried.set()
+        with alone(tmp_path):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        with alone(tmp_path):
+            waiting = pool.submit(wait)
+            tried.wait()
+        waiting.result()
