@@ -130,6 +130,7 @@ def test_where_tls_comes_first_no_cluster_key_is_needed(tmp_path: Path) -> None:
             authority_at(cluster.folder / "elsewhere", seed=2).trust().text
         )
         await cluster.until(lambda: not joined(worker))
+        assert master.status.snapshot().certificate is None  # nothing is shown that is not so any more
         side = Side(simulated_ports(cluster.fabric, "10.0.9.9"), {}, NoSeal(), None)
         await side.channel._ports.network.dial(MASTER, PORT, lambda: side.channel)
         with pytest.raises(TransportError):

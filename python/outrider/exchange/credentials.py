@@ -80,10 +80,9 @@ class Credentials:
             self.version += 1
         self._shown = found
         held = found.holder
-        if held is not None:
-            self._status.certificate = Certificate(
-                name=held.name, serial=held.serial, authority=held.authority, until=held.until
-            )
+        self._status.certificate = held and Certificate(
+            name=held.name, serial=held.serial, authority=held.authority, until=held.until
+        )
         return True
 
     @property

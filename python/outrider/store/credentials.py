@@ -47,13 +47,22 @@ class CredentialFiles:
     def read(self) -> Shown | None:
         """What the files say; ``None`` if they are those of the last look.
 
-        :class:`StoreError` if one cannot be read, or what it holds is damaged: once for each state of the files.
+        :class:`StoreError` if what one holds is damaged, once for each state of the files; or if one cannot be read,
+        until it can: the list of who is revoked must not be missed since this process had no descriptor left.
         """
         file, trusted = self._trust_file()
         stamps = _stamp(self._node_path), trusted
         if stamps == self._stamps:
             return None
         self._stamps = stamps
+        try:
+            return self._read(file)
+        except StoreError as error:
+            if isinstance(error.__cause__, OSError):
+                self._stamps = None
+            raise
+
+    def _read(self, file: Path) -> Shown:
         identity = identity_of(self._home, self._seed)
         self._stamps = _stamp(self._node_path), _stamp(file)
         try:
@@ -61,7 +70,9 @@ class CredentialFiles:
         except FileNotFoundError:
             return Shown(identity, None, None, None)
         except OSError as error:
-            raise StoreError(f"cannot read {file}: {error.strerror}").coded(Code.IDENTITY_FILE) from error
+            raise StoreError(f"cannot read {file}: {error.strerror}", error.errno, str(file)).coded(
+                Code.IDENTITY_FILE
+            ) from error
         except ValueError as error:
             remedy = "`outrider join` makes it anew" if file == self._home / TRUST else "restore it from a copy"
             raise StoreError(f"{file} is damaged: {error}; {remedy}").coded(Code.IDENTITY_FILE) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,28 @@ def test_a_damaged_file_is_told_once_and_read_again_when_it_is_mended(tmp_path: 
     (tmp_path / NODE).write_text("x")
     with pytest.raises(StoreError, match=r"node.pem is not this node's key and certificate"):
         files.read()
+
+
+@pytest.mark.parametrize("changed", [NODE, TRUST])
+def test_threat_14_a_list_that_cannot_be_read_for_now_is_read_as_soon_as_it_can_be(
+    tmp_path: Path, changed: Path
+) -> None:
+    authority = authority_at(tmp_path / "master")
+    certify(authority, tmp_path, "worker1")
+    files = CredentialFiles(tmp_path, tmp_path / FOLDER, b"s" * 32)
+    files.read()
+    if changed == TRUST:
+        authority.revoke("worker1", 0)
+        install_trust(tmp_path, authority.trust().text)
+    else:
+        os.utime(tmp_path / NODE, (1, 1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(StoreError, match="Too many open files"):
+                files.read()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert files.read() is not None
+    assert files.read() is None
