@@ -23,7 +23,8 @@ from outrider.protocol.seal import KeyRing
 from outrider.settings import Live
 from outrider.store.home import Home
 from outrider.sync.agent_info import cut
-from outrider.transport.channel import Channel, Reply
+from outrider.transport.answers import Reply
+from outrider.transport.channel import Channel
 from outrider.world import real_ports
 
 _PART = 5 * 1024 * 1024

@@ -35,7 +35,8 @@ from outrider.settings import Live
 from outrider.status import Status
 from outrider.store.home import Home
 from outrider.store.standing import Standing
-from outrider.transport.channel import Channel, Reply
+from outrider.transport.answers import Reply
+from outrider.transport.channel import Channel
 from outrider.worker.extending import MasterExtension
 from outrider.world import real_ports
 

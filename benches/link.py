@@ -27,8 +27,9 @@ from outrider.protocol.bodies import TransferPath
 from outrider.protocol.commands import Command, To
 from outrider.protocol.transfer import PART_BYTES
 from outrider.store.identity import identity_of
-from outrider.transport.channel import Reply, Turn
+from outrider.transport.answers import Reply
 from outrider.transport.tls import context_for
+from outrider.transport.turning import Turn
 from outrider.world import share_freed_memory
 
 _READ = Command(b"bench_read", To.MASTER, "the next part")

@@ -37,7 +37,8 @@ from outrider.protocol.seal import KeyRing
 from outrider.protocol.transfer import PART_BYTES
 from outrider.settings import Live
 from outrider.store.home import Home
-from outrider.transport.channel import Channel, Reply
+from outrider.transport.answers import Reply
+from outrider.transport.channel import Channel
 from outrider.world import real_ports, share_freed_memory
 
 KEY = b"k" * 32

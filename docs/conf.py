@@ -48,7 +48,7 @@ _INSIDE = [  # what nodes are made of: seen in signatures, and nothing to rely o
     r"settings\.(live\.Live|load\.Sources)",
     r"settings\.sections\..*",
     r"store\.tree\.FileTree",
-    r"transport\.channel\.(Channel|Turn)",
+    r"transport\.(channel\.Channel|turning\.Turn)",
     r"working(\.\w+)?",
     r"worker\.handler\.WorkerHandler",
 ]

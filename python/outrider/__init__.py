@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from outrider.relay.handlers import Handlers
     from outrider.settings import Settings
     from outrider.store.agents import AgentStore
-    from outrider.transport.channel import Reply
+    from outrider.transport.answers import Reply
     from outrider.worker import Worker
 
 __all__ = [
@@ -105,7 +105,7 @@ _HOMES = {
     "LocalClient": "outrider.client",
     "Master": "outrider.master",
     "NodeGround": "outrider.kinds.interface",
-    "Reply": "outrider.transport.channel",
+    "Reply": "outrider.transport.answers",
     "RequestEvent": "outrider.hooks",
     "Settings": "outrider.settings",
     "SyncMaster": "outrider.blocking",

@@ -31,7 +31,8 @@ from outrider.protocol.results import FAILURES, Unhandled, decode_result, value_
 from outrider.protocol.seal import NoSeal
 from outrider.protocol.transfer import Strings
 from outrider.settings import Limits, Settings
-from outrider.transport.channel import Channel, Reply
+from outrider.transport.answers import Reply
+from outrider.transport.channel import Channel
 from outrider.world import real_ports
 
 ANSWER_S = 200.0

@@ -17,7 +17,7 @@ from outrider.model import AgentInfo
 from outrider.protocol import commands as c
 from outrider.protocol.agents import AGENT_INFO_SET, Result, decode_agents, decode_result
 from outrider.store.outbox import look
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 QUICK = {"intervals.worker.sync_agent_info": 2, "intervals.worker.connection_retry": 2}
 

@@ -31,7 +31,7 @@ from outrider.protocol.seal import KeyRing, NoSeal
 from outrider.store.authority import Authority
 from outrider.store.identity import NODE, TRUST, identity_of, install, install_trust
 from outrider.store.peers import Peers
-from outrider.transport.channel import Opening, Turn
+from outrider.transport.turning import Opening, Turn
 from outrider.worker import Worker
 
 DAY_S = 86_400.0

@@ -22,7 +22,7 @@ from outrider.protocol import generations
 from outrider.protocol.abilities import TLS, Abilities, Range
 from outrider.store.identity import identity_of
 from outrider.store.peers import Peers
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 from outrider.worker import Worker
 
 AT = f"{MASTER}:{PORT}"

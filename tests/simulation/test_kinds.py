@@ -15,7 +15,7 @@ from outrider.exchange.session import Serve
 from outrider.kinds.interface import Half, Kind, LinkGround, NodeGround, Talk, Task, stateless
 from outrider.protocol import commands as c
 from outrider.protocol.commands import Command, To
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 ASK = Command(b"count_ask", To.MASTER, "how often have I asked?")
 TELL = Command(b"count_tell", To.WORKER, "somebody has asked")

@@ -81,7 +81,7 @@ async def two_of_one_address(stage: Stage) -> None:
 
 
 def raw(side: Side, data: bytes) -> None:
-    stream = side.channel._transport
+    stream = side.channel.stream
     assert stream is not None
     stream.write(data)
 

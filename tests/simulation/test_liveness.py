@@ -12,7 +12,7 @@ from tests.support.cluster import MASTER, TREE, Cluster, simulate
 from tests.support.peers import PlayedMaster, played_worker
 
 from outrider.protocol import commands as c
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 FAST = {"intervals.worker.sync_integrity": 10, "intervals.worker.connection_retry": 10}
 

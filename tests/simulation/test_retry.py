@@ -21,7 +21,7 @@ from outrider.protocol import commands as c
 from outrider.protocol.frame import HEADER
 from outrider.store.peers import Peers
 from outrider.store.wazuh_db import open_wazuh_db
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 HOUR = 3600
 WAZUH_DB: dict[str, Any] = {"agents.store": "wazuh-db", "intervals.worker.sync_agent_info": 2}
@@ -63,7 +63,7 @@ def test_a_master_that_breaks_the_protocol_is_at_fault_whatever_waited_for_it(
 ) -> None:
     async def story(cluster: Cluster) -> None:
         def lets_in_and_then_raves(_: bytes) -> Reply:
-            stream: Any = master.side.channel._transport
+            stream: Any = master.side.channel.stream
             asyncio.get_running_loop().call_later(5, stream.write_unseen, raving)
             return Reply(b"added")
 

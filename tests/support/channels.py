@@ -14,7 +14,8 @@ from outrider.ports import Ports
 from outrider.protocol.commands import OK, Command, by_name
 from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.seal import NoSeal, Seal
-from outrider.transport.channel import Channel, Reply
+from outrider.transport.answers import Reply
+from outrider.transport.channel import Channel
 
 Serve = Callable[[bytes], Reply | Awaitable[Reply]]
 

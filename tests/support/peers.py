@@ -14,7 +14,7 @@ from outrider.protocol import commands as c
 from outrider.protocol.bodies import TransferPath
 from outrider.protocol.commands import Command
 from outrider.protocol.seal import KeyRing
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 _RING = KeyRing([KEY.encode()])
 

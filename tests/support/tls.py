@@ -14,7 +14,8 @@ from outrider.ports import Identity, Tls
 from outrider.protocol.commands import ECHO, START_TLS, Command
 from outrider.protocol.seal import KeyRing
 from outrider.store.identity import identity_of
-from outrider.transport.channel import Reply, Turn
+from outrider.transport.answers import Reply
+from outrider.transport.turning import Turn
 from outrider.world import real_ports
 
 RING = KeyRing([b"0123456789abcdefghijklmnopqrstuv"])

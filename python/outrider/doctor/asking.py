@@ -14,7 +14,9 @@ from outrider.protocol.certificates import holder_of, read
 from outrider.protocol.commands import ECHO, Command
 from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.seal import KeyRing, NoSeal, stamp_of
-from outrider.transport.channel import Channel, Opening, Reply, Turn
+from outrider.transport.answers import Reply
+from outrider.transport.channel import Channel
+from outrider.transport.turning import Opening, Turn
 
 _ANSWER_S = 10.0
 

@@ -21,7 +21,7 @@ from outrider.ports import Authorities, Ports, Tls
 from outrider.protocol.abilities import PROTOCOL, TLS, Abilities, Agreement, agree
 from outrider.settings import Live
 from outrider.store.peers import Peer, Peers
-from outrider.transport.channel import Opening, Turn
+from outrider.transport.turning import Opening, Turn
 
 
 class Extended(NamedTuple):

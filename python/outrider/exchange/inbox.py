@@ -24,7 +24,7 @@ from outrider.settings import Limits, Live
 from outrider.status import unheard
 from outrider.store.incoming import IncomingFile
 from outrider.store.shared import SharedFolder
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 _log = logging.getLogger("outrider.exchange")
 _Name = TransferPath | SharedPath

@@ -19,7 +19,9 @@ from outrider.protocol.commands import CA_JOIN, CA_SHOW, Command
 from outrider.protocol.connection import Connection, LinkLimits
 from outrider.protocol.joining import Granted, Join, Token, Trusted, decode, encode
 from outrider.protocol.seal import NoSeal
-from outrider.transport.channel import Channel, Opening, Reply, Turn
+from outrider.transport.answers import Reply
+from outrider.transport.channel import Channel
+from outrider.transport.turning import Opening, Turn
 
 _TIMEOUT_S = 20.0
 T = TypeVar("T", Granted, Trusted)

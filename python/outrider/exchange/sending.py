@@ -28,7 +28,8 @@ from outrider.protocol.commands import FILE_END, FILE_UPD, NEW_FILE, NEW_STR, ST
 from outrider.protocol.faults import Fault
 from outrider.protocol.transfer import PART_BYTES
 from outrider.settings import Live
-from outrider.transport.channel import Channel, Heard
+from outrider.transport.answers import Heard
+from outrider.transport.channel import Channel
 
 _READ_BYTES = 2 * PART_BYTES
 """Read and summed in one go: a thread for each part costs more than the part."""

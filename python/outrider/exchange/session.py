@@ -36,7 +36,9 @@ from outrider.status import Status
 from outrider.store.home import Home
 from outrider.store.shared import SharedFolder
 from outrider.supervise import Supervisor, within
-from outrider.transport.channel import Channel, Heard, Owner, Reply, Turn
+from outrider.transport.answers import Heard, Reply
+from outrider.transport.channel import Channel, Owner
+from outrider.transport.turning import Turn
 
 Serve = Callable[[bytes], Reply | Awaitable[Reply]]
 _STRING_ID_BYTES = 64

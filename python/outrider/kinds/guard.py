@@ -13,7 +13,7 @@ from outrider.logs import TaskLogger
 from outrider.protocol import faults
 from outrider.protocol.commands import Command
 from outrider.status import Status
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from outrider.logs import Tag, TaskLogger, task_logger
 from outrider.protocol.agents import AGENT_INFO_SET, Result, SoundAgents, decode_sound_agents
 from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_ERROR, AGENT_INFO_PERMISSION, AGENT_INFO_RESULT, Command
 from outrider.status import Outcome
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 from outrider.working import Work
 
 _NO_STRING: Final = b"error while trying to access string under task_id %a."

@@ -14,7 +14,7 @@ from outrider.logs import Tag, task_logger
 from outrider.model import NodeInfo
 from outrider.protocol.commands import GET_HEALTH, GET_NODES, Command
 from outrider.relay.control import WorkerState, health_answer, health_names, nodes_answer
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 
 @runtime_checkable

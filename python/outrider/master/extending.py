@@ -25,7 +25,7 @@ from outrider.status import Status
 from outrider.store.identity import fingerprint
 from outrider.store.peers import Peer
 from outrider.supervise import Supervisor
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 _INTRODUCTIONS = (ECHO, HELLO, PROBE, START_TLS)
 

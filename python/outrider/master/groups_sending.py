@@ -17,7 +17,7 @@ from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.agents import decode_result
 from outrider.status import Outcome
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 from outrider.working import Work
 
 if TYPE_CHECKING:

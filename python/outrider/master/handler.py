@@ -21,7 +21,8 @@ from outrider.protocol.commands import Command
 from outrider.relay.control import WorkerState
 from outrider.status import Status
 from outrider.supervise import Supervisor
-from outrider.transport.channel import Channel, Reply
+from outrider.transport.answers import Reply
+from outrider.transport.channel import Channel
 
 _BACK = "its worker has come back on a new connection"
 _PROBE_S = 2

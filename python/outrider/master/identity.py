@@ -21,7 +21,7 @@ from outrider.protocol import faults
 from outrider.protocol.certificates import Holder, Trust, make_request
 from outrider.protocol.commands import CA_RENEW, CA_TRUST, Command
 from outrider.protocol.joining import Granted, Renewal, Trusted, decode, encode
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 
 class Identity(Half["IdentityTalk"]):

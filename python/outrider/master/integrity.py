@@ -33,7 +33,7 @@ from outrider.status import Outcome, reported
 from outrider.sync.generations import Deletions
 from outrider.sync.permission import Permission
 from outrider.sync.size_limit import SizeLimit
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 from outrider.trying import Tries
 from outrider.working import Work
 

@@ -19,7 +19,7 @@ from outrider.protocol import faults
 from outrider.protocol.commands import CA_JOIN, CA_SHOW, Command
 from outrider.protocol.joining import Granted, Join, Trusted, decode, encode
 from outrider.status import Status
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 
 def joining(

@@ -23,7 +23,7 @@ from outrider.relay.handlers import Handlers
 from outrider.relay.routes import Answer
 from outrider.relay.sendsync import Sendsync
 from outrider.relay.targets import Targets, TooManyNodes, runs_here, targets_of
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 _OF_NODES: Final = 0.95
 """Of the time for a distributed request, what the nodes have; the rest is for merging and the way back."""

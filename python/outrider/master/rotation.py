@@ -40,7 +40,7 @@ from outrider.relay.handlers import Handlers
 from outrider.settings.key import key_id, make_key
 from outrider.store.rotation import MOST_GONE, Gone, Phase, Rotation, read_rotation, write_rotation
 from outrider.supervise import within
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 _STEPS: Final[Mapping[Phase, r.Step]] = {
     "adding": "add",

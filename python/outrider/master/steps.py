@@ -18,7 +18,7 @@ from outrider.protocol import faults
 from outrider.protocol import generations as g
 from outrider.protocol.commands import Command
 from outrider.status import Outcome, reported
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 from outrider.trying import Tries
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from outrider.relay.quotas import Quota, as_set
 from outrider.relay.routes import Answer
 from outrider.settings import Limits, Live
 from outrider.status import Status
-from outrider.transport.channel import Heard, Reply
+from outrider.transport.answers import Heard, Reply
 
 _LONGEST_WORD: Final = 128
 _RESERVED: Final = b"master"

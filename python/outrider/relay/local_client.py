@@ -24,7 +24,8 @@ from outrider.relay.desk import answer_of
 from outrider.relay.held import Held
 from outrider.relay.queue import TooManyRequests
 from outrider.relay.routes import Answer, Routes
-from outrider.transport.channel import Channel, Reply
+from outrider.transport.answers import Reply
+from outrider.transport.channel import Channel
 
 if TYPE_CHECKING:  # the one who makes us
     from outrider.relay.local import LocalServer

@@ -24,7 +24,7 @@ from outrider.protocol.groups_message import GroupsHash
 from outrider.status import Outcome
 from outrider.store.agents import GroupsQuery
 from outrider.sync.agent_groups import Agreement, Mismatches, OnlyHere, only_here
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 from outrider.trying import Tries
 from outrider.worker.groups_writing import UnwrittenError, Written, read_message, write_message
 

@@ -31,7 +31,7 @@ from outrider.status import Outcome
 from outrider.store.outbox import Chunk, Outbox, PutAside, outbox_of
 from outrider.supervise import rest
 from outrider.sync.agent_info import Pace, Step, Verdict, cut, judge, judge_failure, records_of
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 from outrider.trying import Tries
 from outrider.working import Work
 

@@ -27,7 +27,7 @@ from outrider.status import Outcome
 from outrider.store.tree import BundleFeed
 from outrider.supervise import rest
 from outrider.sync.generations import Repairs
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 from outrider.trying import Tries
 from outrider.worker.approval import Approval
 from outrider.worker.fetching import Fetch

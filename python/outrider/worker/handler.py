@@ -17,7 +17,8 @@ from outrider.protocol.bodies import Hello
 from outrider.protocol.commands import Command
 from outrider.status import Status
 from outrider.supervise import Supervisor, rest
-from outrider.transport.channel import Channel, Reply
+from outrider.transport.answers import Reply
+from outrider.transport.channel import Channel
 from outrider.worker.agent_info import AgentInfoSync
 from outrider.worker.extending import MasterExtension
 from outrider.worker.integrity import Integrity

@@ -20,7 +20,7 @@ from outrider.protocol import faults
 from outrider.protocol.certificates import make_request
 from outrider.protocol.commands import CA_RENEW, CA_TRUST, Command
 from outrider.protocol.joining import Granted, Renewal, Trusted, decode, encode
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 _ASK_AGAIN_S = 5.0
 """How often a node looks whether it is time: soon, since an authority may be replaced at any moment."""

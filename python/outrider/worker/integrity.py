@@ -31,7 +31,7 @@ from outrider.protocol.commands import (
 from outrider.status import Outcome
 from outrider.store.tree import Applied, Packer
 from outrider.sync.integrity import Verdict
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 from outrider.trying import Tries
 from outrider.worker.approval import Approval
 from outrider.worker.receiving import ReceiveIntegrityTask

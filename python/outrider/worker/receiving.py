@@ -16,7 +16,7 @@ from outrider.protocol.commands import CANCEL_TASK, INTEGRITY_CHECK_ERROR
 from outrider.protocol.faults import Fault
 from outrider.store.tree import Applied, account_of
 from outrider.sync.integrity import Verdict
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 
 class Applies(Protocol):

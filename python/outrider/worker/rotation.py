@@ -24,7 +24,7 @@ from outrider.protocol.commands import Command
 from outrider.relay.context import Context
 from outrider.relay.handlers import Handlers
 from outrider.supervise import within
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 _MOST_ORDERS: Final = 8
 """One after another, without news in between: a rotation has three steps."""

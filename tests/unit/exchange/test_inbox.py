@@ -18,7 +18,7 @@ from outrider.exchange.inbox import Inbox
 from outrider.protocol.bodies import TransferPath
 from outrider.protocol.commands import ERR, OK, OK_NEW_FILE
 from outrider.settings import Limits, Live, Settings
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 NAME = b"/queue/cluster/worker1/a.zip"
 PATH = TransferPath("worker1", "a.zip")

@@ -19,7 +19,7 @@ from outrider.protocol import commands as c
 from outrider.protocol.bodies import TaskFault, TransferPath
 from outrider.protocol.commands import Command
 from outrider.settings import Live, Settings
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 OPENING = Opening(c.INTEGRITY_SYNC, c.INTEGRITY_SYNC_END, c.INTEGRITY_SYNC_ERROR)
 PATH = TransferPath("worker1", "a.zip")

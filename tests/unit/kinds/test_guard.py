@@ -17,7 +17,7 @@ from outrider.logs import Tag, task_logger
 from outrider.protocol.commands import ECHO
 from outrider.protocol.faults import INTERNAL
 from outrider.status import Status
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 
 class Guarded:

@@ -11,14 +11,10 @@ from tests.support.loop import run
 
 from outrider.errors import (
     ConnectionLostError,
-    PeerError,
-    Refusal,
-    RefusedByPeer,
     RequestTimeoutError,
-    StoreError,
 )
-from outrider.protocol.commands import ECHO, ERR, FILE_UPD, NEW_STR, OK_ECHO_MASTER
-from outrider.transport.channel import Reply, reply_to
+from outrider.protocol.commands import ECHO, FILE_UPD
+from outrider.transport.answers import Reply
 
 MIB = 1024 * 1024
 
@@ -46,46 +42,6 @@ def test_many_requests_at_once_each_get_their_own_answer() -> None:
         assert answers == asked
 
     run(story())
-
-
-def test_an_answer_s_other_name_is_an_answer_too() -> None:
-    async def story() -> None:
-        both = await pair(far={ECHO: lambda payload: Reply(payload, OK_ECHO_MASTER)})
-        assert await both.near.channel.request(ECHO, b"x", 20) == b"x"
-
-    run(story())
-
-
-def _raise(error: Exception) -> Reply:
-    raise error
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "detail"),
-    [
-        (Refusal(3028, "worker1"), 3028, "worker1"),
-        (Refusal(1000, "too many"), 1000, "too many"),
-        (PeerError("a path leaves the root"), 1000, "a path leaves the root"),
-        (ValueError("not enough values to unpack"), 1000, "not enough values to unpack"),
-        (KeyError("secret of this node"), 1000, "KeyError"),
-        (StoreError("/var/secret: disk full"), 1000, "StoreError"),
-    ],
-)
-def test_what_serving_runs_into_becomes_an_err_answer(error: Exception, code: int, detail: str) -> None:
-    async def soon(_: bytes) -> Reply:
-        await asyncio.sleep(0)
-        raise error
-
-    async def story() -> None:
-        both = await pair(far={ECHO: lambda _: _raise(error), NEW_STR: soon})
-        for command in (ECHO, NEW_STR):
-            with pytest.raises(RefusedByPeer) as caught:
-                await both.near.channel.request(command, b"", 20)
-            assert (caught.value.code, caught.value.detail) == (code, detail)
-        assert both.far.channel.is_open
-
-    run(story())
-    assert reply_to(error).name == ERR
 
 
 def test_no_answer_in_time_is_told_at_the_deadline_and_a_late_one_is_dropped() -> None:
@@ -190,7 +146,7 @@ def test_closing_ends_although_a_dead_peer_takes_nothing() -> None:
 def test_bytes_that_break_the_protocol_close_with_one_reason() -> None:
     async def story() -> None:
         both = await pair(known=False)
-        transport = both.near.channel._transport
+        transport = both.near.channel.stream
         assert transport is not None
         transport.write(b"\0\0\0\1\xff\xff\xff\xffecho -------")
         reason = await both.far.channel.closed()
@@ -204,7 +160,7 @@ def test_threat_03_the_handshake_deadline_closes_a_peer_that_drips() -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
         both = await pair(known=False, deadline=20.0)
-        transport = both.near.channel._transport
+        transport = both.near.channel.stream
         assert transport is not None
 
         async def drip() -> None:
@@ -276,36 +232,6 @@ def test_a_peer_that_asks_and_never_reads_is_read_no_more() -> None:
         await flooding
         await asyncio.gather(*asking)
         assert len(both.far.requests) == 60
-
-    run(story())
-
-
-def test_threat_23_a_peer_that_asks_on_while_its_questions_are_worked_on_is_read_no_more() -> None:
-    async def story() -> None:
-        gate = asyncio.Event()
-
-        async def slow(payload: bytes) -> Reply:
-            await gate.wait()
-            return Reply(payload)
-
-        both = await pair(far={ECHO: slow})
-        near = both.near.channel
-        asking: list[asyncio.Future[bytes]] = []
-
-        async def flood() -> None:
-            for _ in range(5000):
-                await near.drain(600)
-                asking.append(near.request(ECHO, b"x" * 4096, 600))
-                await asyncio.sleep(0.001)
-
-        flooding = asyncio.ensure_future(flood())
-        await asyncio.sleep(60)
-        most = len(both.far.requests)
-        assert 1024 <= most < 1024 + 300  # what had been read already
-        gate.set()
-        await flooding
-        assert set(await asyncio.gather(*asking)) == {b"x" * 4096}
-        assert len(both.far.requests) == 5000
 
     run(story())
 

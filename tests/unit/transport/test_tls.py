@@ -13,7 +13,7 @@ from tests.support.tls import RING, Far, foreign_context, identities, near_side,
 from outrider.errors import ConnectionLostError, TransportError
 from outrider.protocol.commands import ECHO
 from outrider.protocol.frame import pack_frame
-from outrider.transport.channel import Reply
+from outrider.transport.answers import Reply
 
 REFUSED = "this node refuses the peer's TLS: "
 TLS_1_1, TLS_1_2 = ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2
@@ -39,7 +39,7 @@ def test_what_was_asked_before_and_during_the_turn_is_answered_inside(tmp_path: 
             await turning
             assert await before == b"asked in clear"
             assert await during == b"asked meanwhile"
-            made = near.channel._transport
+            made = near.channel.stream
             assert made is not None
             assert made.get_extra_info("ssl_object").version() == "TLSv1.3"
             assert far.turned.is_set()
@@ -167,7 +167,7 @@ def test_threat_09_frames_and_a_whole_handshake_that_were_captured_open_nothing(
         async with Far(far_id, near_id.certificate) as far:
             said = bytearray()
             near = await near_side(far.port)
-            raw = near.channel._transport
+            raw = near.channel.stream
             assert raw is not None
             write = raw.write
             raw.write = lambda data: (said.extend(data), write(data))[1]  # type: ignore[method-assign,func-returns-value]

@@ -21,7 +21,8 @@ from outrider.protocol.frame import pack_frame
 from outrider.protocol.seal import KeyRing, NoSeal
 from outrider.store.authority import Authority
 from outrider.store.identity import NODE, TRUST, identity_of
-from outrider.transport.channel import Opening, Reply, Turn
+from outrider.transport.answers import Reply
+from outrider.transport.turning import Opening, Turn
 from outrider.world import real_ports
 
 RING = KeyRing([b"0123456789abcdefghijklmnopqrstuv"])
@@ -275,7 +276,7 @@ def test_a_silent_connection_costs_no_tls_and_ends_at_the_deadline_from_accept(t
             reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
             writer.write(b"\x16\x03")
             await door.came()
-            assert door.sides[0].channel._turning is None
+            assert not door.sides[0].channel._turning.under_way
             door.sides[0].channel.connection._handshake_deadline = 0.0
             door.sides[0].channel._tick()
             (answer,) = await asyncio.gather(reader.read(), return_exceptions=True)
