@@ -43,6 +43,7 @@ _INSIDE = [  # what nodes are made of: seen in signatures, and nothing to rely o
     r"lifespan\.Lifespan",
     r"logs\.TaskLogger",
     r"master\.source\.Source",
+    r"node\.Node",
     r"protocol\..*",
     r"relay\.\w+\.(AgentLister|Handler|Routes)",
     r"settings\.(live\.Live|load\.Sources)",

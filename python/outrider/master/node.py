@@ -10,16 +10,13 @@ from outrider.codes import Code
 from outrider.errors import Refusal, SettingsError, StoreError, TransportError
 from outrider.exchange.credentials import Credentials
 from outrider.exchange.extension import extension_of
-from outrider.exchange.keys import Keys
 from outrider.exchange.sending import Sender
 from outrider.exchange.session import Ground
 from outrider.hooks import Hooks
-from outrider.kinds.checking import checked
 from outrider.kinds.composing import Halves
 from outrider.kinds.interface import Kind, NodeGround, Task
 from outrider.kinds.signals import Signal
-from outrider.lifespan import Lifespan
-from outrider.logs import Tag, task_logger
+from outrider.logs import Tag
 from outrider.master.builtin import builtin
 from outrider.master.census import Census
 from outrider.master.handler import MasterHandler
@@ -29,24 +26,20 @@ from outrider.master.sight import Sight
 from outrider.master.source import Source
 from outrider.master.strangers import Strangers
 from outrider.model import Manifest, NodeInfo, endpoint
+from outrider.node import Node
 from outrider.overview import Overview
-from outrider.plugins import load_plugins
 from outrider.ports import Listener, Ports
 from outrider.protocol import faults
 from outrider.relay.control import WorkerState
 from outrider.relay.local import LocalServer, Services
-from outrider.relay.reloading import Reloading
-from outrider.relay.routes import Routes
 from outrider.settings import Settings
 from outrider.store.agents import AgentStore
-from outrider.store.choice import agents_of
-from outrider.store.home import Home
-from outrider.store.tree import FileTree, inhabited
-from outrider.supervise import Supervisor, rest, until
+from outrider.store.tree import FileTree
+from outrider.supervise import Supervisor, rest
 from outrider.transport.channel import Channel
 
 
-class Master(Lifespan):
+class Master(Node):
     """A node that others are kept in step with: ``async with outrider.Master(settings) as master:``.
 
     Entering it, or :meth:`run`, which returns after :meth:`stop`, raises :class:`SettingsError` if the settings do not
@@ -64,28 +57,11 @@ class Master(Lifespan):
         kinds: Iterable[Kind] = (),
         hooks: Hooks | None = None,
     ) -> None:
-        super().__init__(settings, ports, hooks)
+        super().__init__(settings, ports, hooks, agents=agents, kinds=kinds)
         self.addresses: list[tuple[str, int]] = []
         self.roster: Roster[MasterHandler] = Roster(self.get_node(), settings.node.cluster)
-        self._keys = Keys(self._current, self._ports.threads)
-        self._own_agents = agents
-        self._plugins = load_plugins(checked(kinds))
-        self._check(settings)
-        self._agents: AgentStore | None = None
         self._requests: MasterRequests | None = None
         self._source: Source | None = None
-        self._log = task_logger(Tag.CLUSTER, settings.node.name)
-        self._home = Home(settings.node.home)
-        self._reloading = Reloading(
-            self._current,
-            self._shown,
-            ports=self._ports,
-            status=self.status,
-            log=self._log,
-            check=self._check,
-            then=self._keys.read_again,
-        )
-        self._reloading.offer(self._plugins.calls)
         self._supervisor = Supervisor(self._ports, self._log, self.status)
         self._handlers: dict[MasterHandler, None] = {}  # in the order in which they came
         self._credentials: Credentials | None = None
@@ -97,8 +73,6 @@ class Master(Lifespan):
         self.status.gauge("connected_peers", lambda: len(self.roster))
         self.status.gauge("received", lambda: sum(one.session.channel.bytes_in for one in self._handlers))
         self.status.gauge("sent", lambda: sum(one.session.channel.bytes_out for one in self._handlers))
-        if settings.http.enabled:
-            http.require()
 
     def state(self) -> str:
         """How this node is, in a line for people."""
@@ -110,23 +84,6 @@ class Master(Lifespan):
         address = link.nodes[0] if link.nodes else link.bind_addr
         return NodeInfo(name=node.name, type="master", version=node.wire_version, address=address)
 
-    @property
-    def agents(self) -> AgentStore:
-        """What this node knows of agents and their groups; :class:`StoreError` unless it runs."""
-        if self._agents is None:
-            raise StoreError("this node does not run, so that its store of agents is closed").coded(Code.NOT_RUNNING)
-        return self._agents
-
-    @property
-    def ports(self) -> Ports:
-        """What this node takes from the world."""
-        return self._ports
-
-    @property
-    def running(self) -> bool:
-        """Whether this node has started, and nobody has asked it to stop."""
-        return self._requests is not None and not self._stopping.is_set()
-
     def look(self) -> Overview:
         """The cluster as this master sees it now."""
         return self._sight.look()
@@ -134,13 +91,6 @@ class Master(Lifespan):
     async def cluster(self) -> Overview:
         """The cluster: a master knows all of it."""
         return self._sight.look()
-
-    @property
-    def routes(self) -> Routes:
-        """Where requests of programs beside this node go; :class:`StoreError` unless it runs."""
-        if self._requests is None:
-            raise StoreError("this node does not run, so that it takes no requests").coded(Code.NOT_RUNNING)
-        return self._requests
 
     async def publish(self) -> int:
         """Look at the tree now, not when its changes are noticed; return the number of its generation.
@@ -164,23 +114,8 @@ class Master(Lifespan):
             *halves.tasks(),
         ]
 
-    async def run(self) -> None:
-        """Open the home, scan the tree, listen, until :meth:`stop`."""
-        try:
-            async with (
-                self._alive(),
-                inhabited(self._home, self._current, self._ports.threads, self.status.limit_hit) as tree,
-                agents_of(self._current, self._ports, self._plugins.stores, self._own_agents) as self._agents,
-                self._events,
-            ):
-                await until(self._stopping, self._live(tree))
-        finally:
-            self._agents = None
-
     async def _live(self, tree: FileTree) -> None:
         """Until cancelled; a worker is told before its connection closes."""
-        if mended := await tree.recover():
-            self._log.warning("an apply that was cut short has been %s", mended)
         source = self._source = Source(tree, self._current, self._ports, self.status)
         await source.look()
         self._plugins.tell(self._log)
@@ -209,14 +144,6 @@ class Master(Lifespan):
             await self._supervisor.stop()
             self._requests = self._source = None
             await halves.close()
-
-    def _check(self, settings: Settings) -> None:
-        """Raise a :class:`SettingsError` if no master can run with these."""
-        if settings.link.lacks_key:
-            raise SettingsError("link.key: a master needs the cluster key; make one with: outrider keygen").coded(
-                Code.NO_KEY
-            )
-        self._plugins.check(settings)
 
     def _ground(self, tree: FileTree) -> NodeGround:
         return NodeGround(

@@ -14,37 +14,29 @@ from outrider.errors import (
     Refusal,
     RefusedByPeer,
     SettingsError,
-    StoreError,
     TransportError,
 )
 from outrider.exchange.credentials import Credentials
 from outrider.exchange.extension import extension_of
-from outrider.exchange.keys import Keys
 from outrider.exchange.sending import Sender
 from outrider.exchange.session import Ground
 from outrider.hooks import Hooks
-from outrider.kinds.checking import checked
 from outrider.kinds.composing import Halves
 from outrider.kinds.interface import Kind, NodeGround, Task
 from outrider.kinds.signals import Signal
-from outrider.lifespan import Lifespan
-from outrider.logs import Tag, task_logger
+from outrider.logs import Tag
 from outrider.model import Manifest, NodeInfo, endpoint
+from outrider.node import Node
 from outrider.overview import Overview
-from outrider.plugins import load_plugins
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.commands import Command
 from outrider.protocol.seal import AGE_SETTING
 from outrider.relay.local import LocalServer, Services
-from outrider.relay.reloading import Reloading
-from outrider.relay.routes import Routes
 from outrider.settings import Settings
 from outrider.store.agents import AgentStore
-from outrider.store.choice import agents_of
-from outrider.store.home import Home
-from outrider.store.tree import FileTree, inhabited
-from outrider.supervise import Supervisor, until
+from outrider.store.tree import FileTree
+from outrider.supervise import Supervisor
 from outrider.transport.channel import Channel
 from outrider.trying import Tries
 from outrider.worker.builtin import builtin
@@ -65,7 +57,7 @@ _REMEDIES = {
 }
 
 
-class Worker(Lifespan):
+class Worker(Node):
     """A node that is kept in step: ``async with outrider.Worker(settings) as worker:``.
 
     Entering it, or :meth:`run`, which returns after :meth:`stop`, raises :class:`SettingsError` if the settings do not
@@ -84,33 +76,14 @@ class Worker(Lifespan):
         kinds: Iterable[Kind] = (),
         hooks: Hooks | None = None,
     ) -> None:
-        super().__init__(settings, ports, hooks)
-        self._keys = Keys(self._current, self._ports.threads)
-        self._own_agents = agents
-        self._plugins = load_plugins(checked(kinds))
-        self._check(settings)
-        self._agents: AgentStore | None = None
+        super().__init__(settings, ports, hooks, agents=agents, kinds=kinds)
         self._requests: WorkerRequests | None = None
-        self._log = task_logger(Tag.CLUSTER, settings.node.name)
-        self._home = Home(settings.node.home)
-        self._reloading = Reloading(
-            self._current,
-            self._shown,
-            ports=self._ports,
-            status=self.status,
-            log=self._log,
-            check=self._check,
-            then=self._keys.read_again,
-        )
-        self._reloading.offer(self._plugins.calls)
         self._handler: WorkerHandler | None = None  # of the connection that stands
         self._credentials: Credentials | None = None
         self._sight = Sight(self.get_node(), live=self._current, ports=self._ports, status=self.status)
         self.status.gauge("connected_peers", lambda: self.status.link.connected)
         self.status.gauge("received", lambda: 0 if self._handler is None else self._handler.session.channel.bytes_in)
         self.status.gauge("sent", lambda: 0 if self._handler is None else self._handler.session.channel.bytes_out)
-        if settings.http.enabled:
-            http.require()
 
     def state(self) -> str:
         """How this node is, in a line for people."""
@@ -129,23 +102,6 @@ class Worker(Lifespan):
         node = self.settings.node
         return NodeInfo(name=node.name, type="worker", version=node.wire_version, address="")
 
-    @property
-    def agents(self) -> AgentStore:
-        """What this node knows of agents and their groups; :class:`StoreError` unless it runs."""
-        if self._agents is None:
-            raise StoreError("this node does not run, so that its store of agents is closed").coded(Code.NOT_RUNNING)
-        return self._agents
-
-    @property
-    def ports(self) -> Ports:
-        """What this node takes from the world."""
-        return self._ports
-
-    @property
-    def running(self) -> bool:
-        """Whether this node has started, and nobody has asked it to stop."""
-        return self._requests is not None and not self._stopping.is_set()
-
     def look(self) -> Overview:
         """The cluster as far as this worker knows it by itself: its own row."""
         return self._sight.look()
@@ -154,35 +110,12 @@ class Worker(Lifespan):
         """The cluster: this node, and as far as its master tells of them, all others."""
         return self.look() if self._requests is None else await self._sight.cluster(self._requests)
 
-    @property
-    def routes(self) -> Routes:
-        """Where requests of programs beside this node go; :class:`StoreError` unless it runs."""
-        if self._requests is None:
-            raise StoreError("this node does not run, so that it takes no requests").coded(Code.NOT_RUNNING)
-        return self._requests
-
     def add_tasks(self, handler: WorkerHandler) -> list[Task]:
         """What runs while a connection stands: name and work."""
         return [(Tag.KEEP_ALIVE, handler.keep_alive), *handler.talks.tasks()]
 
-    async def run(self) -> None:
-        """Open the home, mend what a crash left, then stay connected until :meth:`stop`."""
-        threads = self._ports.threads
-        try:
-            async with (
-                self._alive(),
-                inhabited(self._home, self._current, threads, self.status.limit_hit) as tree,
-                agents_of(self._current, self._ports, self._plugins.stores, self._own_agents) as self._agents,
-                self._events,
-            ):
-                await until(self._stopping, self._live(tree))
-        finally:
-            self._agents = None
-
     async def _live(self, tree: FileTree) -> None:
         """Until cancelled; the master is told before the connection closes."""
-        if mended := await tree.recover():
-            self._log.warning("an apply that was cut short has been %s", mended)
         self._plugins.tell(self._log)
         supervisor = Supervisor(self._ports, self._log, self.status)
         self._credentials = await Credentials.of(self.settings, self._ports, self._home.path, self.status, "worker")
@@ -211,11 +144,7 @@ class Worker(Lifespan):
             raise SettingsError("link.nodes: a worker needs its master's address, e.g. nodes = ['192.0.2.10']").coded(
                 Code.SETTING_MISSING
             )
-        if settings.link.lacks_key:
-            raise SettingsError("link.key: a worker needs the cluster key; make one with: outrider keygen").coded(
-                Code.NO_KEY
-            )
-        self._plugins.check(settings)
+        super()._check(settings)
 
     def _ground(self, tree: FileTree, supervisor: Supervisor) -> NodeGround:
         return NodeGround(
