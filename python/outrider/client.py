@@ -18,7 +18,6 @@ import msgspec
 from msgspec import Struct, field
 
 from outrider.codes import Code
-from outrider.deadlines import Deadlines
 from outrider.errors import ConnectionLostError, RefusedByPeer, RequestTimeoutError, TransportError
 from outrider.model import NodeInfo
 from outrider.ports import Ports
@@ -30,6 +29,7 @@ from outrider.protocol.faults import GENERIC, INTERNAL, Failure, refused
 from outrider.protocol.results import FAILURES, Unhandled, decode_result, value_of
 from outrider.protocol.seal import NoSeal
 from outrider.protocol.transfer import Strings
+from outrider.relay.deadlines import Deadlines
 from outrider.settings import Limits, Settings
 from outrider.transport.answers import Reply
 from outrider.transport.channel import Channel

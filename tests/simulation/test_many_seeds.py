@@ -16,8 +16,8 @@ from tests.simulator.campaign import Tally, campaign, load, save, told
 from tests.simulator.light import light
 from tests.simulator.seeds import run_seed
 
+from outrider.exchange.pending import Pending
 from outrider.master.agent_info import WorkerAgentInfo
-from outrider.pending import Pending
 from outrider.relay.desk import Desk
 from outrider.relay.routes import Answer
 from outrider.store.outbox import Outbox

@@ -15,8 +15,8 @@ from tests.unit.relay.test_local import Stage, serve
 
 from outrider.client import AsyncLocalClient, LocalClient, socket_of
 from outrider.errors import ConnectionLostError, RefusedByPeer, RequestTimeoutError, TransportError
+from outrider.exchange.pending import Pending
 from outrider.model import NodeInfo
-from outrider.pending import Pending
 from outrider.protocol.api import Request, decode_request
 from outrider.protocol.commands import GET_NODES, Command
 from outrider.protocol.faults import Failure, NodeError

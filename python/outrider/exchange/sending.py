@@ -19,8 +19,8 @@ from typing import NamedTuple, Protocol, Self
 from msgspec import Struct
 
 from outrider.errors import OutriderError, RefusedByPeer
+from outrider.exchange.pending import Pending
 from outrider.exchange.tasks import Tasks
-from outrider.pending import Pending
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.bodies import SharedPath, TaskFault, TransferPath

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Final
 
 from outrider.errors import Refusal
+from outrider.exchange.pending import Pending
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk
-from outrider.pending import Pending
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.api import Request

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from outrider.errors import Refusal
-from outrider.pending import Pending
+from outrider.exchange.pending import Pending
 from outrider.protocol import faults
 from outrider.protocol.faults import Failure
 from outrider.protocol.merging import merge

@@ -15,8 +15,8 @@ from typing import Any
 from msgspec import structs
 
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer, RequestTimeoutError
+from outrider.exchange.pending import Pending
 from outrider.logs import Tag, task_logger
-from outrider.pending import Pending
 from outrider.printable import words_of
 from outrider.protocol import faults
 from outrider.protocol.api import Request, TooDeep, decode_request

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 from outrider.errors import OutriderError, Refusal, RequestTimeoutError
+from outrider.exchange.pending import Pending
 from outrider.hooks import Line, RequestEvent
 from outrider.logs import Tag, task_logger
 from outrider.model import NodeInfo
-from outrider.pending import Pending
 from outrider.ports import Ports
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure

@@ -12,10 +12,10 @@ from functools import partial
 from typing import Final
 
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer
+from outrider.exchange.pending import Pending
 from outrider.exchange.sending import Result
 from outrider.exchange.session import Session
 from outrider.logs import Tag, TaskLogger, task_logger
-from outrider.pending import Pending
 from outrider.ports import Ports
 from outrider.protocol import commands as c
 from outrider.protocol import faults

@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from outrider.errors import ConnectionLostError, OutriderError, Refusal, RefusedByPeer
+from outrider.exchange.pending import Pending
 from outrider.exchange.sending import Result, Sender
 from outrider.exchange.tasks import Tasks
 from outrider.logs import Tag, task_logger
-from outrider.pending import Pending
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.commands import Command, To

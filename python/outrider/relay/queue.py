@@ -18,10 +18,10 @@ from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-from outrider.deadlines import Deadlines
 from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
-from outrider.pending import Pending
+from outrider.exchange.pending import Pending
 from outrider.protocol import faults
+from outrider.relay.deadlines import Deadlines
 from outrider.relay.quotas import BY_SETTINGS, Quota, Quotas
 from outrider.settings import Limits, Live
 from outrider.status import Status

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from outrider.pending import Pending
+from outrider.exchange.pending import Pending
 
 
 class Answer(Struct, frozen=True):

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from outrider.errors import Refusal, RequestTimeoutError, StoreError, TransportError
+from outrider.exchange.pending import Pending
 from outrider.logs import Tag, task_logger
-from outrider.pending import Pending
 from outrider.ports import Ports
 from outrider.protocol import faults
 from outrider.protocol.faults import Failure

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 
 from outrider.errors import ConnectionLostError, Refusal
+from outrider.exchange.pending import Pending
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import MASTER, Half, LinkGround, NodeGround, Talk
-from outrider.pending import Pending
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.api import Request

@@ -12,9 +12,9 @@ from tests.support.channels import Pair, Serve, pair, refuse, say
 from tests.support.loop import run
 
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer, StoreError
+from outrider.exchange.pending import Pending
 from outrider.exchange.sending import Opening, Result, Sender, Sent
 from outrider.exchange.tasks import Tasks
-from outrider.pending import Pending
 from outrider.protocol import commands as c
 from outrider.protocol.bodies import TaskFault, TransferPath
 from outrider.protocol.commands import Command

@@ -9,7 +9,7 @@ from tests.support.loop import run
 from tests.support.requests import code
 
 from outrider.errors import ConnectionLostError
-from outrider.pending import Pending
+from outrider.exchange.pending import Pending
 from outrider.relay.asked import Asked, merged
 from outrider.relay.routes import Answer
 

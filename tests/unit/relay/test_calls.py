@@ -15,7 +15,7 @@ from tests.support.loop import run
 from tests.support.relay import RealThreads, calls_of, context_of, settings_of
 
 from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
-from outrider.pending import Pending
+from outrider.exchange.pending import Pending
 from outrider.protocol.api import Request
 from outrider.protocol.faults import Failure
 from outrider.protocol.results import WazuhResult, decode_result

@@ -16,9 +16,9 @@ from tests.support.local_clients import Program, frame, in_thread, like_c, until
 
 from outrider.client import AsyncLocalClient
 from outrider.errors import ConnectionLostError, Refusal, RefusedByPeer, StoreError
+from outrider.exchange.pending import Pending
 from outrider.exchange.sending import Sender
 from outrider.model import Manifest, NodeInfo
-from outrider.pending import Pending
 from outrider.protocol.api import Request
 from outrider.protocol.commands import Command
 from outrider.relay.local import LocalServer, Services

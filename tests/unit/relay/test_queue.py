@@ -12,7 +12,7 @@ from tests.support.loop import run
 from tests.support.relay import settings_of
 
 from outrider.errors import ConnectionLostError, RequestTimeoutError
-from outrider.pending import Pending
+from outrider.exchange.pending import Pending
 from outrider.relay.queue import TOO_LATE, RequestQueue, TooManyRequests
 from outrider.settings import Live
 from outrider.status import Status

@@ -9,7 +9,7 @@ import pytest
 from tests.support.loop import run
 from tests.support.relay import settings_of
 
-from outrider.pending import Pending
+from outrider.exchange.pending import Pending
 from outrider.relay.queue import RequestQueue
 from outrider.relay.quotas import BY_SETTINGS, Quota, Quotas, as_set, at_once, of_many, passed_on_by, towards_one_node
 from outrider.settings import Limits, Live

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.loop import run
 
-from outrider.deadlines import Deadlines
+from outrider.relay.deadlines import Deadlines
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 200), st.none() | st.integers(0, 100)), max_size=20))

@@ -8,7 +8,7 @@ import pytest
 from tests.support.loop import run
 
 from outrider.errors import RequestTimeoutError
-from outrider.pending import Pending
+from outrider.exchange.pending import Pending
 
 
 def test_an_outcome_is_told_within_the_call_and_once() -> None:
