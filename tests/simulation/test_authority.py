@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.support.loop import EPOCH
 from tests.support.peers import played_worker
 from tests.support.ports import simulated_ports
 
-from outrider.errors import PeerError, RefusedByPeer, SettingsError, TransportError
+from outrider.errors import PeerError, RefusedByPeer, SettingsError, StoreError, TransportError
 from outrider.exchange.joining import join
 from outrider.master import Master
 from outrider.ports import Authorities, Identity, Tls
@@ -501,6 +502,39 @@ def test_a_certificate_is_renewed_in_time_and_the_link_stays(tmp_path: Path) -> 
         await cluster.until(lambda: vouched(worker) and worker._handler is not handler)
 
     tell(tmp_path, story)
+
+
+def test_a_worker_whose_disk_is_full_shows_that_it_renews_in_vain_and_has_its_certificate_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = True
+
+    def keep(home: Path, *rest: Any) -> None:
+        if full:
+            raise StoreError("cannot keep this node's certificate: No space left on device", errno.ENOSPC, str(home))
+        install(home, *rest)
+
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        nonlocal full
+        certify(authority, cluster.home("worker1"), "worker1", days=0.02)
+        await cluster.master()
+        worker = cluster.worker("worker1")
+        await cluster.until(lambda: vouched(worker))
+        first = serial(cluster, "worker1")
+        await cluster.until(lambda: "Identity" in worker.status.snapshot().retries, within_s=0.02 * DAY_S, step_s=5)
+        await asyncio.sleep(400)
+        shown = worker.status.snapshot().retries["Identity"]
+        assert "has 4 new certificates already" in shown.reason
+        assert len(authority.ledger().issued) == 6  # the master's, its first, and 4 that it could not keep
+        assert said(caplog, "worker1", "Identity failed") < 16  # lines for two causes, and then the alarms
+        full = False
+        authority.rotate("wazuh", now(), 300)  # it need not wait until tomorrow for one of another authority
+        await cluster.until(lambda: serial(cluster, "worker1") != first, within_s=100)
+        await cluster.until(lambda: "Identity" not in worker.status.snapshot().retries, within_s=120)
+
+    monkeypatch.setattr("outrider.exchange.credentials.install", keep)
+    with caplog.at_level(logging.INFO):
+        tell(tmp_path, story)
 
 
 def test_threat_14_a_token_works_once_and_only_in_its_time_and_each_refusal_is_counted(tmp_path: Path) -> None:

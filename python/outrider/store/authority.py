@@ -50,6 +50,8 @@ _SERIAL_BITS = 159
 """RFC 5280, 4.1.2.2: at most 20 bytes, and positive."""
 _MOST_FRESH = 4
 """New certificates of one node that shows none of them: an answer may be lost, or the node die before it keeps it."""
+_FRESH_AGAIN_S = 86_400.0
+"""From then on it gets one in so many seconds: whose disk was full must not be left to expire."""
 
 
 class Authority:
@@ -120,9 +122,11 @@ class Authority:
             signing = self.trust().fingerprint
             if _is_fresh(mine, signing, now):
                 raise ValueError("more than half of its time is left: it is renewed later")
-            fresh = sum(one.name == held.name and _is_fresh(one, signing, now) for one in ledger.issued)
-            if fresh >= _MOST_FRESH:
-                raise ValueError(f"{held.name} has {fresh} new certificates already, and shows none of them")
+            fresh = [one.since for one in ledger.issued if one.name == held.name and _is_fresh(one, signing, now)]
+            if len(fresh) >= _MOST_FRESH and now - max(fresh) < _FRESH_AGAIN_S:
+                raise ValueError(
+                    f"{held.name} has {len(fresh)} new certificates already, and shows none of them; one more tomorrow"
+                )
             return self._sign(ledger, public, (held.name, held.role), now, days)
 
     def token(self, name: str, ttl_s: float, now: float) -> Token:

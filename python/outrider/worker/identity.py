@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from outrider.errors import OutriderError, Refusal
+from outrider.errors import Refusal
 from outrider.exchange.credentials import LOOK_S, Credentials
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
@@ -105,11 +105,7 @@ class IdentityTalk(Talk):
 
     async def _renew(self, name: str) -> None:
         key = Ed25519PrivateKey.from_private_bytes(self._ports.random.randbytes(32))
-        try:
-            granted = await self._ask(make_request(key, name))
-        except OutriderError as error:
-            self._log.warning("this node does not get its next certificate for now: %s", error)
-            return
+        granted = await self._ask(make_request(key, name))
         await self._credentials.replace(key, granted.certificate)
         self._log.info("this node has its next certificate")
 

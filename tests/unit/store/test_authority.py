@@ -136,6 +136,9 @@ def test_threat_14_a_worker_s_credentials_fill_no_ledger(authority: Authority) -
     with pytest.raises(ValueError, match="worker1 has 4 new certificates already, and shows none of them"):
         authority.renew(held, REQUEST, NOW + 250 * DAY_S + 600)
     assert len(authority.ledger().issued) == 5
+    authority.renew(held, REQUEST, NOW + 251 * DAY_S)  # its disk was full: it need not wait until it has expired
+    with pytest.raises(ValueError, match="worker1 has 5 new certificates already"):
+        authority.renew(held, REQUEST, NOW + 251 * DAY_S + 60)
     authority.rotate("wazuh", NOW + 251 * DAY_S, DAY_S)
     authority.renew(held, REQUEST, NOW + 251 * DAY_S)  # of another authority it needs a new one at once
 
