@@ -192,6 +192,31 @@ def test_threat_13_whatever_a_crash_left_at_either_node_the_rotation_ends(
     simulate(tmp_path, story)
 
 
+def test_a_rotation_whose_key_a_person_takes_out_of_the_file_is_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.write("master", TREE)
+        master = await cluster.master(with_file(cluster, "master"))
+        worker = cluster.worker("worker1", with_file(cluster, "worker1"))
+        await cluster.until(lambda: extended(worker))
+        await rotate(master)
+        await cluster.until(lambda: phase(cluster) == "window")
+        (new,) = set(keys_of(cluster, "master")) - {OLD}
+        with_file(cluster, "master", OLD)
+        assert await master._keys.read_again()  # as at a reload
+        await cluster.until(lambda: "key" not in master.status.snapshot().notes)
+        assert (await ask(master, "outrider.key_status"))["phase"] == ""
+        assert new not in keys_of(cluster, "master")
+        await cluster.until(lambda: cluster.in_step("worker1"))
+        await rotate(master)
+        await cluster.until(lambda: phase(cluster) == "window")
+        assert not [one for one in caplog.records if one.exc_info]
+
+    with caplog.at_level(logging.INFO):
+        simulate(tmp_path, story)
+
+
 def test_an_old_worker_holds_a_rotation_up_until_a_person_says_so_and_works_through_the_window(tmp_path: Path) -> None:
     async def story(cluster: Cluster) -> None:
         cluster.write("master", TREE)
@@ -230,7 +255,9 @@ def test_a_worker_whose_key_is_in_its_settings_says_why_it_cannot_learn_another(
     simulate(tmp_path, story)
 
 
-def test_a_worker_that_cannot_write_its_file_says_so_and_follows_once_it_can(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_write_its_file_says_so_once_and_follows_as_soon_as_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story(cluster: Cluster) -> None:
         master = await cluster.master(with_file(cluster, "master"))
         elsewhere = cluster.folder / "elsewhere"
@@ -246,11 +273,17 @@ def test_a_worker_that_cannot_write_its_file_says_so_and_follows_once_it_can(tmp
         (one,) = (await ask(master, "outrider.key_status"))["workers"]
         assert (one["state"], "cannot write the key file" in one["why"]) == ("cannot", True)
         assert phase(cluster) == "adding"
+        await asyncio.sleep(1800)
+        shown = worker.status.snapshot().retries["Key file"]
+        assert (shown.nature, str(file) in shown.awaits) == ("temporary", True)
+        assert len([one for one in caplog.records if "Key file failed" in one.getMessage()]) <= 5
         (cluster.folder / "away").rename(elsewhere)
-        await cluster.until(lambda: phase(cluster) == "window", within_s=100)
+        await cluster.until(lambda: phase(cluster) == "window", within_s=2)
+        assert "Key file" not in worker.status.snapshot().retries
         assert read_key_file(file) == keys_of(cluster, "master")
 
-    simulate(tmp_path, story)
+    with caplog.at_level(logging.INFO):
+        simulate(tmp_path, story)
 
 
 def test_a_rotation_that_has_only_begun_can_be_given_up(tmp_path: Path) -> None:

@@ -90,14 +90,14 @@ class WorkerKeys(Talk):
 
 
 class KeyRotation(Half[WorkerKeys]):
-    """See the module. ``rotation`` is the last one, under way or done; ``None`` if its key is not in use any more."""
+    """See the module."""
 
     def __init__(self, ground: NodeGround, keys: Keys, calls: Handlers) -> None:
         super().__init__()
         KeyCalls(self).offer(calls)
         self.ground = ground
         self.keys = keys
-        self.rotation: Rotation | None = None
+        self._last: Rotation | None = None
         self.moved = asyncio.Event()
         self._home = ground.settings.node.home.resolve()
         self._log = task_logger(Tag.CLUSTER, ground.node.name)
@@ -112,8 +112,14 @@ class KeyRotation(Half[WorkerKeys]):
             return
         if found is None or found.new not in self.keys.ids:
             return
-        self.rotation = found
+        self._last = found
         self.keys.use(self._order(found).of(self.keys.held), self._retired())
+
+    @property
+    def rotation(self) -> Rotation | None:
+        """The last one, under way or done; ``None`` if a person has taken its key out of the file."""
+        last = self._last
+        return last if last is not None and last.new in self.keys.ids else None
 
     def tasks(self) -> Sequence[Task]:
         """The phases."""
@@ -129,7 +135,9 @@ class KeyRotation(Half[WorkerKeys]):
         while True:
             self.moved.clear()
             async with self._turn:
-                if self.rotation is not None:
+                if self.rotation is None:
+                    self._forget()
+                else:
                     await self._follow()
                     while (following := self._following()) is not None:
                         await self._enter(following)
@@ -214,7 +222,8 @@ class KeyRotation(Half[WorkerKeys]):
     def _following(self) -> Phase | None:
         """The next phase, if this one is over."""
         rotation = self.rotation
-        assert rotation is not None  # noqa: S101  (who asks has looked)
+        if rotation is None:
+            return None
         if rotation.phase == "window":
             return "dropping" if self.ground.ports.wall() >= rotation.until else None
         if rotation.phase == "done" or any(self.behind()):
@@ -225,7 +234,7 @@ class KeyRotation(Half[WorkerKeys]):
 
     async def _enter(self, phase: Phase) -> None:
         rotation, now = self.rotation, self.ground.ports.wall()
-        assert rotation is not None  # noqa: S101  (as above)
+        assert rotation is not None  # noqa: S101  (who enters has looked)
         gone, until = rotation.gone, rotation.until
         if phase == "window":
             until = now + rotation.window_s
@@ -240,12 +249,18 @@ class KeyRotation(Half[WorkerKeys]):
 
     async def _follow(self) -> None:
         """Bring this node's own ring to what the phase wants."""
-        assert self.rotation is not None  # noqa: S101  (as above)
-        await self.keys.keep(self._order(self.rotation).of(self.keys.held), self._retired())
+        if (rotation := self.rotation) is not None:
+            await self.keys.keep(self._order(rotation).of(self.keys.held), self._retired())
+
+    def _forget(self) -> None:
+        """Its key is not this cluster's any more: what the workers hold of it goes with the next rotation."""
+        last, self._last = self._last, None
+        if last is not None and last.phase != "done":
+            self._log.warning("the rotation of the cluster key to %s is over: the key file holds it no more", last.new)
 
     async def _keep(self, rotation: Rotation) -> None:
         await self.ground.ports.threads.run(write_rotation, self._home, rotation)
-        self.rotation = rotation
+        self._last = rotation
 
     def _order(self, rotation: Rotation) -> r.Order:
         new = next(key for key in self.keys.held if key_id(key) == rotation.new)

@@ -19,7 +19,9 @@ Step = Literal["add", "seal", "drop"]
 """What is to be done: know the new key, seal with it, forget the old ones. Each includes those before it."""
 
 _Id = Annotated[str, Meta(max_length=64)]
-_Word = Annotated[str, Meta(max_length=512)]
+MOST_WORDS: Final = 512
+"""Characters of why a worker can hold no other key."""
+_Word = Annotated[str, Meta(max_length=MOST_WORDS)]
 _MOST_KEYS: Final = 64
 
 

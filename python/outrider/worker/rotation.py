@@ -23,13 +23,14 @@ from outrider.protocol import rotation as r
 from outrider.protocol.commands import Command
 from outrider.relay.context import Context
 from outrider.relay.handlers import Handlers
-from outrider.supervise import within
+from outrider.supervise import until
 from outrider.transport.answers import Reply
+from outrider.trying import Tries
 
 _MOST_ORDERS: Final = 8
 """One after another, without news in between: a rotation has three steps."""
 _AGAIN_S: Final = 60
-"""After so long a node that could not write its key file tries again: a person may have mended it."""
+"""At the most so long a node that could not write its key file waits before it tries again."""
 
 
 class KeyStatus(Struct, frozen=True, kw_only=True):
@@ -64,6 +65,8 @@ class KeyTalk(Talk):
     def __init__(self, half: KeyLearning, link: LinkGround) -> None:
         self._keys = half.keys
         self._session = link.session
+        self._ports = link.node.ports
+        self._status = link.status
         self._news = asyncio.Event()
         self._log = task_logger(Tag.CLUSTER, half.ground.node.name, peer=lambda: link.session.channel.address)
 
@@ -76,29 +79,36 @@ class KeyTalk(Talk):
         return [("Key rotation", self.run)]
 
     async def run(self) -> None:
-        """Ask now, whenever there are news, and again after a while if this node could not follow."""
-        while True:
-            self._news.clear()
-            failed = await self._learn()
-            if failed:
-                await within(_AGAIN_S, self._news.wait())
-            else:
-                await self._news.wait()
+        """Ask now and whenever there are news; if this node could not follow, again, as everything is tried again."""
+        tries = Tries("Key file", self._ports, self._log, self._status, base_s=0.5, cap_s=_AGAIN_S)
+        with tries:
+            while True:
+                self._news.clear()
+                try:
+                    await self._learn()
+                except StoreError as error:
+                    tries.failed(error)
+                    await until(self._news, tries.pause())
+                else:
+                    tries.worked()
+                    await self._news.wait()
 
     def _wake(self, _: bytes) -> Reply:
         self._news.set()
         return Reply(b"")
 
-    async def _learn(self) -> bool:
-        """Do what there is to do; whether the disk was in the way."""
-        cannot, failed = self._keys.cannot, False
+    async def _learn(self) -> None:
+        """Do what there is to do; :class:`StoreError`, of which the master has heard, if the disk is in the way."""
+        cannot, hindered = self._keys.cannot, None
         for _ in range(_MOST_ORDERS):
             standing = r.Standing(holds=self._keys.ids, cannot=cannot)
             payload = await self._session.request(c.KEY_STANDS, r.encode(standing))
+            if hindered is not None:
+                raise hindered
             try:
                 order = r.decode_order(payload)
                 if order is None or cannot:
-                    return failed
+                    return
                 ring = order.of(self._keys.held)
             except ValueError as error:
                 raise ProtocolError(f"the master's order for the cluster key cannot be read: {error}").coded(
@@ -107,10 +117,8 @@ class KeyTalk(Talk):
             try:
                 await self._keys.keep(ring, self._keys.ring.retired)
             except StoreError as error:
-                self._log.error("this node cannot follow the rotation of the cluster key: %s", error)
-                cannot, failed = str(error), True
+                cannot, hindered = str(error)[: r.MOST_WORDS], error
             else:
                 self._log.warning(
                     "the cluster key is being rotated: %s, this node seals with %s", order.step, self._keys.ids[0]
                 )
-        return failed
