@@ -143,6 +143,36 @@ def test_a_key_file_that_others_may_change_is_refused(tmp_path: Path, mode: int)
         Settings.from_mapping({"link.key_file": str(path)})
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_threat_12_a_key_file_in_whose_place_everybody_may_put_another_is_refused(tmp_path: Path, linked: bool) -> None:
+    folder = tmp_path / "open"
+    (folder / "deep").mkdir(parents=True)
+    path = folder / "deep/key"
+    if linked:
+        (tmp_path / "key").write_text(KEY, "ascii")
+        (tmp_path / "key").chmod(0o600)
+        path.symlink_to(tmp_path / "key")
+    else:
+        path.write_text(KEY, "ascii")
+        path.chmod(0o600)
+    folder.chmod(0o777)
+    with pytest.raises(SettingsError, match=f"every user may put another in its place: chmod o-w {folder}"):
+        Settings.from_mapping({"link.key_file": str(path)})
+    folder.chmod(0o1777)  # as /tmp: each his own
+    assert Settings.from_mapping({"link.key_file": str(path)}).link.keys == [KEY.encode()]
+
+
+def test_a_key_file_that_is_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(SettingsError, match="no plain file"):
+            Settings.from_mapping({"link.key_file": str(path)})
+    (tmp_path / "large").write_bytes(b"a" * 100_000)
+    (tmp_path / "large").chmod(0o600)
+    with pytest.raises(SettingsError, match="more than 65536 bytes"):
+        Settings.from_mapping({"link.key_file": str(tmp_path / "large")})
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
 def test_a_key_file_of_another_user_or_group_is_told(tmp_path: Path) -> None:
     path = tmp_path / "key"

@@ -1,8 +1,9 @@
 """Where the cluster key lies when it stands in no setting: a file of its own, or a credential of systemd.
 
-A file that others may change is refused: whoever writes it decides who is in the cluster. One that others may read is
-a warning and no refusal, since containers mount their secrets with mode 444 where nobody else lives. The process's own
-group may read it (mode 640), as is the custom of this field.
+A file that others may change is refused: whoever writes it decides who is in the cluster. So is one in a folder in
+which everybody may put another in its place. One that others may read is a warning and no refusal, since containers
+mount their secrets with mode 444 where nobody else lives. The process's own group may read it (mode 640), as is the
+custom of this field.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import pwd
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from outrider.settings.key import ClusterKey
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """The variable in which systemd names the folder of a service's credentials."""
+_MOST_BYTES: Final = 64 * 1024
 
 
 def credential(name: str, environ: Mapping[str, str]) -> Path | None:
@@ -29,9 +32,12 @@ def credential(name: str, environ: Mapping[str, str]) -> Path | None:
 def read_key_file(path: Path) -> list[ClusterKey]:
     """The keys of a key file, one a line, the current first; :class:`ValueError` with the reason."""
     try:
-        if changers := _who_may_change(path.stat()):
+        content, found = read_plain(path)
+        if changers := _who_may_change(found):
             raise ValueError(f"{changers} may change it, and so the cluster's key: chmod 600 {path}")
-        text = path.read_text("utf-8")
+        if folder := _open_folder(path):
+            raise ValueError(f"every user may put another in its place: chmod o-w {folder}, or keep it elsewhere")
+        text = content.decode()
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
@@ -46,6 +52,22 @@ def read_key_file(path: Path) -> list[ClusterKey]:
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
     return list(dict.fromkeys(keys))
+
+
+def read_plain(path: Path) -> tuple[bytes, os.stat_result]:
+    """A small secret, and how its file is: of one and the same file, whatever becomes of its name meanwhile.
+
+    A pipe could be read once, and nobody knows when: :class:`ValueError`; else :class:`OSError` as the system has it.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(handle, "rb") as file:  # noqa: PTH123  (what is open has no path)
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no plain file")
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it has more than {_MOST_BYTES} bytes")
+    return content, found
 
 
 def exposures(path: Path) -> Iterator[str]:
@@ -64,6 +86,16 @@ def _who_may_change(found: os.stat_result) -> str | None:
         return "every user"
     if found.st_mode & stat.S_IWGRP and found.st_gid not in _own_groups():
         return f"the group {found.st_gid}"
+    return None
+
+
+def _open_folder(path: Path) -> Path | None:
+    """The folder on the way to a file in which every user may rename and remove what is not his."""
+    here = path.absolute()
+    for folder in dict.fromkeys((*here.parents, *here.resolve().parents)):
+        mode = folder.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            return folder
     return None
 
 

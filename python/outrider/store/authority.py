@@ -38,6 +38,7 @@ from outrider.protocol.certificates import (
     requested_key,
 )
 from outrider.protocol.joining import SECRET_BYTES, Token
+from outrider.settings.key_file import read_plain
 from outrider.store import ledger as ledgers
 from outrider.store.ledger import Issued, Ledger, Promise
 from outrider.store.private_keys import PRIVATE_KEYS, load_private, private_pem, why_not
@@ -283,11 +284,13 @@ class Authority:
         if self._passphrase_file is None:
             return None
         try:
-            first = self._passphrase_file.read_bytes().partition(b"\n")[0].strip()
-        except OSError as error:
-            raise StoreError(f"cannot read ca.passphrase_file {self._passphrase_file}: {error.strerror}").coded(
+            content, _ = read_plain(self._passphrase_file)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise StoreError(f"cannot read ca.passphrase_file {self._passphrase_file}: {why}").coded(
                 Code.AUTHORITY_FILES
             ) from error
+        first = content.partition(b"\n")[0].strip()
         if not first:
             raise StoreError(f"ca.passphrase_file {self._passphrase_file}: its first line is empty").coded(
                 Code.AUTHORITY_FILES

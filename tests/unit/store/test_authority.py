@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from random import Random
@@ -62,6 +63,10 @@ def test_a_passphrase_guards_the_key(tmp_path: Path) -> None:
         issue(guarded, "worker2")
     secret.write_text("\n")
     with pytest.raises(StoreError, match="its first line is empty"):
+        issue(guarded, "worker2")
+    secret.unlink()
+    os.mkfifo(secret)
+    with pytest.raises(StoreError, match="it is no plain file"):
         issue(guarded, "worker2")
 
 
