@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.processes import KEY, Node, free_port, nodes, wait_until
+from tests.support.processes import DEADLINE_S, KEY, Node, free_port, nodes, wait_until
 
 from outrider.settings.key_file import read_key_file
 
@@ -26,9 +30,45 @@ def keys(one: Node) -> list[bytes]:
     return [bytes(key) for key in read_key_file(one.home.parent / f"{one.home.name}.key")]
 
 
+def line(one: Node, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "outrider", "key", *arguments, "--home", str(one.home), "--json"]
+
+
 def command(one: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
-    whole = [sys.executable, "-m", "outrider", "key", *arguments, "--home", str(one.home), "--json"]
-    return subprocess.run(whole, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    return subprocess.run(line(one, *arguments), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def waiting(one: Node, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that takes as long as the rotation; whatever becomes of the test, it ends."""
+    pipe, none = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(line(one, *arguments), stdout=pipe, stderr=pipe, stdin=none, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def frozen(one: Node) -> Iterator[None]:
+    """Its links stand, and it does nothing."""
+    os.kill(one.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(one.pid, signal.SIGCONT)
+
+
+def states(one: Node) -> dict[str, str]:
+    return {worker["name"]: worker["state"] for worker in status(one).get("workers", ())}
+
+
+def at_end(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What the command has printed, once it has ended well."""
+    out, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, err
+    read: dict[str, Any] = json.loads(out)
+    return read
 
 
 def status(one: Node) -> dict[str, Any]:
@@ -81,3 +121,87 @@ def test_threat_13_a_worker_that_was_away_is_told_apart_and_comes_back_with_the_
         fresh.rename(tmp_path / "worker1.key")
         wait_until(lambda: worker.said("the key file has changed") == 1, "the file to be seen")
         wait_until(lambda: master.said("link to worker1 is extended") == 2, "the worker to be back")
+
+
+def test_who_waits_hears_of_the_end_when_a_worker_that_came_back_meanwhile_seals_too(tmp_path: Path) -> None:
+    port = free_port()
+    master = node("master", tmp_path / "master-node", port)
+    slow, stopped = workers = [node("worker", tmp_path / f"worker{number}", port) for number in (1, 2)]
+    with nodes(master, *workers), contextlib.ExitStack() as until:
+        wait_until(lambda: master.said("link to worker. is extended") == 2, "both workers")
+        stopped.terminate()
+        wait_until(lambda: states(master) == {"worker1": "followed", "worker2": "away"}, "one worker to be away")
+        with frozen(slow):
+            rotating = until.enter_context(waiting(master, "rotate", "--wait", "--window", "3600"))
+            wait_until(lambda: states(master).get("worker1") == "follows", "the rotation to wait for one")
+            stopped.start()
+            wait_until(lambda: states(master).get("worker2") == "followed", "the other to be back and to follow")
+            assert status(master)["phase"] == "adding"
+            assert rotating.poll() is None
+        told = at_end(rotating)
+        assert told["phase"] == "window"
+        assert {one["name"]: one["state"] for one in told["workers"]} == {"worker1": "followed", "worker2": "followed"}
+        assert told["holds"] == [told["new"], *told["old"]]
+        ring = keys(master)
+        assert ring[1:] == [KEY.encode()]
+        assert [keys(worker) for worker in workers] == [ring, ring]
+        master.write("after.conf", b"sealed with the new key\n")
+        wait_until(lambda: all(worker.tree() == master.tree() for worker in workers), "the workers in step")
+
+
+def test_who_waits_does_not_wait_for_a_worker_that_goes_and_that_follows_when_it_is_back(tmp_path: Path) -> None:
+    port = free_port()
+    master = node("master", tmp_path / "master-node", port)
+    stays, goes = workers = [node("worker", tmp_path / f"worker{number}", port) for number in (1, 2)]
+    with nodes(master, *workers):
+        wait_until(lambda: master.said("link to worker. is extended") == 2, "both workers")
+        with frozen(goes), waiting(master, "rotate", "--wait", "--window", "3600") as rotating:
+            wait_until(lambda: states(master) == {"worker1": "followed", "worker2": "follows"}, "one to be behind")
+            assert rotating.poll() is None
+            goes.kill()
+            told = at_end(rotating)
+            goes.start()
+        assert told["phase"] == "window"
+        assert {one["name"]: one["state"] for one in told["workers"]} == {"worker1": "followed", "worker2": "away"}
+        assert keys(stays) == keys(master)
+        wait_until(lambda: states(master).get("worker2") == "followed", "the other to be back and to follow")
+        assert keys(goes) == keys(master)
+
+
+def test_who_waits_is_told_that_the_rotation_outlives_the_master(tmp_path: Path) -> None:
+    port = free_port()
+    master, worker = node("master", tmp_path / "master-node", port), node("worker", tmp_path / "worker1", port)
+    with nodes(master, worker):
+        wait_until(lambda: master.said("link to worker1 is extended") == 1, "the worker")
+        with frozen(worker), waiting(master, "rotate", "--wait", "--window", "3600") as rotating:
+            wait_until(lambda: states(master) == {"worker1": "follows"}, "the worker to be behind")
+            master.kill()
+            _, err = rotating.communicate(timeout=DEADLINE_S)
+        assert rotating.returncode == 3
+        assert "the rotation goes on when the master is back" in err
+        master.start()
+        wait_until(lambda: status(master).get("phase") == "window", "the rotation to go on")
+        wait_until(lambda: states(master) == {"worker1": "followed"}, "the worker to seal with the new key")
+        assert keys(worker) == keys(master)
+
+
+def test_who_waits_is_told_of_a_worker_that_came_meanwhile_and_cannot_learn_the_key(tmp_path: Path) -> None:
+    port = free_port()
+    master, able = node("master", tmp_path / "master-node", port), node("worker", tmp_path / "worker1", port)
+    unable = Node("worker", tmp_path / "worker2", port=port)  # its key stands in its settings
+    with contextlib.ExitStack() as until:
+        until.enter_context(nodes(master, able))
+        wait_until(lambda: master.said("link to worker1 is extended") == 1, "the worker")
+        with frozen(able):
+            rotating = until.enter_context(waiting(master, "rotate", "--wait", "--window", "3600"))
+            wait_until(lambda: states(master) == {"worker1": "follows"}, "the worker to be behind")
+            until.enter_context(nodes(unable))
+            wait_until(lambda: states(master).get("worker2") == "cannot", "the other to have said that it cannot")
+        _, err = rotating.communicate(timeout=DEADLINE_S)
+        assert rotating.returncode == 1
+        assert "worker2 cannot learn the new key: its key is in its settings" in err
+        assert "outrider key rotate --yes" in err
+        assert status(master)["phase"] == "adding"
+        told = at_end(until.enter_context(waiting(master, "rotate", "--yes", "--wait", "--window", "3600")))
+        assert told["phase"] == "window"
+        assert {one["name"]: one["state"] for one in told["workers"]} == {"worker1": "followed", "worker2": "cannot"}

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from outrider.cli import main
 from outrider.client import LocalClient
+from outrider.errors import ConnectionLostError
 from outrider.protocol.api import Request
 
 WINDOW: dict[str, Any] = {
@@ -105,6 +106,41 @@ def test_who_waits_is_told_when_all_workers_seal_with_the_new_key(monkeypatch: p
         "outrider.key_rotate",
         *["outrider.key_status"] * 2,
     ]
+
+
+def test_who_waits_is_told_when_only_those_are_waited_for_who_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["outrider.cli.key"], "_LOOKS_S", 0)
+    stuck = {**SPREADING[1], "phase": "adding"}
+    Node(monkeypatch, stuck, WINDOW)
+    result = run("rotate", "--wait")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "old\\x1b[2J cannot learn the new key: it speaks the base protocol [OUT-1109]" in result.stderr
+    assert "to go on nevertheless: outrider key rotate --yes; to take it back: outrider key abort" in result.stderr
+
+
+def test_who_waits_bears_with_one_that_cannot_only_while_it_joins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["outrider.cli.key"], "_LOOKS_S", 0)
+    joining = [{**SPREADING[1], "phase": "adding"}] * 19
+    Node(monkeypatch, WINDOW, WINDOW, *joining, SPREADING[0], *joining)
+    assert run("rotate", "--wait").exit_code == 0
+
+
+def test_who_waits_for_a_master_that_has_gone_is_told_that_the_rotation_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.modules["outrider.cli.key"], "_LOOKS_S", 0)
+    asked: list[str] = []
+
+    def request(_: LocalClient, request: Request) -> dict[str, Any]:
+        asked.append(request.call)
+        if len(asked) > 2:
+            raise ConnectionLostError("the node has ended")
+        return SPREADING[0]
+
+    monkeypatch.setattr(LocalClient, "request", request)
+    result = run("rotate", "--yes", "--wait")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "the node has ended; the rotation goes on when the master is back" in result.stderr
 
 
 def test_workers_that_have_followed_are_counted_of_those_that_can() -> None:

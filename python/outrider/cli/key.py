@@ -13,17 +13,25 @@ from typing import Any
 
 import click
 
-from outrider.cli.ask import client_options, print_rows
+from outrider.cli.ask import NoNode, client_options, print_rows
 from outrider.cli.options import Failure, write_json
 from outrider.cli.progress import NOTHING_CHANGED, Count, of, shown
 from outrider.codes import Code
+from outrider.errors import ConnectionLostError
 from outrider.printable import printable
 from outrider.protocol.api import Request
 
 _GOES_ON = "what the master has begun goes on; `outrider key status` shows how far it is"
+_GOES_ON_LATER = "the rotation goes on when the master is back; `outrider key status` shows how far it is"
+_GO_ON = "to go on nevertheless: outrider key rotate --yes"
+_GOES_ON_WITHOUT = f"the rotation waits until they can, or have gone; {_GO_ON}; to take it back: outrider key abort"
 _SPREADING = {"adding", "sealing"}
 """The phases in which workers are still to learn the key, or to seal with it."""
+_DONE = {"followed", "away"}
+"""The states of workers that nobody waits for."""
 _LOOKS_S = 0.5
+_STUCK_LOOKS = 20
+"""So often in a row nobody but those who cannot learn the key is waited for; one that joins is such for a moment."""
 
 
 @click.group()
@@ -38,7 +46,7 @@ def key() -> None:
 @client_options
 def rotate(*, window: float | None, yes: bool, wait: bool, as_json: bool, ask: Callable[..., Any]) -> None:
     """Replace the cluster key without a pause, on this master and all its workers that can learn it."""
-    unable = [one for one in _ask_here(ask, "outrider.key_status").get("workers", ()) if one["state"] == "cannot"]
+    unable = _unable(_ask_here(ask, "outrider.key_status"))
     if unable and not yes:
         _confirm(unable)
     arguments: dict[str, Any] = {} if window is None else {"window_s": window}
@@ -61,13 +69,32 @@ def abort(*, as_json: bool, ask: Callable[..., Any]) -> None:
 
 
 def _followed(ask: Callable[..., Any], status: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
-    """How the keys stand once all who can seal with the new one."""
-    last = status
+    """How the keys stand once all who can seal with the new one; :class:`Failure` where it cannot come to that."""
+    last, stuck = status, 0
     with shown("rotating the key", quiet=quiet, count=lambda: _count_of(last), left=_GOES_ON):
         while last.get("phase") in _SPREADING:
+            stuck = stuck + 1 if _is_stuck(last) else 0
+            if stuck == _STUCK_LOOKS:
+                raise Failure("\n".join([*_told_of(_unable(last)), _GOES_ON_WITHOUT]), Code.ROTATION_LEAVES_OUT)
             time.sleep(_LOOKS_S)
-            last = _ask_here(ask, "outrider.key_status", _GOES_ON, quiet=True)
+            try:
+                last = _ask_here(ask, "outrider.key_status", _GOES_ON, quiet=True)
+            except (NoNode, ConnectionLostError) as error:
+                raise NoNode(f"{error}; {_GOES_ON_LATER}", error.lines[0].code) from error
     return last
+
+
+def _is_stuck(status: dict[str, Any]) -> bool:
+    """Whether the master waits for a person: for workers that cannot learn the key, and for no others."""
+    return status["phase"] == "adding" and {one["state"] for one in status.get("workers", ())} - _DONE == {"cannot"}
+
+
+def _unable(status: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in status.get("workers", ()) if one["state"] == "cannot"]
+
+
+def _told_of(unable: list[dict[str, Any]]) -> list[str]:
+    return [printable(f"{one['name']} cannot learn the new key: {one['why']}") for one in unable]
 
 
 def _count_of(status: dict[str, Any]) -> Count:
@@ -79,15 +106,11 @@ def _count_of(status: dict[str, Any]) -> Count:
 
 def _confirm(unable: list[dict[str, Any]]) -> None:
     """Ask a person; :class:`Failure` where there is none to ask."""
-    lines = [f"{one['name']} cannot learn the new key: {one['why']}" for one in unable]
-    lines.append("each must be given it by hand before the window is over, or it is shut out")
+    lines = [*_told_of(unable), "each must be given it by hand before the window is over, or it is shut out"]
     if not at_a_terminal():
-        raise Failure(
-            "\n".join([*map(printable, lines), "to go on nevertheless: outrider key rotate --yes"]),
-            Code.ROTATION_LEAVES_OUT,
-        )
+        raise Failure("\n".join([*lines, _GO_ON]), Code.ROTATION_LEAVES_OUT)
     for line in lines:
-        click.echo(printable(line), err=True)
+        click.echo(line, err=True)
     click.confirm("Rotate the key nevertheless?", abort=True, err=True)
 
 

@@ -227,7 +227,7 @@ KEY: Final = (
         Code.ROTATION_LEAVES_OUT,
         "Some workers cannot learn the new key",
         "They speak the base protocol, or keep their key where it cannot be written.",
-        "Nothing has begun.",
+        "Nothing has begun. One that came during `outrider key rotate --wait` keeps the rotation at its first phase.",
         "Hand them the key by hand within the window, after `outrider key rotate --yes`; or mend them first.",
         "w2 cannot learn the new key: it speaks the base protocol alone",
     ),
