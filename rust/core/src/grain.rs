@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags, Stat, fstat, openat};
 use rustix::io::{pwrite, retry_on_intr};
 
 use crate::beneath::Home;
+use crate::index;
 use crate::table::OWN_FOLDER;
 
 /// So many pairs of changes must all be told apart: by chance a tick falls between two once in a thousand times.
@@ -42,8 +43,8 @@ fn tried(folder: impl AsFd) -> rustix::io::Result<Option<u64>> {
         fstat(&file)
     };
     for round in 0..PAIRS {
-        let (one, other) = (changed(round)?, changed(round)?);
-        if (one.st_ctime, one.st_ctime_nsec) == (other.st_ctime, other.st_ctime_nsec) {
+        let [one, other] = [changed(round)?, changed(round)?].map(|stat| index::Stat::from(&stat));
+        if one.ctime_ns == other.ctime_ns {
             return Ok(None);
         }
     }
@@ -89,8 +90,8 @@ mod tests {
         for round in 0..200_u8 {
             std::fs::write(&path, [round]).unwrap();
             let stat = rustix::fs::stat(&path).unwrap();
-            let now = (stat.st_ctime, stat.st_ctime_nsec);
-            assert!(!grain.is_fine(&stat) || before != Some(now), "{now:?} twice");
+            let now = index::Stat::from(&stat).ctime_ns;
+            assert!(!grain.is_fine(&stat) || before != Some(now), "{now} twice");
             before = Some(now);
         }
     }

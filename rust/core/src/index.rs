@@ -16,7 +16,8 @@
 //! count nanoseconds, every second or two on others. A file that is changed again within the tick of
 //! its last change, after we read it, looks the same as before. So a digest is only kept if the reading
 //! began later than the file's ctime by more than a tick ([`Stat::settled`]), or if the file system gives
-//! every change a time of its own ([`crate::grain`]); else the next scan reads the file again. What an attacker or a jumping clock hides even so is found by a scan with `rehash`.
+//! every change a time of its own ([`crate::grain`]); else the next scan reads the file again. What an
+//! attacker or a jumping clock hides even so is found by a scan with `rehash`.
 
 use std::cmp::Ordering;
 use std::io::{self, Read, Write};
