@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,9 +26,11 @@ from outrider.errors import OutriderError, PeerError
 from outrider.hooks import Hooks
 from outrider.master import Master
 from outrider.protocol import commands as c
+from outrider.protocol.abilities import PROTOCOL, TLS, Abilities
 from outrider.protocol.frame import HEADER, pack_frame
 from outrider.protocol.seal import NoSeal
 from outrider.settings import Limits, Live, Settings
+from outrider.store.identity import identity_of
 from outrider.store.tree import FileTree
 
 KIB, MIB = 1024, 1024 * 1024
@@ -294,7 +297,7 @@ def test_each_limit_is_hit_counted_and_named(tmp_path: Path, caplog: pytest.LogC
     with caplog.at_level(logging.DEBUG, "outrider"), slow_calls():
         simulate(tmp_path, story, link="base")
     if name not in WAITS:
-        assert f"limits.{name}" in f"{said} {caplog.text}"
+        assert re.search(rf"limits\.{name}\b", f"{said} {caplog.text}")
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -322,7 +325,27 @@ def test_threat_48_a_limit_that_is_changed_while_the_node_runs_is_what_is_enforc
     with caplog.at_level(logging.DEBUG, "outrider"), slow_calls():
         simulate(tmp_path, story, link="base")
     if name not in WAITS:
-        assert f"limits.{name}" in f"{said} {caplog.text}"
+        assert re.search(rf"limits\.{name}\b", f"{said} {caplog.text}")
+
+
+def test_threat_02_who_turns_to_tls_and_then_says_nothing_is_counted_as_well(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster) -> None:
+        master = await cluster.master({"limits.handshake_deadline_s": 3})
+        side = await played_worker(cluster)
+        identity = identity_of(cluster.folder / "thief", b"s" * 32)
+        probe = Abilities(
+            protocol=PROTOCOL, version="1", node="worker1", features=(TLS,), certificate=identity.certificate
+        )
+        await side.channel.request(c.PROBE, probe.encode(), 20)
+        await side.channel.request(c.START_TLS, b"", 20)
+        await side.channel.closed()
+        assert master.status.snapshot().limits_hit == {"limits.handshake_deadline_s": 1}
+
+    with caplog.at_level(logging.INFO):
+        simulate(tmp_path, story)
+    assert "it did not finish the TLS handshake in time (limits.handshake_deadline_s)" in caplog.text
 
 
 def slow_host(name: str) -> Hooks | None:

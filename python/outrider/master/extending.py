@@ -125,6 +125,12 @@ class WorkerExtension:
         if not self._turning and self._session.extended is None:
             self._refuse()
 
+    async def _turned_in_time(self, seconds: float) -> None:
+        await self._ports.sleep(seconds)
+        if self._session.extended is None and self._session.channel.is_open:
+            self._status.limit_hit("limits.handshake_deadline_s")
+            self._session.channel.close("it did not finish the TLS handshake in time (limits.handshake_deadline_s)")
+
     def _refuse(self) -> None:
         if self._session.channel.is_open:
             self._log.error("%s %s", self._session.worker, self._must)
@@ -174,6 +180,7 @@ class WorkerExtension:
         if theirs is None or agreement is None or self._turning or self._session.channel.opened:
             raise Refusal(faults.INTERNAL, "start_tls comes once, after a probe that both ends can follow")
         self._turning = True
+        self._supervisor.start("turn to TLS", self._turned_in_time(extension.handshake_s))
         done = partial(self._extend, extension, theirs, agreement)
         return Reply(b"", turn=extension.turn(theirs, server=True, done=done))
 
