@@ -36,6 +36,7 @@ from outrider.transport.turning import Opening, Turn
 from outrider.worker import Worker
 
 DAY_S = 86_400.0
+LINK = "the link to the master"
 ONLY_TLS = {"link.tls": "required"}
 Story = Callable[[Cluster, Authority], Coroutine[Any, Any, None]]
 
@@ -231,7 +232,10 @@ def test_threat_08_dates_are_checked_and_the_log_of_both_says_so(
         worker = cluster.worker("worker1", ONLY_TLS)
         await cluster.until(lambda: counted(master, "tls_refused") > 1)
         assert not joined(worker)
-        assert said(caplog, "master-node", reason) == 1
+        shown = worker.status.snapshot().retries[LINK]
+        clock = "not valid before" in reason  # it may be set at any moment; what has expired waits for a person
+        assert shown.nature == ("temporary" if clock else "permanent")
+        assert said(caplog, "master-node", reason) == (1 if clock else 2)  # once a minute
         assert said(caplog, "worker1", f"of this node: {reason}") > 0
 
     with caplog.at_level(logging.INFO):
@@ -322,6 +326,37 @@ def test_threat_14_a_worker_that_does_not_answer_delays_nobody_s_end(tmp_path: P
         assert await cluster.until(lambda: not joined(revoked), step_s=0.1) <= 5
 
     tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("tls", ["ca", "required"])
+@pytest.mark.parametrize(
+    ("case", "nature"), [("expired", "permanent"), ("revoked", "temporary"), ("strange master", "the peer's fault")]
+)
+def test_what_only_a_certificate_mends_is_no_matter_of_time_and_a_new_one_is_tried_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str, nature: str, tls: str
+) -> None:
+    """Who is revoked is not always told: the stream may break before the master's last word has come."""
+
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        home = cluster.home("worker1")
+        if case == "strange master":
+            certify(authority_at(cluster.folder / "elsewhere", seed=2), home, "worker1")
+        else:
+            certify(authority, home, "worker1", days=0.5 if case == "expired" else 365, now=EPOCH - DAY_S)
+        if case == "revoked":
+            authority.revoke("worker1", EPOCH)
+        await cluster.master({"link.tls": tls})
+        worker = cluster.worker("worker1", {"link.tls": tls, "intervals.worker.connection_retry": 600})
+        await asyncio.sleep(3600)
+        shown = worker.status.snapshot().retries[LINK]
+        assert (shown.nature, shown.awaits) == (nature, f"file {home / NODE}")
+        assert len([one for one in caplog.records if one.name.endswith("cluster") and LINK in one.getMessage()]) <= 5
+        authority.revoke("worker1", now())
+        certify(authority, home, "worker1", now=now())
+        assert await cluster.until(lambda: vouched(worker), step_s=0.1) <= 3
+
+    with caplog.at_level(logging.INFO):
+        tell(tmp_path, story)
 
 
 def test_threat_14_workers_refuse_a_master_that_was_revoked(tmp_path: Path) -> None:

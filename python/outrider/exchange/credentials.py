@@ -12,14 +12,16 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from outrider.codes import Code
-from outrider.errors import SettingsError, StoreError
+from outrider.errors import Awaits, Nature, OutriderError, SettingsError, StoreError
 from outrider.ports import Authorities, Identity, Ports
 from outrider.protocol.certificates import Holder, NodeRole, Trust
 from outrider.settings import Settings
 from outrider.status import Certificate, Status
 from outrider.store.authority import Authority
 from outrider.store.credentials import CredentialFiles, Shown
-from outrider.store.identity import SEED_BYTES, install, install_trust
+from outrider.store.identity import NODE, SEED_BYTES, install, install_trust
+from outrider.transport.channel import Channel
+from outrider.transport.tls import REFUSALS, REFUSED, REFUSES
 
 LOOK_S: Final = 2.0
 """How often the files are looked at: whoever is revoked is out within 5 s, its handshake and the way included."""
@@ -149,6 +151,23 @@ class Credentials:
         except ValueError as error:
             return str(error)
         return None
+
+    def blame(self, error: OutriderError, channel: Channel) -> None:
+        """Have a link that did not come about be tried again as whose certificate is to blame for that asks for.
+
+        Whoever it is, a new certificate here is tried at once: `outrider join` brings one, and whom to trust.
+        """
+        reason = channel.reason
+        if not (channel.opened or channel.shown is not None or reason.startswith(REFUSALS)):
+            return
+        error.until(Awaits("file", str((self._home / NODE).absolute())))
+        held, now = self.holder, self._ports.wall()
+        if held is not None and now < held.since:
+            return  # this machine has just started, and its clock is not set yet
+        if (self.own_fault() and (held or self._strict)) or (reason.startswith(REFUSED) and "certificate" in reason):
+            error.nature = Nature.PERMANENT
+        elif reason.startswith(REFUSES) or error.situation == Code.PEER_NOT_TRUSTED:
+            error.nature = Nature.PEER
 
     async def take_trust(self, text: str) -> None:
         """Trust whom the master says (PEM) from now on; nothing is written that stands there.

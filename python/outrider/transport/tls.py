@@ -43,10 +43,10 @@ _VERDICTS = {
     26: "its certificate is for the other role: a worker's does not make a master",
 }
 """OpenSSL's X509_V_ERR numbers, where the authorities judge."""
-_REFUSES, _REFUSED = "this node refuses the peer's TLS: ", "the peer refuses this node's TLS: "
+REFUSES, REFUSED = "this node refuses the peer's TLS: ", "the peer refuses this node's TLS: "
 _CLOSED = "the peer closed the connection as TLS began"
-REFUSALS = (_REFUSES, _REFUSED, _CLOSED)
-"""How the reason begins why a link has ended, where TLS did not come about."""
+REFUSALS = (REFUSES, REFUSED, _CLOSED)
+"""How the reason begins why a link has ended, where TLS did not come about: by whom, if that is known."""
 _NO_TLS = "it sends something else than TLS"
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE"}
 
@@ -80,7 +80,7 @@ class TlsStreams:
         shown = _shown(secured)
         if refusal := _objection(shown, terms):
             secured.abort()
-            raise TransportError(f"{_REFUSES}{refusal}").coded(Code.PEER_NOT_TRUSTED)
+            raise TransportError(f"{REFUSES}{refusal}").coded(Code.PEER_NOT_TRUSTED)
         early.next = protocol
         secured.set_protocol(protocol)
         return Secured(secured, b"".join(early.said), shown)
@@ -168,15 +168,15 @@ def _explain(error: Exception, terms: Tls) -> str:
     if isinstance(error, ConnectionError | ssl.SSLEOFError):
         return _CLOSED
     if isinstance(error, ssl.SSLCertVerificationError) and isinstance(terms.trusted, Authorities):
-        return f"{_REFUSES}{_VERDICTS.get(error.verify_code, error.verify_message)}"
+        return f"{REFUSES}{_VERDICTS.get(error.verify_code, error.verify_message)}"
     return _refusal(error) if isinstance(error, ssl.SSLError) else f"TLS cannot be made: {error}"
 
 
 def _refusal(error: ssl.SSLError) -> str:
     reason = error.reason or str(error)
     if "ALERT" in reason:
-        return f"{_REFUSED}{_REFUSALS.get(reason, reason)}"
-    return f"{_REFUSES}{_NO_TLS if reason in _NOT_TLS else _REFUSALS.get(reason, reason)}"
+        return f"{REFUSED}{_REFUSALS.get(reason, reason)}"
+    return f"{REFUSES}{_NO_TLS if reason in _NOT_TLS else _REFUSALS.get(reason, reason)}"
 
 
 def _der(certificate: str) -> bytes:

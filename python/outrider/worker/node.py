@@ -214,6 +214,8 @@ class Worker(Node):
             reason = str(ended)
             if fault is not None:  # whatever waited then tells of a lost link
                 ended.like(fault)
+            elif self._handler is None and self._credentials is not None:
+                self._credentials.blame(ended, handler.session.channel)
             return ended
         finally:
             self._handler = None
