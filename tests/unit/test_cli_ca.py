@@ -68,6 +68,13 @@ def test_issue_writes_two_files_for_a_machine_that_cannot_reach_the_master(made:
     assert listed(made)[1] == ("w", "worker", None)
 
 
+@pytest.mark.parametrize("days", ["nan", "inf", "0", "-1", "36501"])
+def test_days_that_are_no_number_of_days_are_refused(made: Path, tmp_path: Path, days: str) -> None:
+    result = run("ca", "issue", "w", "--out", str(tmp_path / "w"), "--days", days, "--home", str(made))
+    assert (result.exit_code, "Invalid value for '--days'" in result.stderr) == (2, True)
+    assert not (tmp_path / "w").exists()
+
+
 def test_a_token_names_its_node_and_lives_for_its_time(made: Path) -> None:
     word = run("ca", "token", "w", "--ttl", "30m", "--home", str(made)).stdout.strip()
     assert Token.decode(word).name == "w"
@@ -75,6 +82,8 @@ def test_a_token_names_its_node_and_lives_for_its_time(made: Path) -> None:
         refused = run("ca", "token", "w", "--ttl", wrong, "--home", str(made))
         assert refused.exit_code == 2
         assert "is no time; e.g. 90s, 30m, 1h, 7d" in refused.stderr
+    long = run("ca", "token", "w", "--ttl", "31d", "--home", str(made))
+    assert (long.exit_code, "a token is good for 30d at most" in long.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["../../x", "master", "a b", "\u0430lpha"])

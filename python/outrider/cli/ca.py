@@ -11,7 +11,7 @@ import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from outrider.cli.ask import print_rows
-from outrider.cli.durations import duration
+from outrider.cli.durations import Span, duration
 from outrider.cli.options import Failure, home_option, load_settings, settings_options, write_json
 from outrider.codes import Code
 from outrider.errors import Refusal
@@ -28,7 +28,8 @@ from outrider.store.private_keys import private_pem
 from outrider.store.whole import make_folder, write_whole
 from outrider.world import real_ports
 
-_DAYS = click.FloatRange(min=0, min_open=True, max=36_500)
+_DAYS = Span(min=0, min_open=True, max=36_500)
+_LONGEST_TOKEN_S = 30 * 86_400.0
 
 
 class _At(NamedTuple):
@@ -128,6 +129,8 @@ def issue(*, name: str, at: _At, role: NodeRole, out: Path | None, days: float) 
 def token(*, name: str, at: _At, ttl: float) -> None:
     """Write a token with which the node NAME may join, once. Whoever has it can be NAME: do not send it in clear."""
     _check(name)
+    if ttl > _LONGEST_TOKEN_S:
+        raise click.BadParameter("a token is good for 30d at most: make it when it is needed", param_hint="'--ttl'")
     click.echo(at.authority.token(name, ttl, at.now).encode())
 
 

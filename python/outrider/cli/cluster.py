@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from outrider.cli.ask import answer_of, client_options, print_rows
+from outrider.cli.durations import Span
 from outrider.cli.options import Failure, write_json
 from outrider.client import LocalClient
 from outrider.codes import Code
@@ -77,9 +78,7 @@ def _moment(date: Any) -> str:
 @click.argument("words", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("--node", "at", multiple=True, metavar="NODE", help="Call it at this node; may be repeated.")
 @click.option("--all", "everywhere", is_flag=True, help="Call it at every node.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=200.0, show_default=True, help="Seconds."
-)
+@click.option("--timeout", type=Span(min=0, min_open=True), default=200.0, show_default=True, help="Seconds.")
 @client_options
 def call(
     *,

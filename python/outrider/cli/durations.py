@@ -1,8 +1,10 @@
-"""Times on the command line: ``90s``, ``30m``, ``1h``, ``7d``."""
+"""Times on the command line: ``90s``, ``30m``, ``1h``, ``7d``; and plain numbers of seconds or days."""
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any
 
 import click
 
@@ -15,3 +17,14 @@ def duration(text: str) -> float:
     if found is None or not int(found[1]):
         raise click.BadParameter(f"{text!r} is no time; e.g. 90s, 30m, 1h, 7d")
     return int(found[1]) * _UNITS[found[2]]
+
+
+class Span(click.FloatRange):
+    """A number of a range: neither what is none (``nan``) nor what has no end (``inf``)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it; :class:`click.BadParameter` if it is none."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number of seconds or days", param, ctx)
+        return number

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from outrider.cli.ask import NoNode, client_options, print_rows
+from outrider.cli.durations import Span
 from outrider.cli.options import Failure, write_json
 from outrider.cli.progress import NOTHING_CHANGED, Count, of, shown
 from outrider.codes import Code
@@ -40,7 +41,7 @@ def key() -> None:
 
 
 @key.command()
-@click.option("--window", type=click.FloatRange(min=0), help="Seconds for which the old key still opens.")
+@click.option("--window", type=Span(min=0), help="Seconds for which the old key still opens.")
 @click.option("--yes", is_flag=True, help="Go on although some workers cannot learn the new key.")
 @click.option("--wait", is_flag=True, help="Return once this master and all connected workers seal with the new key.")
 @client_options

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from outrider.cli.ask import client_options, console_of, table_of
+from outrider.cli.durations import Span
 from outrider.cli.options import Interrupted, write_json
 from outrider.client import LocalClient
 from outrider.printable import counted, printable
@@ -28,9 +29,7 @@ _SOON_DAYS = 30
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
-@click.option(
-    "--interval", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help="Seconds, with --watch."
-)
+@click.option("--interval", type=Span(0.1, 3600), default=1.0, show_default=True, help="Seconds, with --watch.")
 @client_options
 def status(*, watch: bool, interval: float, as_json: bool, ask: Callable[..., Any]) -> None:
     """Show how the node of this machine is."""
