@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
@@ -577,7 +578,7 @@ def test_threat_14_a_token_works_once_and_only_in_its_time_and_each_refusal_is_c
         master = await cluster.master()
         ports = simulated_ports(cluster.fabric, "10.0.9.9")
         late, token = authority.token("worker2", 60, now()), authority.token("worker1", 3600, now())
-        guess = Token(token.name, token.id, "0" * 64, token.authority)
+        guess = Token(token.name, token.id, "0" * 64, token.authorities)
         with pytest.raises(PeerError, match="the token is not known here"):
             await join(guess, MASTER, PORT, ports)
         joined_ = await join(token, MASTER, PORT, ports)
@@ -607,6 +608,45 @@ def test_whoever_joins_says_nothing_of_the_token_to_another_authority(tmp_path: 
             await join(token, MASTER, PORT, simulated_ports(cluster.fabric, "10.0.9.9"))
         assert "ca_join" not in {one.name for one in cluster.trace.said}
         assert counted(master, "joins_refused") == 0
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("first", ["right", "wrong"])
+def test_threat_14_who_stands_before_the_master_gets_no_token_by_naming_the_right_authority_beside_his_own(
+    tmp_path: Path, first: str
+) -> None:
+    """Every stranger may ask a master whom the cluster trusts, and say it again."""
+
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        right = authority_at(cluster.folder / "elsewhere", seed=2)
+        texts = [right.trust().text, authority.trust().text]
+        parts = [re.split("(?=-----BEGIN X509)", text) for text in (texts if first == "right" else reversed(texts))]
+        (authority.folder / "trust.pem").write_text("".join(one[0] for one in parts) + "".join(one[1] for one in parts))
+        master = await cluster.master()
+        with pytest.raises(PeerError, match="this master is not taken"):
+            await join(right.token("worker1", 3600, now()), MASTER, PORT, simulated_ports(cluster.fabric, "10.0.9.9"))
+        assert counted(master, "joins_refused") == 0  # it was never asked
+
+    tell(tmp_path, story)
+
+
+def test_a_node_joins_while_the_authority_is_replaced(tmp_path: Path) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        await cluster.master()
+        ports = simulated_ports(cluster.fabric, "10.0.9.9")
+        before = authority.token("worker1", 3600, now())
+        over = authority.token("worker3", 3600, now())
+        authority.rotate("wazuh", now(), 300)
+        during, late = authority.token("worker2", 3600, now()), authority.token("worker4", 3600, now())
+        for token in (before, during):
+            joined_ = await join(token, MASTER, PORT, ports)
+            authority.trust().judge(joined_.certificate.encode(), "worker", now())
+        await cluster.until(lambda: len(authority.trust().authorities) == 1, within_s=400)
+        await asyncio.sleep(5)
+        await join(late, MASTER, PORT, ports)
+        with pytest.raises(PeerError, match=r"its authority is .*, the token is of"):
+            await join(over, MASTER, PORT, ports)
 
     tell(tmp_path, story)
 

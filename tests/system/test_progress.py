@@ -130,7 +130,7 @@ def test_who_waits_for_a_node_sees_for_what_and_may_end_it(
 
 
 def test_who_joins_sees_which_master_does_not_answer(tmp_path: Path) -> None:
-    token = Token("worker1", "id", "secret", "0" * 64).encode()
+    token = Token("worker1", "id", "secret", ("0" * 64,)).encode()
     with silent(socket.AF_INET, ("127.0.0.1", 0)) as door:
         where = f"127.0.0.1:{door.getsockname()[1]}"
         with AtTerminal("join", token, "--master", where, "--home", tmp_path) as command:

@@ -1,8 +1,8 @@
 """How a node that has nothing but a token gets its certificate from a master.
 
-It knows one thing: the fingerprint of the authority that must answer, which the token names. So it dials, makes TLS
-with whoever is there, and says nothing of the token's secret before that end has shown a master's certificate of
-this very authority. The node's key is made here and never travels.
+It knows one thing: the fingerprint of the authority that must answer, which the token names; of both, while the one
+is replaced by the other. So it dials, makes TLS with whoever is there, and says nothing of the token's secret before
+that end has shown a master's certificate of this very authority. The node's key is made here and never travels.
 """
 
 from __future__ import annotations
@@ -87,11 +87,13 @@ async def _ask(channel: Channel, command: Command, payload: bytes, answer: type[
 
 
 def _check_master(trust: Trust, token: Token, shown: bytes, now: float) -> None:
-    """:class:`ValueError` unless whoever is there is a master of the token's authority."""
-    if token.authority not in trust.fingerprints:
-        raise ValueError(f"its authority is {trust.fingerprint[:16]}, the token is of {token.authority[:16]}")
-    held = trust.judge(shown, "master", now)
-    if token.authority not in {held.authority, trust.fingerprint}:
+    """:class:`ValueError` unless whoever is there is a master of an authority that the token names.
+
+    ``trust`` is his own word, and may name any authority beside his: what counts is who has signed his certificate.
+    """
+    if not set(token.authorities) & set(trust.fingerprints):
+        raise ValueError(f"its authority is {trust.fingerprint[:16]}, the token is of {token.authorities[0][:16]}")
+    if trust.judge(shown, "master", now).authority not in token.authorities:
         raise ValueError("its certificate is of another authority than the token")
 
 

@@ -24,12 +24,16 @@ _Word = Annotated[str, Meta(max_length=128)]
 
 
 class Token(Struct, frozen=True, array_like=True):
-    """The right to one certificate for the node ``name``; ``authority`` is the SHA-256 of who must answer, in hex."""
+    """The right to one certificate for the node ``name``.
+
+    ``authorities``: the SHA-256 of each that may vouch for the master that answers, in hex. They are two while the
+    authority is being replaced.
+    """
 
     name: _Word
     id: _Word
     secret: _Word
-    authority: _Word
+    authorities: Annotated[tuple[_Word, ...], Meta(min_length=1, max_length=8)]
 
     def encode(self) -> str:
         """One word to copy."""

@@ -135,8 +135,7 @@ class Authority:
         secret = self._random.randbytes(SECRET_BYTES).hex()
         with self._changing() as ledger:
             _check_free(ledger, name, now)
-            authority = self.trust().fingerprint
-            token = Token(name, self._random.randbytes(8).hex(), secret, authority)
+            token = Token(name, self._random.randbytes(8).hex(), secret, tuple(self.trust().fingerprints))
             kept = Promise(id=token.id, name=name, secret=_hash(secret), until=now + ttl_s)
             live = [one for one in ledger.tokens if one.until > now]
             self._keep(msgspec.structs.replace(ledger, tokens=(*live, kept)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from outrider.protocol.joining import Token
 
-TOKEN = Token("worker1", "0123456789abcdef", "s" * 64, "f" * 64)
+TOKEN = Token("worker1", "0123456789abcdef", "s" * 64, ("f" * 64,))
 
 
 def test_a_token_is_one_word_that_survives_a_copy() -> None:
