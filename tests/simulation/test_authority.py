@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support.authority import authority_at, certify
-from tests.support.channels import Side
+from tests.support.channels import Side, say
 from tests.support.cluster import KEY, MASTER, PORT, TREE, Cluster, simulate
 from tests.support.loop import EPOCH
 from tests.support.peers import played_worker
@@ -28,7 +28,7 @@ from outrider.protocol import commands as c
 from outrider.protocol.abilities import PROTOCOL, TLS, Abilities
 from outrider.protocol.certificates import Trust, make_request
 from outrider.protocol.frame import pack_frame
-from outrider.protocol.joining import Join, Token, encode
+from outrider.protocol.joining import Join, Renewal, Token, Trusted, encode
 from outrider.protocol.seal import KeyRing, NoSeal
 from outrider.store.authority import Authority
 from outrider.store.identity import NODE, TRUST, identity_of, install, install_trust
@@ -682,6 +682,85 @@ def test_threat_14_nobody_joins_in_clear(tmp_path: Path) -> None:
             with pytest.raises(RefusedByPeer, match="a node joins over TLS from the first byte"):
                 await side.channel.request(command, payload, 20)
         assert authority.ledger().tokens[-1].used is None
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("command", [c.CA_SHOW, c.CA_JOIN])
+def test_threat_14_who_has_a_certificate_joins_under_no_second_name(tmp_path: Path, command: c.Command) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        home = cluster.home("worker1")
+        certify(authority, home, "worker1")
+        await cluster.master()
+        token = authority.token("worker2", 60, now())
+        key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+        side = await opened_with_tls(cluster, home)
+        with pytest.raises(RefusedByPeer, match="without a certificate"):
+            await side.channel.request(command, encode(Join(token.id, token.secret, make_request(key, "worker2"))), 20)
+        assert authority.ledger().tokens[-1].used is None
+
+    tell(tmp_path, story)
+
+
+def test_threat_14_whom_the_key_alone_vouches_for_says_nothing_of_an_authority_and_gets_nothing_of_it(
+    tmp_path: Path,
+) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        (cluster.home("master") / NODE).unlink()  # it holds an authority, and shows no certificate of it
+        loose = {"link.tls": "any"}
+        master, worker = await cluster.master(loose), cluster.worker("worker1", loose)
+        await cluster.until(lambda: joined(worker))
+        (handler,) = master.roster.members()
+        assert handler.session.extended is not None
+        assert not handler.session.extended.vouched
+        with pytest.raises(RefusedByPeer, match="only a master with a certificate"):
+            await handler.session.request(c.CA_TRUST, encode(Trusted(authority.trust().text)))
+        assert not (cluster.home("worker1") / TRUST).exists()
+        assert worker._handler is not None
+        with pytest.raises(RefusedByPeer, match="only a node with a certificate"):
+            await worker._handler.session.request(c.CA_RENEW, encode(Renewal("")))
+
+    tell(tmp_path, story)
+
+
+def test_threat_15_a_certificate_of_an_authority_that_is_gone_is_nobody_s_word_for_a_name(tmp_path: Path) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        certify(authority, cluster.home("worker1"), "worker1")
+        loose = {"link.tls": "any"}
+        master, worker = await cluster.master(loose), cluster.worker("worker1", loose)
+        await cluster.until(lambda: vouched(worker) and bool(Peers(cluster.home("master")).all()))
+        await cluster.stop(worker)
+        authority.rotate("wazuh", now(), 1)
+        await cluster.until(lambda: len(authority.trust().authorities) == 1)
+        await asyncio.sleep(5)
+        Peers(cluster.home("worker1")).forget("master-node")  # the worker takes the master at the key's word again
+        worker = cluster.worker("worker1", loose)
+        await cluster.until(lambda: counted(master, "identities_refused") > 0)
+        assert not joined(worker)
+
+    tell(tmp_path, story)
+
+
+def test_threat_08_a_master_that_says_another_name_than_its_certificate_is_refused(tmp_path: Path) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        certify(authority, cluster.home("worker1"), "worker1")
+        home, ports = cluster.home("master"), simulated_ports(cluster.fabric, MASTER)
+        identity = Identity(identity_of(home, b"").certificate, home / NODE)
+        other = Abilities(protocol=PROTOCOL, version="1", node="other-node", features=(TLS,))
+        serves = {c.HELLO: say(b"added"), c.PROBE: say(other.encode()), c.KEEP_ALIVE: say(b"")}
+
+        def accept() -> asyncio.BaseProtocol:
+            side = Side(ports, serves, NoSeal(), None)
+            side.channel.opening = Opening(Turn(Tls(True, identity, Authorities(home / TRUST), 20), lambda: None))
+            side.channel.connection.known()
+            return side.channel
+
+        await ports.network.listen("", PORT, accept)
+        worker = cluster.worker("worker1", ONLY_TLS)
+        await cluster.until(lambda: counted(worker, "identities_refused") > 0)
+        shown = worker.status.snapshot().retries[LINK]
+        assert "its certificate names master-node, and it says that it is other-node" in shown.reason
+        assert (shown.nature, joined(worker)) == ("the peer's fault", False)
 
     tell(tmp_path, story)
 

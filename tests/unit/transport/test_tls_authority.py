@@ -22,6 +22,7 @@ from outrider.protocol.seal import KeyRing, NoSeal
 from outrider.store.authority import Authority
 from outrider.store.identity import NODE, TRUST, identity_of
 from outrider.transport.answers import Reply
+from outrider.transport.tls import context_for
 from outrider.transport.turning import Opening, Turn
 from outrider.world import real_ports
 
@@ -285,3 +286,9 @@ def test_a_silent_connection_costs_no_tls_and_ends_at_the_deadline_from_accept(t
             assert await door.reason() == "no hello within the handshake deadline (limits.handshake_deadline_s)"
 
     asyncio.run(story())
+
+
+def test_threat_14_no_ticket_lets_a_revoked_certificate_in_later(tmp_path: Path) -> None:
+    """Who comes with a ticket shows no certificate, and nobody looks at the list."""
+    certify(authority_at(tmp_path / "ca"), tmp_path, "master-node", "master")
+    assert context_for(terms(tmp_path, server=True)).num_tickets == 0
