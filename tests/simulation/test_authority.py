@@ -313,6 +313,24 @@ def test_threat_14_a_revoked_worker_is_cut_off_within_5_s_and_stays_out(
         tell(tmp_path, story)
 
 
+def test_threat_14_a_revoked_worker_that_reads_nothing_is_out_within_5_s_as_well(tmp_path: Path) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        certify(authority, cluster.home("worker1"), "worker1")
+        master = await cluster.master()
+        worker = cluster.worker("worker1")
+        await cluster.until(lambda: vouched(worker))
+        (handler,) = master.roster.members()
+        cluster.fabric.freeze(cluster.address("worker1"))
+        stream = handler.session.channel.stream
+        assert stream is not None
+        stream.write(b"x" * 10_000_000)  # files are on their way to it
+        authority.revoke("worker1", EPOCH)
+        assert await cluster.until(lambda: master.roster.members() == [], step_s=0.1) <= 5
+        assert stream.is_closing()
+
+    tell(tmp_path, story)
+
+
 def test_threat_14_a_worker_that_does_not_answer_delays_nobody_s_end(tmp_path: Path) -> None:
     async def story(cluster: Cluster, authority: Authority) -> None:
         for name in ("worker1", "worker2"):

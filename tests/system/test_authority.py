@@ -233,3 +233,27 @@ def test_an_authority_is_replaced_under_running_nodes(tmp_path: Path) -> None:
             wait_until(lambda: worker.tree() == {"tree/a": b"after"}, "the file to arrive")
             trust = worker.home / ".outrider/identity/trust.pem"
             wait_until(lambda: trust.read_text().count("BEGIN CERTIFICATE") == 1, "the worker to drop it as well")
+
+
+def test_threat_13_an_authority_is_replaced_while_the_master_is_killed_and_a_worker_is_away(tmp_path: Path) -> None:
+    master = authority(tmp_path)
+    with nodes(master):
+        worker, away = joined(master, "worker1"), joined(master, "worker2")
+        with nodes(worker):
+            wait_until(lambda: worker.said("added this node") == 1, "the worker")
+            outrider("ca", "rotate", "--home", str(master.home))
+            for _ in range(3):
+                master.kill()
+                master.start()
+            wait_until(lambda: worker.said("this node has its next certificate") > 0, "the worker's next one")
+            with nodes(away):
+                wait_until(lambda: away.said("this node has its next certificate") == 1, "that of who was away")
+            outrider("ca", "rotate", "--finish", "--home", str(master.home))
+            for _ in range(3):
+                master.kill()
+                master.start()
+            wait_until(lambda: master.said("the old authority is dropped") == 1, "the end of the old one")
+            master.write("a", b"after")
+            with nodes(away):
+                wait_until(lambda: worker.tree() == away.tree() == {"tree/a": b"after"}, "the file to arrive at both")
+            assert master.said("Traceback") == worker.said("Traceback") == away.said("Traceback") == 0

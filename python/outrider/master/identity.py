@@ -121,7 +121,7 @@ class IdentityTalk(Talk):
         if why := await self._ports.threads.run(self._credentials.objection, peer.shown):
             self._log.warning("%s is cut off: %s", peer.node, why)
             self._status.count("identities_cut")
-            self._session.channel.close(f"{peer.node} is cut off: {why}")
+            self._session.channel.abandon(f"{peer.node} is cut off: {why}")
         else:
             self._supervisor.start("tell whom to trust", self._tell(peer, trust))
 

@@ -81,7 +81,7 @@ class IdentityTalk(Talk):
         if why := await self._ports.threads.run(self._credentials.objection, peer.shown):
             self._log.warning("the link to %s is cut: %s", peer.node, why)
             self._status.count("identities_cut")
-            self._session.channel.close(f"the master is not trusted any more: {why}")
+            self._session.channel.abandon(f"the master is not trusted any more: {why}")
 
     @property
     def _vouched(self) -> bool:
