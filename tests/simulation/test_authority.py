@@ -847,6 +847,32 @@ def test_whatever_a_crash_left_of_a_replacement_it_ends_and_revocations_are_hear
         tell(tmp_path, story)
 
 
+def test_what_hinders_the_end_of_a_replacement_is_told_once_and_shown_and_revocations_are_heard_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        certify(authority, cluster.home("worker1"), "worker1")
+        secret = cluster.folder / "passphrase"
+        secret.write_text("open sesame\n")
+        master = await cluster.master({"ca.passphrase_file": str(secret)})
+        worker = cluster.worker("worker1")
+        await cluster.until(lambda: vouched(worker))
+        authority.rotate("wazuh", now(), 10)
+        secret.unlink()
+        await asyncio.sleep(60)
+        assert "cannot read ca.passphrase_file" in master.status.snapshot().notes["authority"]
+        assert said(caplog, "master-node", "cannot read ca.passphrase_file") == 2  # once of the worker's certificate
+        assert counted(master, "renewals_refused") > 5
+        authority.revoke("worker1", now())
+        assert await cluster.until(lambda: not joined(worker), step_s=0.1) <= 5
+        secret.write_text("open sesame\n")
+        await cluster.until(lambda: len(authority.trust().authorities) == 1, within_s=10)
+        await cluster.until(lambda: "authority" not in master.status.snapshot().notes, within_s=10)
+
+    with caplog.at_level(logging.INFO):
+        tell(tmp_path, story)
+
+
 def now() -> float:
     """Unix seconds in a simulation."""
     return EPOCH + asyncio.get_running_loop().time()

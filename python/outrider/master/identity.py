@@ -23,6 +23,9 @@ from outrider.protocol.commands import CA_RENEW, CA_TRUST, Command
 from outrider.protocol.joining import Granted, Renewal, Trusted, decode, encode
 from outrider.transport.answers import Reply
 
+_REASONS = 4
+"""Why one worker gets no new certificate, as often as the log hears of it over one link."""
+
 
 class Identity(Half["IdentityTalk"]):
     """See the module."""
@@ -63,6 +66,7 @@ class Identity(Half["IdentityTalk"]):
         if hindered and hindered != self._told:  # a person must come: no line every two seconds
             self._log.error("%s", hindered)
         self._told = hindered
+        self._ground.status.note("authority", hindered or None)
 
     async def _keep_up(self) -> str:
         """The end of an old authority, and this node's own next certificate; why it gets none, if it does not."""
@@ -107,6 +111,7 @@ class IdentityTalk(Talk):
         self._status = link.status
         self._supervisor = link.supervisor
         self._ports = link.node.ports
+        self._told: set[str] = set()
         self._log = task_logger(Tag.IDENTITY, link.node.node.name, peer=lambda: link.session.worker)
 
     def serves(self) -> Mapping[Command, Serve]:
@@ -146,7 +151,14 @@ class IdentityTalk(Talk):
                 credentials.authority.renew, held, wish.request, self._ports.wall()
             )
         except (ValueError, StoreError) as error:  # msgspec's are ValueErrors
-            self._log.warning("%s gets no new certificate: %s", peer.node, error)
+            self._refused(peer, str(error))
             raise Refusal(faults.INTERNAL, f"no new certificate: {error}") from error
         self._log.info("%s has its next certificate", peer.node)
         return Reply(encode(Granted(certificate, trust)))
+
+    def _refused(self, peer: Extended, why: str) -> None:
+        """Count it; the log hears each reason once in a link, and not many of them: the worker may ask on and on."""
+        self._status.count("renewals_refused")
+        if why not in self._told and len(self._told) < _REASONS:
+            self._told.add(why)
+            self._log.warning("%s gets no new certificate: %s", peer.node, why)
