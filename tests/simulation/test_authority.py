@@ -616,6 +616,25 @@ def test_threat_14_a_token_works_once_and_only_in_its_time_and_each_refusal_is_c
     tell(tmp_path, story)
 
 
+def test_threat_14_who_guesses_tokens_fills_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        master = await cluster.master()
+        ports = simulated_ports(cluster.fabric, "10.0.9.9")
+        token = authority.token("worker1", 3600, now())
+        for number in range(50):
+            guess = Token(token.name, token.id, f"{number:064x}", token.authorities)
+            with pytest.raises(PeerError, match="the token is not known here"):
+                await join(guess, MASTER, PORT, ports)
+        await asyncio.sleep(1)
+        assert counted(master, "joins_refused") == 50
+        assert (
+            said(caplog, "master-node", "from 10.0.9.9 came to nothing: it may not join: the token is not known") == 1
+        )
+
+    with caplog.at_level(logging.INFO):
+        tell(tmp_path, story)
+
+
 def test_whoever_joins_says_nothing_of_the_token_to_another_authority(tmp_path: Path) -> None:
     async def story(cluster: Cluster, authority: Authority) -> None:
         del authority

@@ -9,6 +9,7 @@ the two is answered once on a connection: a stranger shall not keep the threads 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from outrider.errors import Refusal, StoreError
 from outrider.exchange.extension import Extension
@@ -20,6 +21,9 @@ from outrider.protocol.commands import CA_JOIN, CA_SHOW, Command
 from outrider.protocol.joining import Granted, Join, Trusted, decode, encode
 from outrider.status import Status
 from outrider.transport.answers import Reply
+
+NOT_JOINED: Final = "it may not join: "
+"""How the reason begins why such a connection has ended."""
 
 
 def joining(
@@ -59,8 +63,7 @@ class _Desk:
             trust = await self._ports.threads.run(self._authority.trust)
         except (ValueError, StoreError) as error:  # msgspec's are ValueErrors
             self._status.count("joins_refused")
-            self._log.warning("a node at %s may not join: %s", address, error)
-            self._session.channel.close_after("it may not join")
+            self._session.channel.close_after(f"{NOT_JOINED}{error}")  # which the log hears of once in a while
             raise Refusal(faults.INTERNAL, f"this node may not join: {error}") from error
         self._status.count("nodes_joined")
         self._log.info("%s has joined the cluster from %s and has its certificate", name, address)

@@ -11,6 +11,7 @@ from math import inf
 from outrider.exchange.credentials import Credentials
 from outrider.logs import TaskLogger
 from outrider.master.handler import MasterHandler
+from outrider.master.joining import NOT_JOINED
 from outrider.ports import Ports
 from outrider.protocol.seal import AGE_SETTING, WINDOW_SETTING
 from outrider.status import Status
@@ -45,6 +46,8 @@ class Strangers:
             line = f"a connection from {channel.address} came to nothing: {channel.reason}"
             fault = credentials.own_fault() if credentials is not None else None
             self._tell(channel.reason, f"{line}; of this node: {fault}" if fault else line)
+        elif channel.reason.startswith(NOT_JOINED):
+            self._tell(channel.reason, f"a connection from {channel.address} came to nothing: {channel.reason}")
 
     def _tell(self, why: str, line: str) -> None:
         now = self._ports.monotonic()
