@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any, Literal, TextIO
 
 from outrider.errors import OutriderError
-from outrider.printable import printable
+from outrider.printable import counted, printable
 from outrider.working import under_way
 
 ROOT = "outrider"
@@ -102,7 +102,7 @@ def _moment(record: logging.LogRecord) -> str:
 
 def _message(record: logging.LogRecord) -> str:
     text = record.getMessage()
-    return text if len(text) <= _MOST else f"{text[:_MOST]}... ({len(text) - _MOST} more characters)"
+    return text if len(text) <= _MOST else f"{text[:_MOST]}... ({counted(len(text) - _MOST, 'more character')})"
 
 
 class HumanFormatter(logging.Formatter):

@@ -14,6 +14,7 @@ from typing import Final, Self
 from outrider.errors import Awaits, Nature, OutriderError
 from outrider.logs import TaskLogger
 from outrider.ports import Ports
+from outrider.printable import counted
 from outrider.retry import PERMANENT_S, Streak, Tell
 from outrider.status import Failure, Retrying, Status
 from outrider.store.awaited import Awaited
@@ -117,7 +118,9 @@ class Tries:
             return
         level = logging.WARNING if over.alarmed else logging.INFO if self._heard else logging.DEBUG
         self._heard = False
-        self._log.log(level, "%s works again after %d failures in %s", self._name, over.failures, _span(over.seconds))
+        self._log.log(
+            level, "%s works again after %s in %s", self._name, counted(over.failures, "failure"), _span(over.seconds)
+        )
 
     @contextmanager
     def holding(self) -> Iterator[None]:

@@ -180,7 +180,7 @@ def test_what_a_master_cannot_write_in_time_is_reported_and_comes_again_in_small
         first, *_, last = [decode_result(said.payload) for said in cluster.trace.of("syn_m_a_e")]
         sent = first_sent(cluster)
         assert first.updated_chunks == 8
-        assert first.error_messages == [f"{sent - 8} of {sent} chunks were not written in time, within 5 s"]
+        assert first.error_messages == [f"{sent - 8} of {sent} chunks not written in time, within 5 s"]
         assert last.error_messages == []
         assert "agents_put_aside" not in worker.status.snapshot().counters
 

@@ -133,7 +133,7 @@ def test_threat_44_who_refuses_the_files_has_its_groups_after_the_interval(
 
     simulate(tmp_path, story)
     told = [one.getMessage() for one in caplog.records if "does not stand at generation" in one.getMessage()]
-    assert told == ["1 assignments go out although the worker does not stand at generation 2"]
+    assert told == ["the worker does not stand at generation 2; what goes out nevertheless: 1 assignment"]
 
 
 class Checking(MemoryAgents):

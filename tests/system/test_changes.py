@@ -6,11 +6,13 @@ from pathlib import Path
 
 from tests.support.processes import Node, free_port, nodes, wait_until
 
+from outrider.printable import counted
+
 HOUR = 3600
 
 
 def looked_at(master: Node, files: int, read: int) -> int:
-    return master.said(rf"{files} files, {read} of them read")
+    return master.said(rf"\b{counted(files, 'file')}, {read} of them read")
 
 
 def test_a_changed_file_shows_at_the_master_long_before_its_interval(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_a_worker_is_taken_back_on_the_command_line_until_the_next_generation(tm
         wait_until(lambda: bool(master.said("stands at generation 2")), "the worker's word")
         assert told(worker, "rollback").startswith("1 change taken back")
         assert worker.tree() == before
-        assert worker.said("1 changes were taken back: rolled back by a person") == 1
+        assert worker.said("1 change taken back: rolled back by a person") == 1
         assert "`outrider generations rollback NUMBER`" in refused(master, "rollback")
         master.write("b.conf", b"third\n")
         in_step(worker, master)

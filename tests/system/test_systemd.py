@@ -54,7 +54,7 @@ def test_a_master_is_ready_when_it_listens_reloads_at_a_signal_and_says_that_it_
         master = Node("master", tmp_path / "master", port=free_port())
         master.environment = manager.environment
         with nodes(master):
-            assert manager.until("READY") == [{"READY": "1", "STATUS": "0 workers are connected"}]
+            assert manager.until("READY") == [{"READY": "1", "STATUS": "0 workers connected"}]
             assert master.said("listening on 127.0.0.1") == 1
             os.kill(master.pid, signal.SIGHUP)
             began, over = manager.next(), manager.next()
@@ -62,7 +62,7 @@ def test_a_master_is_ready_when_it_listens_reloads_at_a_signal_and_says_that_it_
             assert master.said("the settings were loaded again, and are as they were") == 1
             worker = Node("worker", tmp_path / "worker1", port=master.port)
             with nodes(worker):
-                assert manager.until("STATUS")[-1] == {"STATUS": "1 workers are connected"}
+                assert manager.until("STATUS")[-1] == {"STATUS": "1 worker connected"}
             os.kill(master.pid, signal.SIGTERM)
             assert manager.until("STOPPING")[-1] == {"STOPPING": "1", "STATUS": "stopping"}
             assert master.wait() == 0

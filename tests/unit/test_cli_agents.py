@@ -123,7 +123,7 @@ def test_a_wrong_line_ends_an_import_and_is_named(tmp_path: Path) -> None:
     lines = ['{"id":1,"name":"one"}', "", '{"id":2,"groups":["a"]}', '{"id":3,"name":"x","groups":"a"}', '{"id":4}']
     file.write_text("\n".join(lines), "utf-8")
     text = complaint(run(tmp_path, "agents", "import", file))
-    assert "line 4: Expected `array | null`, got `str`; 2 agents before it are imported" in text
+    assert "line 4: Expected `array | null`, got `str`; imported before it: 2 agents" in text
     assert [line.split()[0] for line in told(run(tmp_path, "agents", "list")).splitlines()] == ["001", "002"]
 
 
@@ -139,7 +139,7 @@ def test_an_import_that_the_store_ends_says_how_far_it_came(tmp_path: Path) -> N
     told(run(tmp_path, "groups", "add", "a"))
     lines = "".join(f'{{"id":{one},"name":"n","groups":["{"b" if one == 2001 else "a"}"]}}\n' for one in range(1, 2501))
     text = complaint(run(tmp_path, "agents", "import", "-", "--set", "agents.unknown=wazuh", text=lines))
-    assert "agent 2001: group 'b' is unknown here; 2,000 agents before it are imported" in text
+    assert "agent 2001: group 'b' is unknown here; imported before it: 2,000 agents" in text
 
 
 def test_a_line_that_is_nested_too_deep_or_too_long_is_a_wrong_line(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_how_far_an_import_is_may_be_looked_at_while_it_goes_on(tmp_path: Path) 
             seen.append(lines.count())
             assert await lines.into(store) == 1499
             seen.append(lines.count())
-            assert lines.left().startswith("1,499 agents are imported, or some more")
+            assert lines.left().startswith("1,499 agents imported, or some more")
 
     with_store(tmp_path, work)
     assert seen == [(0, len(text), "0 agents"), (len(text), len(text), "1,499 agents")]

@@ -109,7 +109,7 @@ def test_threat_14_a_token_that_got_into_wrong_hands_is_revoked_by_its_name(made
     for _ in range(2):
         assert run("ca", "token", "w", "--home", str(made)).exit_code == 0
     gone = run("ca", "revoke", "w", "--home", str(made))
-    assert (gone.exit_code, gone.stdout) == (0, "2 of the tokens for w are good no more\n")
+    assert (gone.exit_code, gone.stdout) == (0, "good no more for w: 2 tokens\n")
     assert run("ca", "revoke", "w", "--home", str(made)).exit_code == 1
 
 

@@ -145,8 +145,8 @@ def test_who_waits_for_a_master_that_has_gone_is_told_that_the_rotation_goes_on(
 
 def test_workers_that_have_followed_are_counted_of_those_that_can() -> None:
     module = sys.modules["outrider.cli.key"]
-    assert module._count_of(SPREADING[0]) == (0, 1, "adding: 0 of 1 workers")
-    assert module._count_of(SPREADING[1]) == (1, 1, "sealing: 1 of 1 workers")
+    assert module._count_of(SPREADING[0]) == (0, 1, "adding: 0 of 1 worker")
+    assert module._count_of(SPREADING[1]) == (1, 1, "sealing: 1 of 1 worker")
     assert module._count_of({"phase": "adding"}) == (0, None, "adding: 0 of 0 workers")
 
 

@@ -80,7 +80,7 @@ def test_many_problems_are_cut_short_but_counted(home: Path) -> None:
         (home / f"etc/rules/{number}.xml").symlink_to("nowhere")
     lines = run("scan", home).stderr.splitlines()
     assert len(lines) == 21
-    assert "5 more were left out" in lines[-1]
+    assert "5 more left out" in lines[-1]
     assert len(json.loads(run("scan", home, "--json").stdout)["problems"]) == 25
 
 

@@ -80,7 +80,7 @@ def test_what_a_peer_sent_makes_no_line_of_any_length(stream: io.StringIO) -> No
     task_logger(Tag.CLUSTER, node="n").error("not read: %s", "x" * 100_000)
     (line,) = stream.getvalue().splitlines()
     assert len(line) < 8500
-    assert line.endswith("x... (91818 more characters)")
+    assert line.endswith("x... (91,818 more characters)")
 
 
 def test_a_traceback_keeps_its_lines(stream: io.StringIO) -> None:

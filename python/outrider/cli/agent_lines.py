@@ -14,6 +14,7 @@ from outrider.cli.progress import Count
 from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.model import GROUP_NAMES, MOST_GROUPS, AgentId, AgentInfo, GroupAssignment, is_group_name
+from outrider.printable import counted
 from outrider.protocol.agents import decode_agents, encode_agent
 from outrider.store.sqlite import SqliteStore
 from outrider.store.sqlite.listing import KnownAgent
@@ -85,14 +86,14 @@ class Import:
 
     def count(self) -> Count:
         """By the bytes of the file; a pipe does not say how many there are."""
-        return Count(self._read, self._size, f"{self.imported:,} agents")
+        return Count(self._read, self._size, counted(self.imported, "agent"))
 
     def left(self) -> str:
         """What is so when this is interrupted now."""
-        return f"{self.imported:,} agents are imported, or some more; to import them again changes nothing"
+        return f"{counted(self.imported, 'agent')} imported, or some more; to import them again changes nothing"
 
     def _before(self) -> str:
-        return f"{self.imported:,} agents before it are imported"
+        return f"imported before it: {counted(self.imported, 'agent')}"
 
     def _lines(self) -> Iterator[bytes]:
         while line := self._file.readline(_LONGEST_LINE):

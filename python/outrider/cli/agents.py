@@ -15,7 +15,7 @@ from outrider.cli.progress import Count
 from outrider.cli.put_aside import put_aside
 from outrider.codes import Code
 from outrider.model import AgentInfo, GroupAssignment, GroupMode
-from outrider.printable import printable
+from outrider.printable import counted, printable
 from outrider.protocol.agents import encode_agent
 from outrider.store.sqlite import SqliteStore
 from outrider.store.sqlite.listing import KnownAgent
@@ -49,7 +49,7 @@ def list_agents(*, as_json: bool, **place: Any) -> None:
 
     # On a terminal the lines themselves are what is seen of it.
     quiet = as_json or sys.stdout.isatty()
-    with_store(work, doing="listing", quiet=quiet, count=lambda: Count(listed, None, f"{listed:,} agents"), **place)
+    with_store(work, doing="listing", quiet=quiet, count=lambda: Count(listed, None, counted(listed, "agent")), **place)
 
 
 @agents.command()
@@ -103,9 +103,9 @@ def remove(*, numbers: tuple[int, ...], as_json: bool, **place: Any) -> None:
             await _known(store, number)
         return await store.remove(numbers)
 
-    doing = f"removing {_count(len(numbers))}"
+    doing = f"removing {counted(len(numbers), 'agent')}"
     removed = with_store(work, doing=doing, quiet=as_json, left=IN_PARTS, **place)
-    _tell({"removed": removed}, f"Removed {_count(removed)}.", as_json=as_json)
+    _tell({"removed": removed}, f"Removed {counted(removed, 'agent')}.", as_json=as_json)
 
 
 @agents.command("set-groups")
@@ -151,7 +151,7 @@ def import_agents(*, file: IO[bytes], as_json: bool, **place: Any) -> None:
         left=lines.left,
         **place,
     )
-    _tell({"imported": imported}, f"Imported {_count(imported)}.", as_json=as_json)
+    _tell({"imported": imported}, f"Imported {counted(imported, 'agent')}.", as_json=as_json)
 
 
 def _assignment(number: int, groups: tuple[str, ...]) -> GroupAssignment:
@@ -185,7 +185,3 @@ def _tell(outcome: dict[str, Any], text: str, *, as_json: bool) -> None:
         write_json(outcome)
     else:
         click.echo(text)
-
-
-def _count(agents: int) -> str:
-    return "1 agent" if agents == 1 else f"{agents:,} agents"

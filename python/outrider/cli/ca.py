@@ -17,7 +17,7 @@ from outrider.codes import Code
 from outrider.errors import Refusal
 from outrider.exchange.credentials import authority_of
 from outrider.ports import Ports
-from outrider.printable import printable
+from outrider.printable import counted, printable
 from outrider.protocol.bodies import check_node_name
 from outrider.protocol.certificates import NodeRole
 from outrider.settings import Settings
@@ -145,7 +145,7 @@ def revoke(*, name_or_serial: str, at: _At) -> None:
     tokens = sum(one.name == name_or_serial and one.good(at.now) for one in at.authority.ledger().tokens)
     gone = at.authority.revoke(name_or_serial, at.now)
     if tokens:
-        click.echo(printable(f"{tokens} of the tokens for {name_or_serial} are good no more"))
+        click.echo(printable(f"good no more for {name_or_serial}: {counted(tokens, 'token')}"))
     elif not gone:
         raise Failure(
             f"{name_or_serial!r} has no certificate that is good; `outrider ca list` shows who has",

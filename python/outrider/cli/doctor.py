@@ -9,7 +9,7 @@ import click
 
 from outrider.cli.ask import print_rows
 from outrider.cli.options import home_option, load_settings, settings_options, write_json
-from outrider.cli.progress import Count, of, shown
+from outrider.cli.progress import Count, shown
 from outrider.doctor import CHECKS, Patient, examine
 
 _MARKS = {"good": "ok", "warning": "!", "bad": "BAD"}
@@ -49,4 +49,4 @@ def doctor(
 def _check_of(begun: list[str]) -> Count:
     if not begun:
         return Count(0, len(CHECKS), "asking the node")
-    return Count(len(begun) - 1, len(CHECKS), f"check {of(len(begun), len(CHECKS))}: {begun[-1]}")
+    return Count(len(begun) - 1, len(CHECKS), f"check {len(begun)} of {len(CHECKS)}: {begun[-1]}")

@@ -102,7 +102,7 @@ def _count_of(status: dict[str, Any]) -> Count:
     """How many of the workers that can have followed into the phase."""
     able = [one["state"] for one in status.get("workers", ()) if one["state"] in {"follows", "followed"}]
     done = able.count("followed")
-    return Count(done, len(able) or None, f"{status.get('phase', '')}: {of(done, len(able))} workers")
+    return Count(done, len(able) or None, f"{status.get('phase', '')}: {of(done, len(able), 'worker')}")
 
 
 def _confirm(unable: list[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from outrider._native import ScanProgress
 from outrider.cli.options import Interrupted
-from outrider.printable import printable
+from outrider.printable import counted, printable
 
 T = TypeVar("T")
 
@@ -86,12 +86,12 @@ def count_of(progress: ScanProgress) -> Count:
     """A scan's counter as a count of files."""
     done, expected = progress.files, progress.expected
     total = expected if expected >= max(done, 1) else None  # there are more than there were
-    return Count(done, total, f"{of(done, total)} files, {decimal(progress.bytes)} read")
+    return Count(done, total, f"{of(done, total, 'file')}, {decimal(progress.bytes)} read")
 
 
-def of(done: int, total: int | None) -> str:
+def of(done: int, total: int | None, noun: str) -> str:
     """A count as a person reads it."""
-    return f"{done:,}" if total is None else f"{done:,} of {total:,}"
+    return counted(done, noun) if total is None else f"{done:,} of {counted(total, noun)}"
 
 
 class _Display(Progress):

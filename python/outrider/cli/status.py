@@ -90,7 +90,7 @@ def _shown(who: dict[str, Any], how: Snapshot) -> Group:
 def _link(how: Snapshot) -> str:
     link = how.link
     if link.connected:
-        return f"connected to {link.peer} since {_moment(link.since)}, {link.reconnects} reconnects"
+        return f"connected to {link.peer} since {_moment(link.since)}, {counted(link.reconnects, 'reconnect')}"
     return f"not connected since {_moment(link.since)}: {link.reason or 'the first connection is being made'}"
 
 
@@ -108,7 +108,7 @@ def _certificate(held: Certificate, now: float) -> str:
     if days < 0:
         return f"{line}: EXPIRED; `outrider join` gives a worker a new one, `outrider ca issue` a master"
     warning = f"; below {_SOON_DAYS} days it should have been renewed: see the log" if days < _SOON_DAYS else ""
-    return f"{line}, {int(days)} days left{warning}"
+    return f"{line}, {counted(int(days), 'day')} left{warning}"
 
 
 def _row(name: str, rounds: Rounds) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def _row(name: str, rounds: Rounds) -> tuple[str, ...]:
     last = rounds.last
     if last is None:
         return name, *counts, _NEVER, _NEVER, _NEVER
-    what = ", ".join([*(f"{number} {word}" for word, number in last.counts.items()), *filter(None, [last.detail])])
+    what = ", ".join([*(f"{word} {number:,}" for word, number in last.counts.items()), *filter(None, [last.detail])])
     return name, *counts, _moment(last.started), f"{last.seconds:.3f} s", what or _NEVER
 
 

@@ -138,7 +138,7 @@ def _write_summary(settings: Settings, found: Scan, seconds: float) -> None:
     width = max((len(row.folder) for row in settings.tree.files), default=0)
     for folder, files in described["folders"].items():
         click.echo(f"{folder:<{width}}  {files:>9,}")
-    read = f"{found.hashed:,} of them read ({found.bytes_hashed:,} bytes)"
+    read = f"{found.hashed:,} of them read ({counted(found.bytes_hashed, 'byte')})"
     click.echo(f"{counted(described['files'], 'file')}, {read} in {seconds:.3f} s")
     click.echo(f"root {found.manifest.root}")
     if not described["files"]:
@@ -166,4 +166,4 @@ def _write_problems(settings: Settings, problems: Sequence[tuple[str, str]]) -> 
     for path, reason in problems[:PROBLEMS_SHOWN]:
         click.echo(f"outrider: warning: {printable(f'{settings.node.home / path} was left out: {reason}')}", err=True)
     if (more := len(problems) - PROBLEMS_SHOWN) > 0:
-        click.echo(f"outrider: warning: {more:,} more were left out; `outrider scan --json` lists all", err=True)
+        click.echo(f"outrider: warning: {more:,} more left out; `outrider scan --json` lists all", err=True)

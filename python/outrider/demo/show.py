@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from outrider.printable import counted
+
 _WIDTH = 120
 """Columns where no terminal says how many there are; the default of 80 would fold the lines of a log."""
 
@@ -90,8 +92,9 @@ class Show:
     def _lines(self) -> Group:
         told: list[RenderableType] = []
         for step in self._steps:
-            name, files, *times, sent, verdict = _cells(step)
-            told.append(Text.from_markup(f"{name}: {verdict}, {' and '.join(times)}, {sent} sent, {files} files"))
+            name, _, *times, sent, verdict = _cells(step)
+            files = counted(step.files, "file")
+            told.append(Text.from_markup(f"{name}: {verdict}, {' and '.join(times)}, {sent} sent, {files}"))
         if self._running is not None:
             told.append(Text(f"{self._running.name}: {time.perf_counter() - self._started:.1f} s …"))
         return Group(*told)

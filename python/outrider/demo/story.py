@@ -17,6 +17,7 @@ from outrider.demo import trees
 from outrider.demo.processes import NodeProcess
 from outrider.demo.show import Show, Step
 from outrider.errors import SettingsError
+from outrider.printable import counted
 
 _SEED = 1
 _WAIT_S = 120
@@ -56,10 +57,10 @@ class _Story:
             count = await asyncio.to_thread(trees.fill, master.home, source, most)
             if count < _LEAST_FILES:
                 raise SettingsError(
-                    f"--tree, --files: {count} files of {source} are too few; the demo needs {_LEAST_FILES} at least"
+                    f"--tree, --files: {counted(count, 'file')} of {source}, and the demo needs {_LEAST_FILES} at least"
                 ).coded(Code.USAGE)
             await self._start()
-            await self._step(f"first sync of {count:,} files", self._nothing)
+            await self._step(f"first sync of {counted(count, 'file')}", self._nothing)
             await self._step("one file changed", self._change(0))
             await self._step("1% of the files changed", self._change(0.01))
             await self._step("2% of the files deleted", self._delete(0.02))

@@ -15,6 +15,7 @@ from outrider.doctor.finding import Finding
 from outrider.doctor.patient import Patient
 from outrider.errors import StoreError
 from outrider.exchange.credentials import authority_of
+from outrider.printable import counted
 from outrider.protocol.certificates import LEFT, Holder, Trust
 from outrider.store.authority import KEY, NODE_DAYS, Authority
 from outrider.store.authority import TRUST as PUBLISHED
@@ -102,7 +103,8 @@ def _without(tls: str, found: Shown | None, remedy: str) -> Finding:
 
 def _lasting(held: Holder, trust: Trust, now: float) -> Finding:
     """A certificate that is good: how long."""
-    what = f"of the {held.role} {held.name}, good until {_day(held.until)} ({(held.until - now) / _DAY_S:.0f} days)"
+    left = counted(round((held.until - now) / _DAY_S), "day")
+    what = f"of the {held.role} {held.name}, good until {_day(held.until)} ({left})"
     if held.until - now < LEFT * (held.until - held.since):
         return Finding.warning(
             _CHECK,

@@ -21,7 +21,7 @@ def disk(patient: Patient) -> Iterator[Finding]:
     free, inodes = room.f_bavail * room.f_frsize, room.f_favail
     what = f"{_mib(free)} free, the tree has {counted(files, 'file')} of {_mib(size)}"
     if free < _LEAST_BYTES or (room.f_files and inodes < _LEAST_FILES):
-        short = what if free < _LEAST_BYTES else f"{inodes:,} inodes free"
+        short = what if free < _LEAST_BYTES else f"{counted(inodes, 'inode')} free"
         yield Finding.bad("disk", short, "make room: an apply that finds none changes nothing and is tried again")
     elif free < size or (room.f_files and inodes < files):
         yield Finding.warning(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from outrider.doctor.finding import Finding
 from outrider.doctor.patient import Patient
+from outrider.printable import counted
 from outrider.settings import Settings
 from outrider.status import Rounds
 
@@ -39,7 +40,7 @@ def rounds(patient: Patient) -> Iterator[Finding]:
     for limit, times in sorted(patient.status.limits_hit.items()):
         yield Finding.warning(
             "rounds",
-            f"the limit {limit} was hit {times:,} times",
+            f"the limit {limit} was hit {counted(times, 'time')}",
             f"find who goes beyond it in the log, or raise {limit}",
         )
 
@@ -54,7 +55,7 @@ def _failing(kind: str, seen: Rounds) -> Iterator[Finding]:
 def _slow(kind: str, seen: Rounds, pause: float | None) -> Iterator[Finding]:
     if seen.last is None:
         return
-    took = f"{kind}: {seen.succeeded:,} good rounds, the last took {seen.last.seconds:.2f} s"
+    took = f"{kind}: {counted(seen.succeeded, 'good round')}, the last took {seen.last.seconds:.2f} s"
     if pause is None:
         yield Finding.good("rounds", took)
     elif seen.last.seconds > pause:

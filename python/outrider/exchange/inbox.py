@@ -17,6 +17,7 @@ from typing import Any
 
 from outrider.errors import Refusal, StoreError
 from outrider.ports import Threads
+from outrider.printable import counted
 from outrider.protocol import faults
 from outrider.protocol.bodies import SharedPath, TransferPath, split_once, split_view
 from outrider.protocol.commands import ERR, OK_NEW_FILE
@@ -193,7 +194,7 @@ class Inbox:
         if lane is None:
             if len(self._open) >= (most := self._limits.open_files):
                 self._hit("limits.open_files")
-                raise Refusal(faults.INTERNAL, f"{most} files are open already (limits.open_files)")
+                raise Refusal(faults.INTERNAL, f"{counted(most, 'file')} open already (limits.open_files)")
             # A name of its own on disk: a peer may send a file under the name of one that is still in use here.
             file = IncomingFile(folder / f"{next(self._numbers)}-{path.name}", self._most_bytes)
             lane = self._open[payload] = _Lane(file, path, self._threads)

@@ -9,6 +9,7 @@ from random import Random
 
 from outrider.codes import Code
 from outrider.errors import PeerError, Refusal
+from outrider.printable import counted
 from outrider.protocol import faults
 from outrider.protocol.bodies import task_id
 from outrider.protocol.faults import Fault
@@ -39,7 +40,7 @@ class Tasks:
         """Announce a transfer to us: its id (``given``, if the peer chose one) and where its file will be told."""
         if len(self._waiting) >= (most := self._most()):
             self._hit("limits.tasks")
-            raise Refusal(faults.INTERNAL, f"{most} tasks are open already, which is the limit (limits.tasks)")
+            raise Refusal(faults.INTERNAL, f"{counted(most, 'task')} open already, which is the limit (limits.tasks)")
         name = given or task_id(self._random.getrandbits(128))
         if name in self._waiting:
             raise Refusal(faults.INTERNAL, f"the task {name[:64]!r} is open already")

@@ -85,7 +85,7 @@ GENERATIONS: Final = (
         "generations.check_command refused its tree, or somebody rolled back from it.",
         "The tree from before it stands. The next generation is tried, whatever it holds.",
         "Mend the files on the master: that makes the next generation.",
-        "generation 12 is quarantined here, 3 changes were taken back: nginx -t ended with 1",
+        "generation 12 is quarantined here, 3 changes taken back: nginx -t ended with 1",
     ),
     Explanation(
         Code.GENERATION_NOT_KEPT,

@@ -56,7 +56,7 @@ AGENTS: Final = (
         "It is no JSON object, has no id, or names what no agent may have.",
         "The lines before it are imported and stay; importing them again changes nothing.",
         "Correct the line that the text names, and import the file once more.",
-        "line 12: Expected int >= 1 - at $.id; 11 agents before it are imported",
+        "line 12: Expected int >= 1 - at $.id; imported before it: 11 agents",
     ),
     Explanation(
         Code.NO_SUCH_AGENT,

@@ -14,6 +14,7 @@ from outrider.exchange.session import Serve
 from outrider.hooks import AgentInfoEvent
 from outrider.kinds.interface import LinkGround, Talk
 from outrider.logs import Tag, TaskLogger, task_logger
+from outrider.printable import counted
 from outrider.protocol.agents import AGENT_INFO_SET, Result, SoundAgents, decode_sound_agents
 from outrider.protocol.commands import AGENT_INFO, AGENT_INFO_ERROR, AGENT_INFO_PERMISSION, AGENT_INFO_RESULT, Command
 from outrider.status import Outcome
@@ -134,7 +135,7 @@ class WorkerAgentInfo(Talk):
                     tally.done += len(numbers)
         except TimeoutError:
             left = len(message) - tally.done
-            tally.errors.append(f"{left} of {len(message)} chunks were not written in time, within {limit_s:g} s")
+            tally.errors.append(f"{left} of {counted(len(message), 'chunk')} not written in time, within {limit_s:g} s")
         except StoreError as error:
             return AGENT_INFO_ERROR, (_NO_STORE % error).encode(), tally.kept
         except Exception as error:  # noqa: BLE001  (a host's store may raise anything)

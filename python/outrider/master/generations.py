@@ -18,6 +18,7 @@ from outrider.master.source import Source
 from outrider.master.standings import Standings
 from outrider.master.steps import PATIENCE_S, WorkerGenerations
 from outrider.model import Manifest, Plan, diff
+from outrider.printable import counted
 from outrider.protocol import faults
 from outrider.protocol import generations as g
 from outrider.relay.handlers import Handlers
@@ -124,7 +125,7 @@ class Generations(Half[WorkerGenerations]):
             stands(number=current.number, root=current.root, at=current.time, files=len(manifest))
         self.standings.made(current, look)
         self.ground.events.stands(GenerationEvent(number=current.number, root=current.root))
-        self._log.info("generation %d: %d files", current.number, len(manifest))
+        self._log.info("generation %d: %s", current.number, counted(len(manifest), "file"))
         self.ground.supervisor.start("sweep generations", self._sweep())
         return True
 

@@ -13,6 +13,7 @@ from outrider.errors import OutriderError, Refusal
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import LinkGround, Talk
 from outrider.logs import Tag, TaskLogger, task_logger
+from outrider.printable import counted
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.agents import decode_result
@@ -141,9 +142,9 @@ class WorkerGroups(Talk):
         within_s = message.patience - self._ports.monotonic()
         if not await self._groups.standings.reached(self._session, message.generation, within_s):
             self._log(message.command).warning(
-                "%d assignments go out although the worker does not stand at generation %d",
-                message.assignments,
+                "the worker does not stand at generation %d; what goes out nevertheless: %s",
                 message.generation,
+                counted(message.assignments, "assignment"),
             )
 
     async def _send(self, message: Outgoing) -> None:
@@ -156,10 +157,11 @@ class WorkerGroups(Talk):
                     self._sent[message.command] = _Cost(len(message.text), work)
                     await self._session.request(message.command, name)
         except OutriderError as error:
-            log.warning("%d assignments were not sent: %s", message.assignments, error)
+            log.warning("%s not sent: %s", counted(message.assignments, "assignment"), error)
         else:
             seconds = self._ports.monotonic() - started
-            log.debug("%d assignments sent, %d bytes, in %.3f s", message.assignments, len(message.text), seconds)
+            what = counted(message.assignments, "assignment")
+            log.debug("%s sent, %d bytes, in %.3f s", what, len(message.text), seconds)
         if message.command is c.FULL_GROUPS:
             self._wants_all = False
 
@@ -173,7 +175,7 @@ class WorkerGroups(Talk):
         for fault in faults_told[:_FAULTS_LOGGED]:
             self._log(command).error("the worker did not write: %s", fault[:_LOGGED])
         if (more := len(faults_told) - _FAULTS_LOGGED) > 0:
-            self._log(command).error("the worker names %d errors more", more)
+            self._log(command).error("the worker names %s", counted(more, "more error"))
         detail = "; ".join(fault[:_LOGGED] for fault in faults_told[:_FAULTS_LOGGED])
         self._record(kind, result.time_spent, detail[:_LOGGED], result.updated_chunks, self._sent[command])
         return Reply(b"Thanks")

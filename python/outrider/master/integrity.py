@@ -14,6 +14,7 @@ from outrider.kinds.interface import LinkGround, Talk
 from outrider.logs import Tag, TaskLogger, task_logger
 from outrider.master.source import Source
 from outrider.model import Manifest, Plan, diff
+from outrider.printable import counted
 from outrider.protocol import faults
 from outrider.protocol.bodies import TaskFault, container_path
 from outrider.protocol.commands import (
@@ -172,7 +173,7 @@ class WorkerIntegrity(Talk):
         for name, why in unnameable[:_NAMES_TOLD]:
             self._log(None).warning("the worker's %s is left as it is: %s", name, why)
         if more := unnameable[_NAMES_TOLD:]:
-            self._log(None).warning("so are %d more of its files with such names", len(more))
+            self._log(None).warning("so is what else of its files has such a name: %s", counted(len(more), "file"))
 
     async def _hold_back(self, plan: Plan, held: int) -> None:
         """An old worker deletes whatever it is told to: too much of its tree goes only once a person wants it so.
@@ -193,7 +194,7 @@ class WorkerIntegrity(Talk):
     async def _sync(self, plan: Plan, log: TaskLogger, work: Work) -> None:
         """Pack what differs and send it while it is packed."""
         started = self._ports.monotonic()
-        log.info("%d files missing, %d differ, %d too many", *plan.counts)
+        log.info("files that are missing: %d, that differ: %d, too many: %d", *plan.counts)
         try:
             packer = await self._tree.pack(plan, self._limit.bytes)
         except OutriderError as error:

@@ -29,6 +29,7 @@ from outrider.model import Manifest, NodeInfo, endpoint
 from outrider.node import Node
 from outrider.overview import Overview
 from outrider.ports import Listener, Ports
+from outrider.printable import counted
 from outrider.protocol import faults
 from outrider.relay.control import WorkerState
 from outrider.relay.local import LocalServer, Services
@@ -76,7 +77,7 @@ class Master(Node):
 
     def state(self) -> str:
         """How this node is, in a line for people."""
-        return f"{len(self.roster)} workers are connected"
+        return f"{counted(len(self.roster), 'worker')} connected"
 
     def get_node(self) -> NodeInfo:
         """Who this node is."""
@@ -217,10 +218,10 @@ class Master(Node):
         self._handlers[handler] = None
         if len(self._handlers) > limits.connections:
             self.status.limit_hit("limits.connections")
-            return f"there are {limits.connections} connections already (limits.connections)"
+            return f"this node has {counted(limits.connections, 'connection')} already (limits.connections)"
         if here >= limits.connections_per_address:
             self.status.limit_hit("limits.connections_per_address")
-            return f"{address} has {here} connections already (limits.connections_per_address)"
+            return f"{address} has {counted(here, 'connection')} already (limits.connections_per_address)"
         return None
 
     def _left(self, handler: MasterHandler) -> None:

@@ -9,6 +9,7 @@ from outrider.kinds.signals import Signal
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest
 from outrider.ports import Ports
+from outrider.printable import counted
 from outrider.settings import Live
 from outrider.status import Status
 from outrider.store.tree import FileTree
@@ -86,7 +87,9 @@ class Source:
         self.number += 1
         seconds = self._ports.monotonic() - started
         level = logging.INFO if changed else logging.DEBUG
-        self._log.log(level, "%d files, %d of them read, in %.3f s", len(scan.manifest), scan.hashed, seconds)
+        self._log.log(
+            level, "%s, %d of them read, in %.3f s", counted(len(scan.manifest), "file"), scan.hashed, seconds
+        )
         if scan.problems != self._complained:
             self._complained = scan.problems
             for path, reason in scan.problems:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from outrider.model import AgentInfo, GroupAssignment
+from outrider.printable import counted
 from outrider.protocol.shallow import shallow
 
 CHUNK_BYTES = 65_024
@@ -98,13 +99,14 @@ def decode_sound_agents(chunk: bytes) -> SoundAgents:
     for record in records:
         if len(faults) == _MOST_UNREADABLE:
             return SoundAgents(
-                agents, f"Invalid JSON data in {len(faults)} records, first {faults[0]}; no more is read"
+                agents, f"Invalid JSON data in {counted(len(faults), 'record')}, first {faults[0]}; no more is read"
             )
         try:
             agents += decode_agents(b"[" + bytes(record) + b"]")
         except _UNREADABLE as fault:
             faults.append(f"{bytes(record)[:64].decode(errors='replace')}: {fault}")
-    return SoundAgents(agents, f"Invalid JSON data in {len(faults)} of {len(records)} records, first {faults[0]}")
+    of = counted(len(records), "record")
+    return SoundAgents(agents, f"Invalid JSON data in {len(faults)} of {of}, first {faults[0]}")
 
 
 def _with_other_columns(row: dict[str, Any]) -> AgentInfo:

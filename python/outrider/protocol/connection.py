@@ -34,6 +34,7 @@ from msgspec import Struct
 
 from outrider.errors import ProtocolError
 from outrider.ports import Instant
+from outrider.printable import counted
 from outrider.protocol import faults
 from outrider.protocol.commands import ERR, HELLO, OK, PROBE, RESPONSES, START_TLS, Command
 from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
@@ -194,7 +195,7 @@ class Connection:
     def _check_divided(self) -> None:
         limits = self._limits()
         if len(self._divided) > limits.open_messages:
-            reason = f"more than {limits.open_messages} divided messages are open at once"
+            reason = f"more than {counted(limits.open_messages, 'divided message')} open at once"
             raise ProtocolError(reason, "limits.open_messages")
         most, setting = limits.message_bytes, "limits.message_bytes"
         if self.state is State.ANONYMOUS:

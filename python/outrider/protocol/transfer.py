@@ -14,6 +14,7 @@ from random import Random
 from typing import Protocol
 
 from outrider.errors import Refusal
+from outrider.printable import counted
 from outrider.protocol import faults
 from outrider.status import unheard
 
@@ -84,7 +85,7 @@ class Strings:
             raise self._over("limits.string_bytes", what)
         if len(self._open) >= limits.open_strings:
             raise self._over(
-                "limits.open_strings", f"{limits.open_strings} strings are open already, which is the limit"
+                "limits.open_strings", f"{counted(limits.open_strings, 'string')} open already, which is the limit"
             )
         name = self._fresh_id()
         self._open[name] = _Arriving(total)

@@ -17,6 +17,7 @@ from outrider.exchange.sending import Result
 from outrider.exchange.session import Session
 from outrider.logs import Tag, TaskLogger, task_logger
 from outrider.ports import Ports
+from outrider.printable import counted
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.bodies import split_once, task_id
@@ -170,7 +171,9 @@ class Owed:
         if len(self._open) >= self._most:
             self._status.limit_hit("limits.requests_waiting_per_peer")
             here = len(self._open)
-            text = f"{here} of your requests are here already (limits.requests_waiting_per_peer); try again later"
+            text = (
+                f"{counted(here, 'request')} of yours here already (limits.requests_waiting_per_peer); try again later"
+            )
             raise Refusal(faults.INTERNAL, text)
         answer = self._answer(caller, request)
         self._open[answer] = None

@@ -16,6 +16,7 @@ from outrider.exchange.sending import Sender
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest, NodeInfo
 from outrider.ports import Listener, Ports
+from outrider.printable import counted
 from outrider.protocol.commands import Command
 from outrider.relay.local_client import LocalClientHandler
 from outrider.relay.routes import Routes
@@ -95,7 +96,7 @@ class LocalServer:
         most = self.services.settings.limits.local_clients
         if len(self._clients) >= most:
             self.services.status.limit_hit("limits.local_clients")
-            return f"there are {most} local clients already (limits.local_clients)"
+            return f"this node has {counted(most, 'local client')} already (limits.local_clients)"
         while client.name in self._clients or not client.name:
             client.name = str(self.services.ports.random.randrange(_NAMES))
         self._clients[client.name] = client

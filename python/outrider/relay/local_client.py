@@ -13,6 +13,7 @@ from outrider.exchange.pending import Pending
 from outrider.exchange.sending import Result, Sender
 from outrider.exchange.tasks import Tasks
 from outrider.logs import Tag, task_logger
+from outrider.printable import counted
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.commands import Command, To
@@ -231,7 +232,7 @@ class LocalClientHandler:
     def _check_room(self) -> None:
         if len(self._asked) + len(self._at_work) + self._answering >= self._most:
             self._services.status.limit_hit("limits.requests_waiting_per_peer")
-            text = f"{self._most} of your requests are under way: the limit is limits.requests_waiting_per_peer"
+            text = f"{counted(self._most, 'request')} of yours under way: the limit is limits.requests_waiting_per_peer"
             raise TooManyRequests(faults.INTERNAL, f"{text}; try again later")
 
     async def _soon(self, work: Awaitable[Reply]) -> Reply:

@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from outrider.errors import ConnectionLostError, Refusal, RequestTimeoutError
 from outrider.exchange.pending import Pending
+from outrider.printable import counted
 from outrider.protocol import faults
 from outrider.relay.deadlines import Deadlines
 from outrider.relay.quotas import BY_SETTINGS, Quota, Quotas
@@ -162,7 +163,9 @@ class RequestQueue(Generic[T]):
             )
         if len(record.waiting) >= quota.waiting:
             raise self._over(
-                "requests_waiting_per_peer", quota.waiting, f"{len(record.waiting)} of your requests wait already"
+                "requests_waiting_per_peer",
+                quota.waiting,
+                f"{counted(len(record.waiting), 'request')} of yours waiting already",
             )
 
     def _over(self, limit: str, most: int, what: str) -> TooManyRequests:

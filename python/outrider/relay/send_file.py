@@ -14,6 +14,7 @@ from outrider.errors import Refusal, StoreError
 from outrider.exchange.sending import Sender
 from outrider.logs import Tag, task_logger
 from outrider.ports import Threads
+from outrider.printable import counted
 from outrider.protocol import faults
 from outrider.protocol.bodies import SharedPath
 from outrider.settings import Settings
@@ -62,5 +63,5 @@ class SendFile:
                 size = await sender.file(source, path)
             except StoreError as error:
                 raise Refusal(faults.NO_FILE, str(error)) from error
-        self._log.info("sent %s, %d bytes", path, size)
+        self._log.info("sent %s, %s", path, counted(size, "byte"))
         return size

@@ -7,6 +7,8 @@ import string
 from hashlib import sha256
 from random import Random
 
+from outrider.printable import counted
+
 KEY_CHARACTERS = 32
 HIDDEN = "<hidden>"
 # All word characters: 63^32 keys are 191 bits, where 32 hex digits are 128.
@@ -21,7 +23,9 @@ class ClusterKey:
     def __init__(self, text: str) -> None:
         """Check ``text``; :class:`ValueError` says what is wrong with it, without repeating it."""
         if len(text) != KEY_CHARACTERS:
-            raise ValueError(f"it has {len(text)} characters where the protocol needs exactly {KEY_CHARACTERS}")
+            raise ValueError(
+                f"it has {counted(len(text), 'character')} where the protocol needs exactly {KEY_CHARACTERS}"
+            )
         if not re.fullmatch(r"[A-Za-z0-9_]+", text):
             raise ValueError("only the letters a-z and A-Z, digits and the underscore are allowed in it")
         self._raw = text.encode("ascii")

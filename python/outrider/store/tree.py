@@ -24,6 +24,7 @@ from outrider._native import (
 from outrider._native import read_manifest as read_manifest_file
 from outrider.errors import PeerError
 from outrider.ports import Threads
+from outrider.printable import counted
 from outrider.settings import Live, Settings
 from outrider.status import unheard
 from outrider.store.changes import Changes
@@ -181,7 +182,8 @@ def account_of(applied: Applied) -> str:
     """What an apply came to, as a line of a log."""
     phases = ", ".join(f"{phase} {seconds:.3f}" for phase, seconds in applied.seconds.items())
     return (
-        f"applied {applied.written} files and {applied.deleted} deletions, {applied.bytes_written} bytes, "
+        f"applied {counted(applied.written, 'file')} and {counted(applied.deleted, 'deletion')}, "
+        f"{counted(applied.bytes_written, 'byte')}, "
         f"in {sum(applied.seconds.values()):.3f} s ({phases})"
     )
 

@@ -17,6 +17,7 @@ from outrider.errors import OutriderError, Refusal, StoreBusyError, StoreError, 
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import LinkGround, Talk
 from outrider.logs import Tag, task_logger
+from outrider.printable import counted
 from outrider.protocol import commands as c
 from outrider.protocol import faults
 from outrider.protocol.agents import Result
@@ -98,7 +99,7 @@ class AgentGroups(Talk):
     def _start(self, task: _Receive) -> Reply:
         if self._waiting >= (most := self._ground.settings.limits.tasks):
             self.status.limit_hit("limits.tasks")
-            raise Refusal(faults.INTERNAL, f"{most} messages of groups wait already (limits.tasks)")
+            raise Refusal(faults.INTERNAL, f"{counted(most, 'message')} of groups waiting already (limits.tasks)")
         self._waiting += 1
         self._supervisor.start(task.tag, self._in_turn(task))
         return Reply(task.name)
@@ -163,7 +164,7 @@ class _Receive:
             self._log.debug("%s: %s", command, untold)
 
     def _record(self, seconds: float, result: Result) -> None:
-        self._log.debug("%d chunks written in %.3f s", result.updated_chunks, seconds)
+        self._log.debug("%s written in %.3f s", counted(result.updated_chunks, "chunk"), seconds)
         outcome = Outcome(
             ok=not result.error_messages,
             started=self._groups.ports.wall() - seconds,
@@ -203,7 +204,7 @@ class ReceiveAgentGroupsTask(_Receive):
         mismatches = self._groups.mismatches
         if mismatches.in_vain > 1:
             self._log.warning(
-                "asking for all groups again: %d times it did not help; the next time comes after %d mismatches",
+                "asking for all groups again; times it did not help: %d; mismatches until the next time: %d",
                 mismatches.in_vain - 1,
                 mismatches.needed,
             )
@@ -251,7 +252,7 @@ class ReceiveEntireAgentGroupsTask(_Receive):
         differs = f"all groups came, and the checksum still differs from the master's last one: {why}"
         self._groups.status.note("agent groups", differs)
         self._log.error(
-            "%s; all groups are asked for again after %d mismatches, then ever more rarely",
+            "%s; mismatches until all groups are asked for again: %d, then ever more",
             differs,
             self._groups.mismatches.needed,
         )

@@ -17,6 +17,7 @@ from outrider.exchange.session import Serve
 from outrider.hooks import AgentInfoEvent
 from outrider.kinds.interface import MASTER, Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, task_logger
+from outrider.printable import counted
 from outrider.protocol.agents import (
     AGENT_INFO_SET,
     CHUNK_BYTES,
@@ -149,7 +150,10 @@ class AgentInfoSync(Talk):
             self._conclude(_Answer(Verdict.LATER, "its answer cannot be read"))
             return Reply(b"Thanks")
         errors = result.error_messages
-        why = "; ".join(errors[:3])[:_SHOWN] or f"it kept {result.updated_chunks} chunks and does not say why not all"
+        why = (
+            "; ".join(errors[:3])[:_SHOWN]
+            or f"it kept {counted(result.updated_chunks, 'chunk')} and does not say why not all"
+        )
         sent = self._under_way
         self._conclude(_Answer(judge(sent, result.updated_chunks, errors), why))
         return Reply(b"Thanks")
@@ -182,7 +186,7 @@ class AgentInfoSync(Talk):
             setbacks += step is not Step.CONFIRM
             if step is Step.WAIT or setbacks == _SETBACKS:
                 self._record(started, kept, work, ok=False)
-                raise SyncError(f"the master did not keep {len(message)} chunks: {answer.why}").coded(
+                raise SyncError(f"the master did not keep {counted(len(message), 'chunk')}: {answer.why}").coded(
                     Code.CHUNKS_NOT_KEPT
                 )
             await self._fill(self._pace.chunks)
@@ -286,7 +290,8 @@ class AgentInfoSync(Talk):
 
     def _record(self, started: float, kept: int, work: Work, *, ok: bool) -> None:
         seconds = self._ports.monotonic() - started
-        self._log.info("the master keeps %d chunks, after %.3f s%s", kept, seconds, "" if ok else "; others wait")
+        others = "" if ok else "; others wait"
+        self._log.info("the master keeps %s, after %.3f s%s", counted(kept, "chunk"), seconds, others)
         outcome = Outcome(
             ok=ok,
             started=self._ports.wall() - seconds,

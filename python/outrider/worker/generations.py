@@ -18,6 +18,7 @@ from outrider.hooks import GenerationEvent
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, task_logger
 from outrider.model import Manifest
+from outrider.printable import counted
 from outrider.protocol import commands as c
 from outrider.protocol import generations as g
 from outrider.protocol.commands import Command
@@ -88,9 +89,10 @@ class Generations(Half["GenerationsTalk"]):
             steps = await self.standpoint.go_back(root, reason)
         now, status = self.ground.ports.wall(), self.ground.status
         status.stands(number=0, root="", at=now)  # which one it was nobody remembers
-        status.in_step(now, f"{steps} changes were taken back: {reason}")
+        what = f"{counted(steps, 'change')} taken back: {reason}"
+        status.in_step(now, what)
         self.ground.events.stands(GenerationEvent(number=0))
-        self.log.warning("%d changes were taken back: %s", steps, reason)
+        self.log.warning("%s", what)
         self.wanted.set()  # the round tells the master that its generation is not taken here
         return steps
 

@@ -17,6 +17,7 @@ from outrider._native import AgentMessage
 from outrider.codes import Code
 from outrider.errors import OutriderError, PeerError, StoreBusyError, StoreError
 from outrider.hooks import GroupsEvent, Line
+from outrider.printable import counted
 from outrider.protocol.agents import GROUPS_SET, Result
 from outrider.protocol.groups_message import GroupsHash, GroupsRead, read_groups
 from outrider.store.agents import AgentStore
@@ -72,7 +73,7 @@ async def write_message(
                 await asyncio.sleep(0)  # a chunk of which nothing can be read waits for no store
     except TimeoutError:
         left = len(message) - writing.seen + 1
-        writing.fault(f"{left} of {len(message)} chunks were not written within {limit_s:g} s")
+        writing.fault(f"{left} of {counted(len(message), 'chunk')} not written within {limit_s:g} s")
     except StoreBusyError as error:
         raise _unprocessed(error) from error
     return Written(writing.result(now() - started), _hash(message), writing.named())

@@ -12,6 +12,7 @@ from outrider.kinds.composing import Halves
 from outrider.kinds.interface import MASTER
 from outrider.logs import Tag, task_logger
 from outrider.model import endpoint
+from outrider.printable import counted
 from outrider.protocol import commands as c
 from outrider.protocol.bodies import Hello
 from outrider.protocol.commands import Command
@@ -94,7 +95,7 @@ class WorkerHandler:
             await rest(self._ports, live, lambda settings: settings.intervals.worker.keep_alive)
             answered = await self._alive()
             failed = 0 if answered else failed + 1
-        self.session.channel.close(f"the master left {failed} keep-alives in a row unanswered")
+        self.session.channel.close(f"the master left {counted(failed, 'keep-alive')} in a row unanswered")
 
     async def sync_integrity(self) -> None:
         """Keep the tree in step until cancelled."""

@@ -16,6 +16,7 @@ from outrider.exchange.session import Serve
 from outrider.hooks import GenerationEvent
 from outrider.kinds.interface import LinkGround, Talk, Task
 from outrider.logs import Tag, task_logger
+from outrider.printable import counted
 from outrider.protocol.bodies import TaskFault, container_path
 from outrider.protocol.commands import (
     IN_STEP,
@@ -184,7 +185,7 @@ class Integrity(Talk):
             scan = await self._tree.scan(rehash=self._rehash_due())
         self._root, self._files = scan.manifest.root, len(scan.manifest)
         self._complain(scan.problems)
-        self.log.info("Starting: %d files, %d of them read", len(scan.manifest), scan.hashed)
+        self.log.info("Starting: %s, %d of them read", counted(len(scan.manifest), "file"), scan.hashed)
         return await self._tree.pack_manifest(scan.manifest)
 
     def conclude(self, verdict: Verdict, **counts: int) -> None:

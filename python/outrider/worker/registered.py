@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, task_logger
+from outrider.printable import counted
 from outrider.store.client_keys import CLIENT_KEYS, Stamp, read_client_keys, stamp
 from outrider.supervise import within
 
@@ -55,7 +56,7 @@ class RegisteredAgents(Half[Talk]):
         keys = await self._threads.run(read_client_keys, self._path)
         await self._agents.register(keys.agents)
         self._known = found
-        self._log.info("%d agents of %s are registered", len(keys.agents), CLIENT_KEYS)
+        self._log.info("registered %s of %s", counted(len(keys.agents), "agent"), CLIENT_KEYS)
         if keys.unread:
-            lines, first = len(keys.unread), keys.unread[0]
-            self._log.warning("%d lines of %s, the first line %d, are not ID NAME IP KEY", lines, CLIENT_KEYS, first)
+            lines, first = counted(len(keys.unread), "line"), keys.unread[0]
+            self._log.warning("%s of %s not as ID NAME IP KEY, the first is line %d", lines, CLIENT_KEYS, first)

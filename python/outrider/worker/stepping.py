@@ -16,6 +16,7 @@ from outrider.hooks import GenerationEvent
 from outrider.kinds.interface import LinkGround
 from outrider.logs import TaskLogger
 from outrider.model import Manifest, Plan
+from outrider.printable import counted
 from outrider.protocol import commands as c
 from outrider.protocol import generations as g
 from outrider.protocol.commands import Command
@@ -167,7 +168,7 @@ class Stepping:
         self._status.count("generations_rolled_back")
         await self._done(number, bytes.fromhex(root), failure)
         raise HeldBackError(
-            f"generation {number} is quarantined here, {steps} changes were taken back: {failure}"
+            f"generation {number} is quarantined here, {counted(steps, 'change')} taken back: {failure}"
         ).coded(Code.QUARANTINED)
 
     async def _refuse(self, number: int, root: bytes, why: str) -> None:

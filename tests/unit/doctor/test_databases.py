@@ -40,7 +40,7 @@ def test_a_hash_that_is_not_that_of_its_groups_is_told(tmp_path: Path) -> None:
         db.execute("UPDATE assignment SET hash = '00000000' WHERE id > 1")
     found = list(databases.look(looked))
     assert states(found) == ["bad"]
-    assert "2 agents (the first is 002) have a hash that is not that of their groups 'web'" in found[0].what
+    assert "the hash of 2 agents, the first is 002, is not that of the groups 'web'" in found[0].what
 
 
 def test_threat_40_a_damaged_file_is_told_and_left_alone(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_what_the_time_does_not_suffice_for_is_reported(tmp_path: Path) -> None:
     async def story(_: Cluster, side: Side, store: MemoryAgents) -> None:
         store.seconds = 2
         count, errors = await kept(side, *[chunk(f"a{number}") for number in range(1, 31)])
-        assert (count, errors) == (16, ["14 of 30 chunks were not written in time, within 5 s"])
+        assert (count, errors) == (16, ["14 of 30 chunks not written in time, within 5 s"])
         assert await permitted(side)
 
     with_master(tmp_path, story, intervals__master__timeout_agent_info=5)

@@ -40,7 +40,7 @@ def test_threat_04_a_million_parts_with_ids_of_their_own_are_bounded() -> None:
     connection = link(limits=LinkLimits(open_messages=64))
     flood = b"".join(pack_frame(counter, b"echo", b"x", b"d") for counter in range(10_000))
     reason = closed([*connection.receive(flood, at(0))])
-    assert reason == "more than 64 divided messages are open at once (limits.open_messages)"
+    assert reason == "more than 64 divided messages open at once (limits.open_messages)"
     assert len(connection._divided) == 0
     # The rest of the million arrives at a closed door.
     for _ in range(99):

@@ -81,7 +81,7 @@ def test_declaring_costs_nothing_and_limits_hold() -> None:
     kept = strings(most=2)
     first, second = kept.begin(b"1000"), kept.begin(b"1000")
     assert kept.held == 0
-    with pytest.raises(Refusal, match="2 strings are open already"):
+    with pytest.raises(Refusal, match="2 strings open already"):
         kept.begin(b"1")
     kept.extend(first, bytes(1000))
     with pytest.raises(Refusal, match="the open strings hold 1500 bytes"):

@@ -32,8 +32,8 @@ def test_halves_keep_each_record_byte_for_byte() -> None:
         (0, ["Cannot execute Global database query; database is locked"], Verdict.LATER),
         (0, ["Couldn't open DB global"], Verdict.LATER),
         (2, ['Invalid JSON data in 1 of 2 records, first {"name":"database is locked"}'], Verdict.REFUSED),
-        (0, ["3 of 3 chunks were not written in time, within 40 s"], Verdict.SLOW),
-        (2, ["1 of 3 chunks were not written in time, within 40 s"], Verdict.SHORT),
+        (0, ["3 of 3 chunks not written in time, within 40 s"], Verdict.SLOW),
+        (2, ["1 of 3 chunks not written in time, within 40 s"], Verdict.SHORT),
         (1, ["database is locked", "UNIQUE constraint failed"], Verdict.REFUSED),
     ],
 )

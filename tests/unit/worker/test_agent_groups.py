@@ -166,7 +166,7 @@ def test_what_is_not_written_in_time_is_told_and_the_next_message_is(tmp_path: P
         await asyncio.sleep(20)
         (result,) = [json.loads(payload) for name, payload in sent.answers() if name == "syn_w_g_e"]
         assert result["updated_chunks"] == 2
-        assert result["error_messages"] == ["1 of 3 chunks were not written within 5 s"]
+        assert result["error_messages"] == ["1 of 3 chunks not written within 5 s"]
         sent.agents.seconds = 0
         assert (await sent.chunks(groups(3)))["updated_chunks"] == 1
 

@@ -61,5 +61,5 @@ def test_agents_are_registered_once_for_each_change_of_the_file(
 
     with caplog.at_level("INFO"):
         with_store(tmp_path, story)
-    assert "the first line 2, are not ID NAME IP KEY" in caplog.text
+    assert "not as ID NAME IP KEY, the first is line 2" in caplog.text
     assert "secret" not in caplog.text

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from outrider.printable import counted
 from outrider.store.sqlite.assigning import group_hash
 
 _WAIT_S = 10
@@ -30,4 +31,5 @@ def _wrong_hashes(db: sqlite3.Connection) -> Iterator[str]:
     rows = db.execute("SELECT groups, hash, count(*), min(id) FROM assignment GROUP BY groups, hash")
     for groups, digest, agents, first in rows:
         if group_hash(groups) != digest:
-            yield f"{agents} agents (the first is {first:03}) have a hash that is not that of their groups {groups!r}"
+            whose = f"{counted(agents, 'agent')}, the first is {first:03},"
+            yield f"the hash of {whose} is not that of the groups {groups!r}"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from outrider.errors import RecordsRefused, UnknownAgents
+from outrider.printable import counted
 from outrider.store.wazuh_db.client import Client
 from outrider.store.wazuh_db.frames import LARGEST
 
@@ -82,7 +83,7 @@ def _refusal(refused: Sequence[tuple[int, RecordsRefused]]) -> RecordsRefused:
         by_reason.setdefault(str(error), []).append(agent)
     texts = [f"{_names(agents)}: {reason}" for reason, agents in list(by_reason.items())[:_NAMED_REASONS]]
     others = len(by_reason) - len(texts)
-    text = "; ".join(texts) + (f"; and {others} reasons more" if others else "")
+    text = "; ".join(texts) + (f"; and {counted(others, 'more reason')}" if others else "")
     kind = UnknownAgents if all(isinstance(error, UnknownAgents) for _, error in refused) else RecordsRefused
     return kind(f"wazuh-db refused {text}")
 

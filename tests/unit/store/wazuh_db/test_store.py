@@ -105,7 +105,7 @@ def test_many_refusals_make_a_short_text(tmp_path: Path) -> None:
         refusals = {number: b"err reason %d" % (number % 5) for number in range(100)}
         async with WazuhDbDaemon(tmp_path / "wdb", Refusing(refusals)) as daemon:
             store = store_of(client_of(daemon))
-            with pytest.raises(RecordsRefused, match=r" and 10 more: reason 1; .* and 2 reasons more$"):
+            with pytest.raises(RecordsRefused, match=r" and 10 more: reason 1; .* and 2 more reasons$"):
                 await store.store_agents([agent(number) for number in range(1, 100)])
             await store.close()
 
