@@ -422,8 +422,13 @@ class Watcher:
 
         It blocks, and lets Python go on. Seconds beyond a day are a :class:`ValueError`.
         """
-    def forget(self) -> None:
-        """What was changed until now is known: no later burst tells it."""
+    def begin(self) -> None:
+        """From here on the node itself changes the tree: what is seen until :meth:`end` is told after it, if at all.
+
+        It blocks for a moment, and lets Python go on; so does :meth:`end`.
+        """
+    def end(self, plan: Plan | None = None) -> None:
+        """A change that began has done what ``plan`` says, or nothing: the rest was somebody else's, and is told."""
     @property
     def reason(self) -> str | None:
         """Why a part of the tree, or all of it, is not watched, and what to do; ``None`` if all is."""

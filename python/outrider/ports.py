@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # rooms that must not see the event loop or the disk import t
     import asyncio
     from pathlib import Path
 
-    from outrider._native import FilesTable
+    from outrider._native import FilesTable, Plan
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -156,8 +156,15 @@ class Bursts(Protocol):
         """Wait until something was changed and it is quiet again."""
         ...
 
-    def forget(self) -> None:
-        """What was changed until now is known: no burst tells it. It blocks for a moment; call it in a thread."""
+    def begin(self) -> None:
+        """From here on files are changed by this node itself.
+
+        It blocks for a moment, as :meth:`end` does: call both in threads.
+        """
+        ...
+
+    def end(self, plan: Plan | None) -> None:
+        """It has done what ``plan`` says, or nothing: a burst tells what else was changed meanwhile."""
         ...
 
 

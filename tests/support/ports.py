@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 from tests.support.loop import EPOCH
 from tests.support.network import Fabric
 
-from outrider._native import FilesTable
+from outrider._native import FilesTable, Plan
 from outrider.ports import Burst, Ports
 
 P = ParamSpec("P")
@@ -53,6 +53,8 @@ class ScriptedWatch:
     def __init__(self) -> None:
         self.reason: str | None = None
         self.opened = 0
+        self.own = 0
+        self.plans: list[Plan | None] = []
         self._bursts: list[Burst] = []
         self._told = asyncio.Event()
 
@@ -78,8 +80,11 @@ class ScriptedWatch:
             await self._told.wait()
         return self._bursts.pop(0)
 
-    def forget(self) -> None:
-        self._bursts.clear()
+    def begin(self) -> None:
+        self.own += 1
+
+    def end(self, plan: Plan | None) -> None:
+        self.plans.append(plan)
 
 
 def simulated_ports(fabric: Fabric, address: str, seed: int = 0, *, random: Random | None = None) -> Ports:

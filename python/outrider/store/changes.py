@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from outrider._native import FilesTable
+from outrider._native import FilesTable, Plan
 from outrider.logs import Tag, task_logger
-from outrider.ports import Bursts, Threads, Watching
+from outrider.ports import Bursts, Watching
 from outrider.settings import Live, Watch
+
+
+class Own:
+    """What a node did to its own tree; ``plan`` stays ``None`` if that came to nothing."""
+
+    plan: Plan | None = None
 
 
 class Changes:
     """The changes of one tree that nobody has looked at yet."""
 
-    def __init__(self, live: Live, table: FilesTable, threads: Threads) -> None:
+    def __init__(self, live: Live, table: FilesTable) -> None:
         self._home: Path = live.now.node.home.resolve()
         self._live = live
         self._table = table
-        self._threads = threads
         self._log = task_logger(Tag.LOCAL_WATCH, live.now.node.name)
         self._fresh = False
         self._stirred = asyncio.Event()  # of whoever waits now
@@ -78,11 +85,17 @@ class Changes:
         came, self._fresh = self._fresh, False
         return came
 
-    async def forget(self) -> None:
-        """What was changed until now was this node's own doing."""
-        if self._bursts is not None:
-            await self._threads.run(self._bursts.forget)
-        self._fresh = False
+    @contextmanager
+    def own(self) -> Iterator[Own]:
+        """In this block, in a thread, the node itself changes the tree: what :class:`Own` says of it needs no look."""
+        own, bursts = Own(), self._bursts
+        if bursts is not None:
+            bursts.begin()
+        try:
+            yield own
+        finally:
+            if bursts is not None:
+                bursts.end(own.plan)
 
     async def _follow(self, bursts: Bursts) -> None:
         self._tell()  # what changed before anyone watched

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -49,7 +50,7 @@ class FileTree:
         self._hit = hit
         self._live = live
         self.table = files_table(settings)
-        self.changes = Changes(live, self.table, threads)
+        self.changes = Changes(live, self.table)
         self._threads = threads
         self._home = str(settings.node.home.resolve())
         self._tree = open_tree(settings)
@@ -103,11 +104,7 @@ class FileTree:
 
         :class:`HeldBackError` if it deletes more than ``most_deleted`` files.
         """
-        try:
-            with self._counted():
-                return await self._run(self._tree.apply, str(container), most_deleted=most_deleted)
-        finally:
-            await self.changes.forget()
+        return await self._change(self._tree.apply, str(container), most_deleted=most_deleted)
 
     async def apply_bundle(
         self, feed: BundleFeed, base: Manifest, root: str, *, most_deleted: int | None = None
@@ -116,11 +113,7 @@ class FileTree:
 
         :class:`HeldBackError` if it deletes more than ``most_deleted`` files.
         """
-        try:
-            with self._counted():
-                return await self._run(self._tree.apply_bundle, feed, base, root, most_deleted=most_deleted)
-        finally:
-            await self.changes.forget()
+        return await self._change(self._tree.apply_bundle, feed, base, root, most_deleted=most_deleted)
 
     async def shared(self, manifest: Manifest, agreed: Manifest) -> Manifest:
         """``manifest`` without what is this node's own since no step of what was ``agreed`` ever brought it."""
@@ -151,6 +144,17 @@ class FileTree:
             if limit := re.search(r" is over the limit of .*\((limits\.[a-z_]+)\)$", str(error)):
                 self._hit(limit[1])
             raise
+
+    async def _change(self, apply: Callable[P, Applied], *args: P.args, **kwargs: P.kwargs) -> Applied:
+        @wraps(apply)
+        def change() -> Applied:
+            with self.changes.own() as own:
+                applied = apply(*args, **kwargs)
+                own.plan = applied.plan
+                return applied
+
+        with self._counted():
+            return await self._run(change)
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         running = asyncio.ensure_future(self._threads.run(work, *args, **kwargs))

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
-from outrider._native import Burst, FilesTable, Watcher
+from outrider._native import Burst, FilesTable, Plan, Watcher
 
 _TURN_S = 60.0
 """The thread comes up for air this often; a limit of the system that stood in the way is then tried again."""
@@ -62,9 +62,13 @@ class WatchedBursts:
             pass
         return burst
 
-    def forget(self) -> None:
-        """Tell nothing of what was changed until now."""
-        self._watcher.forget()
+    def begin(self) -> None:
+        """Keep apart what is changed from here on."""
+        self._watcher.begin()
+
+    def end(self, plan: Plan | None) -> None:
+        """Tell of it what is not in ``plan``."""
+        self._watcher.end(plan)
 
     async def _turn(self, seconds: float) -> Burst | None:
         def turn() -> tuple[Burst | None, str | None]:

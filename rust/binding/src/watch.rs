@@ -9,6 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::error::raised;
+use crate::manifest::Plan;
 use crate::table::FilesTable;
 
 #[pyclass(frozen, module = "outrider._native")]
@@ -45,8 +46,13 @@ impl Watcher {
         Ok(py.detach(|| self.0.wait(timeout)).map(Burst))
     }
 
-    fn forget(&self, py: Python<'_>) {
-        py.detach(|| self.0.forget());
+    fn begin(&self, py: Python<'_>) {
+        py.detach(|| self.0.begin());
+    }
+
+    #[pyo3(signature = (plan=None))]
+    fn end(&self, py: Python<'_>, plan: Option<&Plan>) {
+        py.detach(|| plan.map_or_else(|| self.0.end(&core::Plan::default()), |plan| self.0.end(&plan.0)));
     }
 
     #[getter]

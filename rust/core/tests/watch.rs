@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use outrider_core::{Burst, FileRule, FilesTable, WatchOptions, Watcher};
+use outrider_core::{Burst, Digest, Entry, FileRule, FilesTable, Plan, RelPath, WatchOptions, Watcher};
 use tempfile::TempDir;
 
 /// Long enough for any machine; only a test that fails waits for it.
@@ -24,6 +24,17 @@ fn rule(folder: &str, recursive: bool) -> FileRule {
         remove_subdirs_if_empty: false,
         extra_valid: false,
     }
+}
+
+/// What this node is about to do: write these files and remove those.
+fn plan(written: &[&str], removed: &[&str]) -> Plan {
+    let entry = |path: &&str| Entry {
+        path: RelPath::new(path).unwrap(),
+        digest: Digest([0; 64]),
+        mod_time: 0.0,
+        rule: "tree/".into(),
+    };
+    Plan { missing: written.iter().map(entry).collect(), extra: removed.iter().map(entry).collect(), ..Plan::default() }
 }
 
 struct Watched {
@@ -236,7 +247,7 @@ fn a_storm_is_told_in_bursts_and_none_of_it_is_lost() {
             }
         }
     });
-    watched.watcher.forget();
+    while watched.watcher.wait(QUIET).is_some() {}
     watched.quiet("tree/beat");
 }
 
@@ -257,13 +268,76 @@ fn an_overflow_says_that_something_was_lost_and_new_folders_are_watched_all_the_
 }
 
 #[test]
-fn what_is_forgotten_is_not_told_and_its_folders_are_watched() {
+fn what_this_node_itself_changes_is_not_told_and_its_folders_are_watched() {
     let watched = Watched::tree();
+    watched.write("tree/sub/gone");
+    watched.folders();
+    watched.watcher.begin();
     fs::create_dir(watched.path("tree/own")).unwrap();
     watched.write("tree/own/apply");
-    watched.watcher.forget();
+    fs::remove_file(watched.path("tree/sub/gone")).unwrap();
+    watched.watcher.end(&plan(&["tree/own/apply"], &["tree/sub/gone"]));
     assert_eq!(watched.watcher.wait(QUIET), None);
     watched.quiet("tree/own/other");
+}
+
+#[test]
+fn what_others_change_meanwhile_is_told_when_it_is_known_whose_it_was() {
+    let watched = Watched::tree();
+    watched.watcher.begin();
+    watched.write("tree/apply");
+    watched.write("tree/sub/somebody");
+    fs::create_dir(watched.path("tree/else")).unwrap();
+    assert_eq!(watched.watcher.wait(QUIET), None, "nobody knows yet whose it is");
+    watched.watcher.end(&plan(&["tree/apply"], &[]));
+    assert_eq!(watched.folders(), ["tree", "tree/sub"]);
+}
+
+#[test]
+fn who_waits_hears_of_them_at_the_end() {
+    let watched = Watched::tree();
+    watched.watcher.begin();
+    watched.write("tree/sub/somebody");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| watched.watcher.wait(LONG));
+        assert_eq!(watched.watcher.wait(QUIET), None);
+        watched.watcher.end(&Plan::default());
+        let burst = waiting.join().unwrap().expect("whoever waited was not woken");
+        assert_eq!(burst.folders, ["tree/sub"]);
+    });
+}
+
+#[test]
+fn what_was_changed_before_is_nobodys_plan() {
+    let watched = Watched::tree();
+    watched.write("tree/sub/same");
+    watched.watcher.begin();
+    watched.write("tree/sub/same");
+    watched.watcher.end(&plan(&["tree/sub/same"], &[]));
+    assert_eq!(watched.folders(), ["tree/sub"]);
+}
+
+#[test]
+fn of_a_change_that_failed_everything_is_told() {
+    let watched = Watched::tree();
+    watched.watcher.begin();
+    watched.write("tree/sub/half");
+    watched.watcher.end(&Plan::default());
+    assert_eq!(watched.folders(), ["tree/sub"]);
+}
+
+#[test]
+fn two_changes_at_one_time_are_both_this_nodes() {
+    let watched = Watched::tree();
+    watched.watcher.begin();
+    watched.watcher.begin();
+    watched.write("tree/one");
+    watched.watcher.end(&plan(&["tree/one"], &[]));
+    watched.write("tree/sub/two");
+    assert_eq!(watched.watcher.wait(QUIET), None);
+    watched.watcher.end(&plan(&["tree/sub/two"], &[]));
+    assert_eq!(watched.watcher.wait(QUIET), None);
+    watched.quiet("tree/after");
 }
 
 #[test]

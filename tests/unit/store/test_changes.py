@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
-from tests.support.ports import InlineThreads, ScriptedWatch
+from tests.support.ports import ScriptedWatch
 
 from outrider._native import diff
+from outrider.ports import Threads
 from outrider.settings import Live, Settings
 from outrider.store.changes import Changes
 from outrider.store.tree import FileTree, files_table
 from outrider.world import real_ports
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def settings(home: Path, **watch: Any) -> Settings:
@@ -26,7 +30,7 @@ def settings(home: Path, **watch: Any) -> Settings:
 
 def scripted(home: Path, **watch: Any) -> tuple[Changes, ScriptedWatch]:
     live = Live(settings(home, **watch))
-    return Changes(live, files_table(live.now), InlineThreads()), ScriptedWatch()
+    return Changes(live, files_table(live.now)), ScriptedWatch()
 
 
 async def steps() -> None:
@@ -56,8 +60,11 @@ def test_a_change_is_told_once_however_many_bursts_it_took(tmp_path: Path) -> No
             assert await changes.come(within_s=60)
             assert not await changes.come(within_s=0)
             watch.tell("tree")
-            await changes.forget()
-            assert not await changes.come(within_s=0)
+            await steps()
+            with changes.own():
+                assert watch.own == 1
+            assert await changes.come(within_s=0), "what was told before is not its own doing"
+            assert watch.plans == [None]
 
         await during(changes.run(watch), story())
         assert watch.opened == 0
@@ -73,7 +80,8 @@ def test_nothing_is_watched_where_the_settings_say_so(tmp_path: Path) -> None:
         async def look() -> None:
             await steps()
             assert not hasattr(watch, "asked")
-            await changes.forget()
+            with changes.own():
+                pass
             assert not await changes.come(within_s=0)
 
         await during(changes.run(watch), look())
@@ -84,7 +92,7 @@ def test_nothing_is_watched_where_the_settings_say_so(tmp_path: Path) -> None:
 def test_other_settings_of_the_watch_hold_at_once(tmp_path: Path) -> None:
     async def story() -> None:
         live = Live(settings(tmp_path, enabled=False))
-        changes, watch = Changes(live, files_table(live.now), InlineThreads()), ScriptedWatch()
+        changes, watch = Changes(live, files_table(live.now)), ScriptedWatch()
 
         async def change() -> None:
             await steps()
@@ -108,7 +116,7 @@ def test_other_settings_of_the_watch_hold_at_once(tmp_path: Path) -> None:
 def test_who_waits_for_a_change_looks_up_when_the_settings_are_others(tmp_path: Path) -> None:
     async def story() -> None:
         live = Live(settings(tmp_path))
-        changes = Changes(live, files_table(live.now), InlineThreads())
+        changes = Changes(live, files_table(live.now))
         waiting = asyncio.ensure_future(changes.come(within_s=3600))
         await steps()
         live.take(settings(tmp_path, settle_s=1))
@@ -141,10 +149,31 @@ def test_what_cannot_be_watched_is_told_once_and_its_end_too(tmp_path: Path, cap
     ]
 
 
-def test_what_a_tree_applied_itself_is_no_change_and_what_comes_after_is(tmp_path: Path) -> None:
+class Meddling:
+    """Threads in which somebody else writes a file, as soon as an apply is at work."""
+
+    def __init__(self, threads: Threads, file: Path) -> None:
+        self._threads = threads
+        self._file = file
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def meddle() -> T:
+            if work.__name__ == "apply":
+                self._file.write_text("somebody's")
+            return work(*args, **kwargs)
+
+        return await self._threads.run(meddle)
+
+
+@pytest.mark.parametrize("meddled", [False, True])
+def test_what_a_tree_applied_itself_is_no_change_and_what_others_do_meanwhile_or_after_is(
+    tmp_path: Path, *, meddled: bool
+) -> None:
     async def whole() -> None:
         ports = real_ports()
-        master, worker = (FileTree(Live(settings(tmp_path / name)), ports.threads) for name in ("master", "worker"))
+        threads = Meddling(ports.threads, tmp_path / "worker/tree/other") if meddled else ports.threads
+        master = FileTree(Live(settings(tmp_path / "master")), ports.threads)
+        worker = FileTree(Live(settings(tmp_path / "worker")), threads)
         (tmp_path / "master/tree/deep").mkdir()
         (tmp_path / "master/tree/deep/file").write_text("content")
         plan = diff((await master.scan()).manifest, (await worker.scan()).manifest, worker.table)
@@ -155,7 +184,7 @@ def test_what_a_tree_applied_itself_is_no_change_and_what_comes_after_is(tmp_pat
         async def story() -> None:
             assert await worker.changes.come(within_s=60)
             assert (await worker.apply(container)).written == 1
-            assert not await worker.changes.come(within_s=0.5)
+            assert await worker.changes.come(within_s=3600 if meddled else 0.5) is meddled
             (tmp_path / "worker/tree/deep/file").write_text("edited")
             assert await worker.changes.come(within_s=60)
 

@@ -43,8 +43,10 @@ def test_bursts_come_while_the_block_lasts_and_its_thread_ends_with_it(tmp_path:
                 burst = await waiting
                 assert (burst.folders, burst.lost) == (["tree"], False)
             assert bursts.reason is None
-            (tmp_path / "tree" / "own").write_text("content")
-            bursts.forget()
+            bursts.begin()
+            (tmp_path / "tree" / "somebody").write_text("content")
+            bursts.end(None)
+            assert (await bursts.next()).folders == ["tree"]
             waiting = asyncio.ensure_future(bursts.next())
             (tmp_path / "tree" / "sub").mkdir()
             (tmp_path / "tree" / "sub" / "c").write_text("content")

@@ -7,12 +7,14 @@
 
 mod filesystem;
 mod folders;
+mod own;
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,14 +23,16 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader};
 use rustix::io::Errno;
 
 use self::folders::{Folders, join};
+use self::own::Own;
 use crate::beneath::Home;
 use crate::table::OWN_FOLDER;
-use crate::{Error, FilesTable, RelPath, Result};
+use crate::{Error, FilesTable, Plan, RelPath, Result};
 
 /// Events that are taken before the clock is looked at again: some 250.
 const BUFFER: usize = 16 * 1024;
-/// Buffers that [`Watcher::forget`] takes at most: the kernel's queue twice over. Who writes on and on does not hold it.
-const FORGOTTEN: usize = 256;
+/// Buffers that [`Watcher::begin`] and [`Watcher::end`] take at most: the kernel's queue twice over. Who writes on and
+/// on does not hold them.
+const TAKEN: usize = 256;
 /// A burst names no more folders than a person would read.
 const NAMED: usize = 32;
 /// How long a folder that could not be watched waits for the next try.
@@ -62,7 +66,9 @@ pub struct Burst {
 pub struct Watcher {
     /// `None` if the system gives no queue; [`Watcher::reason`] then says why.
     queue: Option<OwnedFd>,
-    closing: OwnedFd,
+    /// Rung for whoever waits: there is something that no event of the queue tells.
+    bell: OwnedFd,
+    closed: AtomicBool,
     options: WatchOptions,
     state: Mutex<State>,
 }
@@ -70,6 +76,7 @@ pub struct Watcher {
 struct State {
     folders: Folders,
     pending: Option<Pending>,
+    own: Own,
     walked: Instant,
 }
 
@@ -87,15 +94,15 @@ impl Watcher {
     /// [`Error::Io`] if the home cannot be opened. Whatever else stands in the way is [`Watcher::reason`].
     pub fn new(home: &Path, table: Arc<FilesTable>, options: WatchOptions) -> Result<Self> {
         let mut folders = Folders::new(Home::open(home)?, table);
-        let closing = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| Error::io("watch", home)(error.into()))?;
         let queue = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK);
         match &queue {
             Ok(queue) => folders.watch_all(queue),
             Err(error) => folders.no_queue(*error),
         }
-        let state = State { folders, pending: None, walked: Instant::now() };
-        Ok(Self { queue: queue.ok(), closing, options, state: Mutex::new(state) })
+        let state = State { folders, pending: None, own: Own::default(), walked: Instant::now() };
+        Ok(Self { queue: queue.ok(), bell, closed: AtomicBool::new(false), options, state: Mutex::new(state) })
     }
 
     /// Waits for the next burst to be over; `None` after `timeout`, or at once when the watcher is closed.
@@ -104,6 +111,9 @@ impl Watcher {
         loop {
             let until = {
                 let mut state = self.state();
+                if self.closed.load(Ordering::Acquire) {
+                    return None;
+                }
                 if let Some(queue) = &self.queue {
                     state.try_again(queue);
                 }
@@ -117,26 +127,32 @@ impl Watcher {
                 }
                 due.map_or(deadline, |due| due.min(deadline))
             };
-            if self.sleep(until) {
-                return None;
-            }
+            self.sleep(until);
             if let Some(queue) = &self.queue {
                 self.state().take(queue);
             }
         }
     }
 
-    /// Everything that was changed until now is known: no later burst tells it.
-    pub fn forget(&self) {
+    /// This node itself changes the tree from here on: what is seen until [`Watcher::end`] is told after it, if at all.
+    pub fn begin(&self) {
         let mut state = self.state();
-        if let Some(queue) = &self.queue {
-            for _ in 0..FORGOTTEN {
-                if !state.take(queue) {
-                    break;
-                }
-            }
+        self.take_all(&mut state);
+        state.own.begin();
+    }
+
+    /// A change that began has done what `plan` says: of what was seen meanwhile, the rest was somebody else's.
+    pub fn end(&self, plan: &Plan) {
+        let mut state = self.state();
+        self.take_all(&mut state);
+        let (others, lost) = state.own.end(plan);
+        for path in &others {
+            state.stir(path.rsplit_once('/').map_or("", |(folder, _)| folder), false);
         }
-        state.pending = None;
+        if lost {
+            state.stir("", true);
+        }
+        self.ring();
     }
 
     /// Why a part of the tree, or all of it, is not watched, and what to do; `None` if all is.
@@ -147,22 +163,40 @@ impl Watcher {
 
     /// Ends a wait that is under way, and each later one.
     pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    fn ring(&self) {
         // The counter of an event only fails to grow when it is full, and then it is readable as well.
-        let _ = rustix::io::write(&self.closing, &1_u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+
+    /// What is known to the kernel until now.
+    fn take_all(&self, state: &mut State) {
+        if let Some(queue) = &self.queue {
+            for _ in 0..TAKEN {
+                if !state.take(queue) {
+                    break;
+                }
+            }
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until there are events or it is `until`; whether the watcher was closed.
-    fn sleep(&self, until: Instant) -> bool {
+    /// Until there are events, the bell rings, or it is `until`.
+    fn sleep(&self, until: Instant) {
         let left = until.saturating_duration_since(Instant::now());
         let left = Timespec::try_from(left).ok(); // longer than the kernel can count: without an end
-        let mut on = vec![PollFd::new(&self.closing, PollFlags::IN)];
+        let mut on = vec![PollFd::new(&self.bell, PollFlags::IN)];
         on.extend(self.queue.as_ref().map(|queue| PollFd::new(queue, PollFlags::IN)));
         // Interrupted, or no memory for a moment: the caller's loop looks at the clock and comes back.
-        poll(&mut on, left.as_ref()).is_ok() && !on[0].revents().is_empty()
+        if poll(&mut on, left.as_ref()).is_ok() && !on[0].revents().is_empty() {
+            let _ = rustix::io::read(&self.bell, &mut [0; 8]); // another thread may have heard it as well
+        }
     }
 }
 
@@ -209,12 +243,13 @@ impl State {
         // A name that is not UTF-8 never travels.
         let Some(Ok(name)) = name.map(str::from_utf8) else { return };
         let path = join(&folder, name);
-        let concerns = if what.contains(ReadFlags::ISDIR) {
+        let is_folder = what.contains(ReadFlags::ISDIR);
+        let concerns = if is_folder {
             name != OWN_FOLDER && self.folders.turned(queue, &path, what)
         } else {
             RelPath::new(&path).is_ok_and(|path| self.folders.admit(&path))
         };
-        if concerns {
+        if concerns && !self.own.keep(&path, is_folder) {
             self.stir(&folder, false);
         }
     }
