@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -30,7 +31,7 @@ class AtTerminal:
             stderr=self._inner,
             env=os.environ | {"TERM": "xterm", "LANG": "C.UTF-8"},
             start_new_session=True,
-            preexec_fn=_take_terminal,  # noqa: PLW1509  (one thread, and one system call)
+            preexec_fn=_take_terminal,  # noqa: PLW1509  (one thread, and two system calls)
         )
 
     def __enter__(self) -> Self:
@@ -85,6 +86,12 @@ class AtTerminal:
         return bool(part)
 
 
+def hear_ctrl_c() -> None:
+    """Between fork and exec: SIGINT ends the command, also where whoever runs the tests ignores it (``nohup make``)."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _take_terminal() -> None:
     """It controls the session, so that Ctrl-C reaches the command."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    hear_ctrl_c()

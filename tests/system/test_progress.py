@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.processes import wait_until
-from tests.support.terminal import COMMAND, AtTerminal
+from tests.support.terminal import COMMAND, AtTerminal, hear_ctrl_c
 
 from outrider._native import FileRule, FilesTable, Generations, Tree
 from outrider.protocol.joining import Token
@@ -61,7 +61,14 @@ def test_without_a_terminal_and_for_a_program_nothing_is_drawn(home: Path) -> No
     command = [*COMMAND, "verify", str(home), *TABLE]
     environment = {"LANG": "C.UTF-8", "FORCE_COLOR": "1"}
     with (
-        subprocess.Popen(command, stdout=-1, stderr=-1, text=True, env=environment) as piped,
+        subprocess.Popen(
+            command,
+            stdout=-1,
+            stderr=-1,
+            text=True,
+            env=environment,
+            preexec_fn=hear_ctrl_c,  # noqa: PLW1509  (one thread, and one system call)
+        ) as piped,
         AtTerminal("verify", home, *TABLE, "--json") as program,
         AtTerminal("verify", home, *TABLE) as person,
     ):
