@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.support.channels import Side
+from tests.support.channels import Side, say
 from tests.support.cluster import MASTER, Cluster, simulate
+from tests.support.memory_agents import MemoryAgents
 from tests.support.peers import played_worker, send_file
 from tests.support.ports import simulated_ports
 from tests.support.requests import ask, slow_calls
@@ -143,6 +144,26 @@ async def many_bytes_of_strings(stage: Stage) -> str:
     return await refused(*(side.channel.request(c.STR_UPD, name + b" " + b"x" * 1000, 20) for name in names))
 
 
+async def one_that_is_worked_on(stage: Stage) -> None:
+    await send_file(await played_worker(stage.cluster), "worker1", b"1")
+
+
+async def answers_that_nobody_reads(stage: Stage) -> None:
+    side = await played_worker(stage.cluster)
+    side.channel.hold("it does not read")
+    asking = [side.channel.request(c.ECHO, b"x" * 500_000, 20) for _ in range(10)]
+    await asyncio.sleep(10)
+    assert not any(one.done() for one in asking), "what was said"
+    side.channel.release("it does not read")
+    assert {len(answer) for answer in await asyncio.gather(*asking)} == {500_000}
+
+
+async def groups_for_a_slow_worker(stage: Stage) -> None:
+    serves = {c.NEW_STR: say(b"1"), c.STR_UPD: say(b""), c.GROUPS: lambda _: asyncio.Future()}
+    await played_worker(stage.cluster, serves=serves)
+    await asyncio.sleep(60)
+
+
 async def two_tasks(stage: Stage) -> str:
     side = await played_worker(stage.cluster)
     return await refused(*(side.channel.request(c.INTEGRITY_CHECK, b"", 20) for _ in range(2)))
@@ -235,6 +256,9 @@ TABLE: dict[str, tuple[dict[str, Any], Scene]] = {
     "open_strings": ({"open_strings": 1}, two_strings),
     "string_bytes": ({"string_bytes": KIB}, large_string),
     "strings_total": ({"string_bytes": KIB, "strings_total": KIB}, many_bytes_of_strings),
+    "answers_under_way": ({"answers_under_way": 1}, one_that_is_worked_on),
+    "unread_answers_bytes": ({"unread_answers_bytes": MIB}, answers_that_nobody_reads),
+    "groups_waiting": ({"groups_waiting": 1}, groups_for_a_slow_worker),
     "tasks": ({"tasks": 1}, two_tasks),
     "connections": ({"connections": 1, "connections_per_address": 1}, two_connections),
     "connections_per_address": ({"connections_per_address": 1}, two_of_one_address),
@@ -278,7 +302,14 @@ TABLE: dict[str, tuple[dict[str, Any], Scene]] = {
     "calls_in_threads": ({"calls_in_threads": 1}, a_blocking_call),
     "hook_items": ({"hook_items": 1}, lambda stage: asked(stage, *[ask("outrider.ping")] * 3)),
 }
-WAITS = ("inflight_write_bytes", "requests_running", "requests_running_per_peer", "calls_in_threads")
+WAITS = (
+    "inflight_write_bytes",
+    "answers_under_way",
+    "unread_answers_bytes",
+    "requests_running",
+    "requests_running_per_peer",
+    "calls_in_threads",
+)
 """What only makes somebody wait: nothing is refused."""
 
 
@@ -289,7 +320,7 @@ def test_each_limit_is_hit_counted_and_named(tmp_path: Path, caplog: pytest.LogC
 
     async def story(cluster: Cluster) -> None:
         tight = {f"limits.{key}": value for key, value in given.items()}
-        master = await cluster.master(tight, hooks=slow_host(name))
+        master = await cluster.master(tight, hooks=slow_host(name), agents=MemoryAgents())
         said.append(await scene(Stage(cluster, master)))
         hit = master.status.snapshot().limits_hit
         assert hit.get(f"limits.{name}", 0) >= 1, hit

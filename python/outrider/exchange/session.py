@@ -87,7 +87,7 @@ class Session:
             limits=self._link_limits,
             handshake_deadline=handshake_deadline,
         )
-        self.channel = Channel(connection, owner, ports)
+        self.channel = Channel(connection, owner, ports, hit)
         self.tasks = Tasks(ports.random, lambda: live.now.limits.tasks, hit)
         self.sender = Sender(self.channel, self.tasks, ports, live)
         self.strings = Strings(ports.random, lambda: live.now.limits, hit=hit)
@@ -182,7 +182,14 @@ class Session:
 
     def _link_limits(self) -> LinkLimits:
         limits = self._live.now.limits
-        return LinkLimits(limits.unknown_frame_bytes, limits.frame_bytes, limits.message_bytes, limits.open_messages)
+        return LinkLimits(
+            limits.unknown_frame_bytes,
+            limits.frame_bytes,
+            limits.message_bytes,
+            limits.open_messages,
+            answers_under_way=limits.answers_under_way,
+            unread_answers_bytes=limits.unread_answers_bytes,
+        )
 
     def _common(self) -> dict[Command, Serve]:
         return {

@@ -24,8 +24,6 @@ from outrider.working import Work
 if TYPE_CHECKING:
     from outrider.master.agent_groups import AgentGroups
 
-_WAITING = 4
-"""Periodic messages that wait for one worker; a slower one catches up by asking for everything."""
 _NOT_SENT = "time data 'n/a' does not match format '%Y-%m-%dT%H:%M:%S.%fZ'"
 """The original's words for a result of groups that were never sent."""
 _LOGGED = 1000
@@ -61,7 +59,7 @@ class WorkerGroups(Talk):
     def __init__(self, link: LinkGround, groups: AgentGroups) -> None:
         self._session = link.session
         self._groups = groups
-        self._node = link.node.node.name
+        self._ground = link.node
         self._ports = link.node.ports
         self._status = link.status
         self._supervisor = link.supervisor
@@ -81,12 +79,17 @@ class WorkerGroups(Talk):
         }
 
     def put(self, message: Outgoing) -> None:
-        """Send ``message`` after those that wait; a periodic one is left out if too many do."""
+        """Send ``message`` after those that wait; a periodic one is left out if too many do.
+
+        A worker that is slower catches up by asking for everything.
+        """
         if not self._session.channel.is_open:
             return
-        if message.command is c.GROUPS and len(self._queue) >= _WAITING:
-            self._status.count("agent_groups_left_out")
-            self._log(c.GROUPS).warning("%d messages wait for this worker already: one is left out", _WAITING)
+        most = self._ground.settings.limits.groups_waiting
+        if message.command is c.GROUPS and len(self._queue) >= most:
+            self._status.limit_hit("limits.groups_waiting")
+            waiting = f"{counted(most, 'message')} wait for this worker already (limits.groups_waiting)"
+            self._log(c.GROUPS).warning("%s: one is left out", waiting)
             return
         self._queue.append(message)
         if not self._sending:
@@ -200,4 +203,4 @@ class WorkerGroups(Talk):
 
     def _log(self, command: c.Command) -> TaskLogger:
         tag = Tag.AGENT_GROUPS_SEND if command is c.GROUPS else Tag.AGENT_GROUPS_SEND_FULL
-        return task_logger(tag, self._node, peer=self._session.worker)
+        return task_logger(tag, self._ground.node.name, peer=self._session.worker)

@@ -69,6 +69,8 @@ class LinkLimits(Struct, frozen=True):
     message_bytes: int = 64 * 1024 * 1024
     open_messages: int = 64
     frame_setting: str = "limits.frame_bytes"
+    answers_under_way: int = 1024
+    unread_answers_bytes: int = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -98,7 +100,7 @@ class Connection:
         self._seal = seal
         self._random = random
         self._serves = serves
-        self._limits = limits
+        self.limits = limits
         self._handshake_deadline = handshake_deadline
         self._reader = FrameReader(limits().unknown_frame_bytes, "limits.unknown_frame_bytes")
         self._divided: dict[int, _Divided] = {}
@@ -193,7 +195,7 @@ class Connection:
             raise ProtocolError(_FROM_OUTSIDE)
 
     def _check_divided(self) -> None:
-        limits = self._limits()
+        limits = self.limits()
         if len(self._divided) > limits.open_messages:
             reason = f"more than {counted(limits.open_messages, 'divided message')} open at once"
             raise ProtocolError(reason, "limits.open_messages")
@@ -304,7 +306,7 @@ class Connection:
 
     def _bound(self) -> None:
         """The largest frame that this peer may send now."""
-        limits = self._limits()
+        limits = self.limits()
         if self.state is State.ANONYMOUS:
             self._reader.limit, self._reader.setting = limits.unknown_frame_bytes, "limits.unknown_frame_bytes"
         else:

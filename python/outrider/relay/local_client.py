@@ -56,7 +56,7 @@ class LocalClientHandler:
         self._held = Held(lambda: live.now.limits.strings_total)
         self._commands = self._serves()
         connection = Connection(NoSeal(), ports.random, serves=c.by_name(self._commands), limits=self._bounds)
-        self.channel = Channel(connection, self, ports)
+        self.channel = Channel(connection, self, ports, services.status.limit_hit)
         self._sender = Sender(self.channel, Tasks(ports.random, lambda: live.now.limits.tasks), ports, live)
 
     # what the channel calls
@@ -223,7 +223,15 @@ class LocalClientHandler:
     def _bounds(self) -> LinkLimits:
         limits = self._services.settings.limits
         size = limits.local_frame_bytes
-        return LinkLimits(size, size, size, limits.open_messages, frame_setting="limits.local_frame_bytes")
+        return LinkLimits(
+            size,
+            size,
+            size,
+            limits.open_messages,
+            frame_setting="limits.local_frame_bytes",
+            answers_under_way=limits.answers_under_way,
+            unread_answers_bytes=limits.unread_answers_bytes,
+        )
 
     def _tell(self, command: Command, payload: bytes) -> None:
         """Ask the program to take something; whether it says that it did is nothing to us."""

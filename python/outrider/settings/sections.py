@@ -346,6 +346,19 @@ class Limits(Section, frozen=True, kw_only=True):
     open_strings: Annotated[int, _count("long strings that a peer is sending", most=65_536, example=64)] = 64
     string_bytes: Annotated[int, _bytes("largest long string", most=4 * GIB, example=64 * MIB)] = 64 * MIB
     strings_total: Annotated[int, _bytes("all long strings of a peer", most=64 * GIB, example=256 * MIB)] = 256 * MIB
+    answers_under_way: Annotated[
+        int,
+        _count("requests of a peer that are being answered; it is not heard meanwhile", most=1_000_000, example=1024),
+    ] = 1024
+    unread_answers_bytes: Annotated[
+        int,
+        _bytes(
+            "answers that a peer does not read; it is not heard meanwhile", least=MIB, most=4 * GIB, example=32 * MIB
+        ),
+    ] = 32 * MIB
+    groups_waiting: Annotated[
+        int, _count("periodic messages of agent groups that wait for a slow worker", most=65_536, example=4)
+    ] = 4
     tasks: Annotated[int, _count("tasks that a peer may run at one time", most=65_536, example=64)] = 64
     connections: Annotated[int, _count("connections of a master", most=1_000_000, example=4096)] = 4096
     connections_per_address: Annotated[

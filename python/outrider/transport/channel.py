@@ -21,14 +21,14 @@ from outrider.ports import Instant, Ports, Secured
 from outrider.protocol.commands import START_TLS, Command
 from outrider.protocol.connection import Connection, State
 from outrider.protocol.events import Answered, Closed, Event, Requested, TimedOut
+from outrider.status import unheard
 from outrider.transport.answers import Heard, Reply, said_by, settle
 from outrider.transport.serving import Serving
 from outrider.transport.tls import broken
 from outrider.transport.turning import TURNING, Opening, Turn, Turning
 
 _READ_BYTES = 1024 * 1024
-_UNREAD_ANSWERS_BYTES = 32 * 1024 * 1024
-"""Reading stops when this much waits to be read by the peer; far above what our own senders queue up."""
+_UNREAD = "unread answers"
 _LINGER_S = 5
 """A closed stream may take this long to carry what is queued; a peer that is gone would take for ever."""
 
@@ -63,9 +63,11 @@ _landing = _Landing()
 
 
 class Channel(asyncio.BufferedProtocol):
-    """See the module."""
+    """See the module. ``hit`` is told of the setting for which reading stops."""
 
-    def __init__(self, connection: Connection, owner: Owner, ports: Ports) -> None:
+    def __init__(
+        self, connection: Connection, owner: Owner, ports: Ports, hit: Callable[[str], None] = unheard
+    ) -> None:
         self.connection = connection
         self.address = ""
         self.opening: Opening | None = None  # before the stream is there; gone when it has begun
@@ -77,13 +79,14 @@ class Channel(asyncio.BufferedProtocol):
         self.bytes_out = 0
         self._owner = owner
         self._ports = ports
+        self._hit = hit
         self._loop = asyncio.get_running_loop()
         self._landing = _landing.view
         self._turning = Turning(self, ports)
         self._flushing = False
         self._acting: Instant | None = None  # while what has come is acted on: what is said meanwhile leaves together
         self._answers: dict[int, Heard] = {}
-        self._serving = Serving(self, owner, ports)
+        self._serving = Serving(self, owner, ports, hit)
         self._timer: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
@@ -293,7 +296,7 @@ class Channel(asyncio.BufferedProtocol):
         """The stream takes more."""
         self._full = False
         self._writable.set()
-        self.release("unread answers")
+        self.release(_UNREAD)
 
     # between the two
 
@@ -339,10 +342,16 @@ class Channel(asyncio.BufferedProtocol):
                 self.stream.write(frames[0])
             else:
                 self.stream.writelines(frames)
-            if self._full and self.stream.get_write_buffer_size() > _UNREAD_ANSWERS_BYTES:
-                self.hold("unread answers")
+            if self._full:
+                self._bound_unread(self.stream.get_write_buffer_size())
             if self._farewell:
                 self.close(self._farewell)
+
+    def _bound_unread(self, unread: int) -> None:
+        """Hear no more of a peer that asks and does not read; far above what our own senders queue up."""
+        if unread > self.connection.limits().unread_answers_bytes and _UNREAD not in self._holds:
+            self._hit("limits.unread_answers_bytes")
+            self.hold(_UNREAD)
 
     def _arm(self) -> None:
         """Keep one timer, at the connection's next deadline or before it."""

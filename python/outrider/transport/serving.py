@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from outrider.errors import PeerError
@@ -20,18 +20,20 @@ if TYPE_CHECKING:
     from outrider.transport.channel import Channel, Owner
 
 _log = logging.getLogger("outrider.transport")
-_MOST = 1024
-"""Reading stops while so many of the peer's requests are being answered, or a peer that asks on would fill memory."""
 _BUSY = "requests at work"
 
 
 class Serving:
-    """The requests of one channel's peer, and the tasks that work on those which take longer."""
+    """The requests of one channel's peer, and the tasks that work on those which take longer.
 
-    def __init__(self, channel: Channel, owner: Owner, ports: Ports) -> None:
+    Reading stops while these are ``answers_under_way``, or a peer that asks on would fill memory.
+    """
+
+    def __init__(self, channel: Channel, owner: Owner, ports: Ports, hit: Callable[[str], None]) -> None:
         self._channel = channel
         self._owner = owner
         self._ports = ports
+        self._hit = hit
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[None], None] = {}  # in the order in which they came
         self._busy = False
@@ -55,8 +57,9 @@ class Serving:
             task = self._loop.create_task(self._serve_later(event, reply))
             self._tasks[task] = None
             task.add_done_callback(self._served)
-            if len(self._tasks) >= _MOST:
+            if len(self._tasks) >= self._channel.connection.limits().answers_under_way and not self._busy:
                 self._busy = True
+                self._hit("limits.answers_under_way")
                 self._channel.hold(_BUSY)
 
     def end(self) -> None:
@@ -74,7 +77,7 @@ class Serving:
 
     def _served(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
-        if self._busy and len(self._tasks) < _MOST:
+        if self._busy and len(self._tasks) < self._channel.connection.limits().answers_under_way:
             self._busy = False
             self._channel.release(_BUSY)
 
