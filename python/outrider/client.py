@@ -38,6 +38,8 @@ from outrider.world import real_ports
 ANSWER_S = 200.0
 """An answer may take this long, as with the original's clients."""
 _KEEP_ALIVE_S = 30.0
+_DEAF_S = 10.0
+"""A node that lives answers a keep-alive far sooner, whatever else it works on."""
 _LONGEST_S = 1e9
 """As much as a request can say."""
 _SHOWN = 300
@@ -64,8 +66,8 @@ class AsyncLocalClient:
     What is asked at the same time over one connection is answered in turn: for calls side by side open several.
     A question that is given up, or gets no answer in time, closes the connection.
     Every question raises :class:`RefusedByPeer` with the node's own reason, :class:`RequestTimeoutError`
-    after ``timeout_s``, and :class:`ConnectionLostError` if the node goes; connecting raises
-    :class:`TransportError` if no node runs.
+    after ``timeout_s``, or sooner if the node does not even say that it lives, and :class:`ConnectionLostError`
+    if the node goes; connecting raises :class:`TransportError` if no node runs.
     """
 
     def __init__(self, socket: Path | str, *, timeout_s: float = ANSWER_S, ports: Ports | None = None) -> None:
@@ -80,6 +82,7 @@ class AsyncLocalClient:
             lambda _: self._settle(RequestTimeoutError("the answer is late"))
         )
         self._living: asyncio.Task[None] | None = None
+        self._deaf = ""  # what is so if the node does not say that it lives
         self._channel = self._new_channel()
 
     async def __aenter__(self) -> Self:
@@ -220,7 +223,10 @@ class AsyncLocalClient:
             self._awaited.set_exception(outcome)
 
     async def _ask(self, command: Command, payload: bytes = b"") -> bytes:
-        return await self._channel.request(command, payload, self._timeout_s)
+        try:
+            return await self._channel.request(command, payload, self._timeout_s)
+        except (ConnectionLostError, RequestTimeoutError) as error:
+            raise RequestTimeoutError(self._deaf) if self._deaf else error from None
 
     async def _control(self, command: Command, arguments: Any) -> bytes:
         """A master's answer is an answer, a worker's comes as a request of its own."""
@@ -237,7 +243,8 @@ class AsyncLocalClient:
                 return await awaited
             except RequestTimeoutError:
                 self._channel.close("an answer did not come in time")  # or it is taken for the next question's
-                raise RequestTimeoutError(f"the node did not answer within {self._timeout_s:g} s") from None
+                late = f"the node did not answer within {self._timeout_s:g} s"
+                raise RequestTimeoutError(self._deaf or late) from None
             except ConnectionLostError as error:
                 raise _lost(error, len(payload)) from None
             except asyncio.CancelledError:
@@ -252,10 +259,19 @@ class AsyncLocalClient:
             self._settle(reply)
 
     async def _keep_alive(self) -> None:
-        with contextlib.suppress(TransportError, RefusedByPeer):
+        try:
             while True:
+                await self._channel.request(c.KEEP_ALIVE, b"keepalive", _DEAF_S)
                 await self._ports.sleep(_KEEP_ALIVE_S)
-                await self._channel.request(c.KEEP_ALIVE, b"keepalive", self._timeout_s)
+        except RequestTimeoutError as error:
+            self._deaf = (
+                f"the node at {self._socket} runs and has heard nothing for {_DEAF_S:g} s: its process is stopped "
+                "(kill -CONT lets it go on), or hangs (then its log says more, and it must be started anew)"
+            )
+            self._settle(error)
+            self._channel.close(self._deaf)
+        except (TransportError, RefusedByPeer):
+            pass
 
 
 class LocalClient:

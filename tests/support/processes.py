@@ -160,6 +160,16 @@ def nodes(*several: Node) -> Iterator[None]:
             node.kill()
 
 
+@contextlib.contextmanager
+def frozen(one: Node) -> Iterator[None]:
+    """Its links stand, and it does nothing."""
+    os.kill(one.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(one.pid, signal.SIGCONT)
+
+
 def wait_until(true: Callable[[], bool], what: str = "the condition", deadline_s: float = DEADLINE_S) -> None:
     """Wait for something that is sure to come; the deadline is there for tests that fail."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.processes import DEADLINE_S, KEY, Node, free_port, nodes, wait_until
+from tests.support.processes import DEADLINE_S, KEY, Node, free_port, frozen, nodes, wait_until
 
 from outrider.settings.key_file import read_key_file
 
@@ -47,16 +45,6 @@ def waiting(one: Node, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
-
-
-@contextlib.contextmanager
-def frozen(one: Node) -> Iterator[None]:
-    """Its links stand, and it does nothing."""
-    os.kill(one.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(one.pid, signal.SIGCONT)
 
 
 def states(one: Node) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.local_clients import like_c
-from tests.support.processes import Node, free_port, nodes, wait_until
+from tests.support.processes import Node, free_port, frozen, nodes, wait_until
 
 
 def outrider(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,6 +50,18 @@ def test_every_node_answers_its_programs_also_when_the_master_is_gone(tmp_path: 
         _errors(worker)
         _without_the_master(head, worker)
     assert outrider(head, "nodes").returncode == 3
+
+
+def test_a_node_that_is_stopped_is_told_from_one_that_is_slow(tmp_path: Path) -> None:
+    master = Node("master", tmp_path / "head", port=free_port())
+    with nodes(master):
+        wait_until(lambda: master.said("listening at") == 1, "the local socket")
+        with frozen(master):
+            for command in ("status", "nodes"):  # the first would wait for 200 s, ended by nothing else
+                asked = outrider(master, command)
+                assert (asked.returncode, asked.stdout) == (1, "")
+                assert "has heard nothing for 10 s: its process is stopped (kill -CONT" in asked.stderr
+        assert told(master, "status")["node"]["name"] == "head"
 
 
 def _calls(head: Node, worker: Node) -> None:
