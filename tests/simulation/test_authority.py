@@ -635,6 +635,30 @@ def test_threat_14_who_guesses_tokens_fills_no_log(tmp_path: Path, caplog: pytes
         tell(tmp_path, story)
 
 
+@pytest.mark.parametrize("damaged", ["ledger.json", "trust.pem"])
+def test_threat_14_where_the_files_of_a_master_lie_is_told_to_no_stranger(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damaged: str
+) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        master = await cluster.master()
+        token = authority.token("worker1", 3600, now())
+        file = authority.folder / damaged
+        kept = file.read_bytes()
+        file.write_bytes(b"{")
+        ports = simulated_ports(cluster.fabric, "10.0.9.9")
+        with pytest.raises(PeerError, match="cannot use its authority at this moment") as refused:
+            await join(token, MASTER, PORT, ports)
+        assert str(tmp_path) not in str(refused.value)
+        await asyncio.sleep(1)
+        assert said(caplog, "master-node", str(file)) >= 1
+        assert counted(master, "joins_refused") == 1
+        file.write_bytes(kept)
+        assert (await join(token, MASTER, PORT, ports)).certificate, "the token is good as it was"
+
+    with caplog.at_level(logging.INFO):
+        tell(tmp_path, story)
+
+
 def test_whoever_joins_says_nothing_of_the_token_to_another_authority(tmp_path: Path) -> None:
     async def story(cluster: Cluster, authority: Authority) -> None:
         del authority

@@ -17,6 +17,7 @@ from outrider.exchange.extension import Extended
 from outrider.exchange.session import Serve
 from outrider.kinds.interface import Half, LinkGround, NodeGround, Talk, Task
 from outrider.logs import Tag, task_logger
+from outrider.master.joining import told
 from outrider.protocol import faults
 from outrider.protocol.certificates import Holder, Trust, make_request
 from outrider.protocol.commands import CA_RENEW, CA_TRUST, Command
@@ -152,7 +153,7 @@ class IdentityTalk(Talk):
             )
         except (ValueError, StoreError) as error:  # msgspec's are ValueErrors
             self._refused(peer, str(error))
-            raise Refusal(faults.INTERNAL, f"no new certificate: {error}") from error
+            raise Refusal(faults.INTERNAL, f"no new certificate: {told(error)}") from error
         self._log.info("%s has its next certificate", peer.node)
         return Reply(encode(Granted(certificate, trust)))
 

@@ -24,6 +24,7 @@ from outrider.transport.answers import Reply
 
 NOT_JOINED: Final = "it may not join: "
 """How the reason begins why such a connection has ended."""
+_CLOSED: Final = "the master cannot use its authority at this moment, and its log says why"
 
 
 def joining(
@@ -34,6 +35,11 @@ def joining(
         return {}
     desk = _Desk(session, extension, ports, status, log)
     return {CA_SHOW: desk.show, CA_JOIN: desk.join}
+
+
+def told(error: ValueError | StoreError) -> str:
+    """Why a node gets no certificate, as it may read it: where this node's files lie is not its business."""
+    return _CLOSED if isinstance(error, StoreError) else str(error)
 
 
 class _Desk:
@@ -48,7 +54,10 @@ class _Desk:
     async def show(self, _: bytes) -> Reply:
         """Whom the cluster trusts: no secret."""
         self._check_stranger(CA_SHOW)
-        trust = await self._ports.threads.run(self._authority.trust)
+        try:
+            trust = await self._ports.threads.run(self._authority.trust)
+        except StoreError as error:
+            raise self._refused(error) from error
         return Reply(encode(Trusted(trust.text)))
 
     async def join(self, payload: bytes) -> Reply:
@@ -62,12 +71,15 @@ class _Desk:
             )
             trust = await self._ports.threads.run(self._authority.trust)
         except (ValueError, StoreError) as error:  # msgspec's are ValueErrors
-            self._status.count("joins_refused")
-            self._session.channel.close_after(f"{NOT_JOINED}{error}")  # which the log hears of once in a while
-            raise Refusal(faults.INTERNAL, f"this node may not join: {error}") from error
+            raise self._refused(error) from error
         self._status.count("nodes_joined")
         self._log.info("%s has joined the cluster from %s and has its certificate", name, address)
         return Reply(encode(Granted(certificate, trust.text)))
+
+    def _refused(self, error: ValueError | StoreError) -> Refusal:
+        self._status.count("joins_refused")
+        self._session.channel.close_after(f"{NOT_JOINED}{error}")  # which the log hears of once in a while
+        return Refusal(faults.INTERNAL, f"this node may not join: {told(error)}")
 
     def _check_stranger(self, command: Command) -> None:
         """In clear nobody may say what these commands carry, and inside TLS nobody twice."""
