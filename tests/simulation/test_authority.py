@@ -606,8 +606,12 @@ def test_threat_14_a_token_works_once_and_only_in_its_time_and_each_refusal_is_c
         await asyncio.sleep(61)
         with pytest.raises(PeerError, match="the token has expired"):
             await join(late, MASTER, PORT, ports)
+        again = authority.token("worker3", 3600, now())
+        certify(authority, cluster.home("elsewhere"), "worker3", "worker")
+        with pytest.raises(PeerError, match="worker3 has a certificate that is good"):
+            await join(again, MASTER, PORT, ports)
         assert counted(master, "nodes_joined") == 1
-        assert counted(master, "joins_refused") == 3
+        assert counted(master, "joins_refused") == 4
         await cluster.stop(master)
         await cluster.master()
         with pytest.raises(PeerError, match="the token has been used already"):

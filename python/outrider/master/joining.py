@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from outrider.codes import Code
 from outrider.errors import Refusal, StoreError
 from outrider.exchange.extension import Extension
 from outrider.exchange.session import Serve, Session
@@ -39,7 +40,8 @@ def joining(
 
 def told(error: ValueError | StoreError) -> str:
     """Why a node gets no certificate, as it may read it: where this node's files lie is not its business."""
-    return _CLOSED if isinstance(error, StoreError) else str(error)
+    of_files = isinstance(error, StoreError) and error.situation != Code.NAME_HAS_CERTIFICATE
+    return _CLOSED if of_files else str(error)
 
 
 class _Desk:
