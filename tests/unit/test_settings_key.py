@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from outrider.codes import Code
 from outrider.errors import SettingsError
 from outrider.settings import ClusterKey, Settings
 from outrider.settings.key import key_id, make_key
@@ -82,6 +85,27 @@ def test_a_settings_file_with_the_key_that_everyone_may_read_gives_a_warning(tmp
     path.chmod(0o644)
     (warning,) = Settings.load(path, {}).warnings
     assert "every user may read it" in warning
+
+
+def test_a_settings_file_that_everyone_may_change_is_refused_and_nothing_of_a_running_node_changes(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    path = folder / "outrider.toml"
+    path.write_text("node.name = 'one'\n", "ascii")
+    settings = Settings.load(path, {})
+    for opened, mode, remedy in ((path, 0o666, f"chmod o-w {path}"), (folder, 0o777, f"chmod o-w {folder}")):
+        before = opened.stat().st_mode
+        opened.chmod(mode)
+        for load in (partial(Settings.load, path, {}), settings.again):
+            with pytest.raises(SettingsError, match=re.escape(remedy)) as caught:
+                load()
+            assert str(caught.value).startswith(f"settings file {path}: every user may")
+            assert caught.value.situation == Code.SETTINGS_FILE
+        opened.chmod(before)
+    folder.chmod(0o1777)
+    assert settings.again().node.name == "one", "of a sticky folder nobody can take what is not his"
 
 
 @pytest.mark.parametrize(

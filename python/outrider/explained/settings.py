@@ -29,8 +29,9 @@ SETTINGS: Final = (
     ),
     Explanation(
         Code.SETTINGS_FILE,
-        "The settings file is not there, or cannot be read",
-        "`--config` or `OUTRIDER_CONFIG` names a file that does not exist, or that this user may not read.",
+        "The settings file is not there, cannot be read, or is open to all",
+        "`--config` or `OUTRIDER_CONFIG` names a file that does not exist, that this user may not read, or that every "
+        "user may change: it names plugins, whose code would run as this user.",
         _STAYS,
         "Correct the path, or the file's owner and mode. Without a file all settings can come from the environment.",
         "there is no settings file /etc/outrider.toml: name another with --config, or leave it out",

@@ -213,5 +213,5 @@ def owner_ids(owner: str) -> tuple[int, int] | None:
 
 
 def others_may_read(path: Path) -> bool:
-    """Whether every user of this machine may read or change the file."""
-    return bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+    """Whether every user of this machine may read the file."""
+    return bool(path.stat().st_mode & stat.S_IROTH)

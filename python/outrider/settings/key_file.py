@@ -35,8 +35,8 @@ def read_key_file(path: Path) -> list[ClusterKey]:
         content, found = read_plain(path)
         if changers := _who_may_change(found):
             raise ValueError(f"{changers} may change it, and so the cluster's key: chmod 600 {path}")
-        if folder := _open_folder(path):
-            raise ValueError(f"every user may put another in its place: chmod o-w {folder}, or keep it elsewhere")
+        if opening := open_to_all(path):
+            raise ValueError(opening)
         text = content.decode()
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from error
@@ -86,6 +86,15 @@ def _who_may_change(found: os.stat_result) -> str | None:
         return "every user"
     if found.st_mode & stat.S_IWGRP and found.st_gid not in _own_groups():
         return f"the group {found.st_gid}"
+    return None
+
+
+def open_to_all(path: Path) -> str | None:
+    """How every user of this machine may change what a file says, and what to do; ``None`` if not every user may."""
+    if path.stat().st_mode & stat.S_IWOTH:
+        return f"every user may change it: chmod o-w {path}"
+    if folder := _open_folder(path):
+        return f"every user may put another in its place: chmod o-w {folder}, or keep it elsewhere"
     return None
 
 

@@ -104,6 +104,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         """
         path = Path(path).absolute() if path is not None else None
         given = sources.from_file(path) if path is not None else {}
+        if path is not None and (
+            opening := key_file.open_to_all(path)
+        ):  # it names plugins, whose code would run as this user
+            raise SettingsError(f"settings file {path}: {opening}").coded(Code.SETTINGS_FILE)
         warnings = []
         if path is not None and "link.key" in given and checks.others_may_read(path):
             warnings.append(
