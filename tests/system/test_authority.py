@@ -10,7 +10,9 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -129,15 +131,23 @@ def test_threat_08_what_is_no_tls_1_3_of_the_authority_is_refused_and_the_log_sa
             wait_until(lambda: master.said("came to nothing: the peer ") > 0)
 
 
-def test_threat_14_a_revoked_worker_is_out_within_5_s_and_a_new_token_lets_it_in(tmp_path: Path) -> None:
-    master = authority(tmp_path)
+@pytest.mark.parametrize("tls", ["ca", "required"])
+def test_threat_14_a_revoked_worker_is_out_within_5_s_and_a_new_token_lets_it_in(
+    tmp_path: Path, record_property: Callable[[str, object], None], tls: str
+) -> None:
+    """How long it took is told (``docs/reliability.md``); a simulation holds it to 5 s."""
+    master = authority(tmp_path, tls)
     with nodes(master):
-        worker = joined(master, "worker1")
+        worker = joined(master, "worker1", tls=tls)
         with nodes(worker):
             wait_until(lambda: worker.said("added this node") == 1, "the worker")
             outrider("ca", "revoke", "worker1", "--home", str(master.home))
+            revoked = time.monotonic()
             wait_until(lambda: master.said("worker1 is cut off: its certificate has been revoked") > 0, "the cut")
-            wait_until(lambda: worker.said("of this node: its certificate has been revoked|no answer to hello") > 1)
+            record_property("cut_off_s", round(time.monotonic() - revoked, 2))
+            wait_until(lambda: worker.said("of this node: its certificate has been revoked.*trying again every") > 0)
+            told = json.loads(outrider("status", "--json", "--home", str(worker.home)))
+            assert told["status"]["retries"]["the link to the master"]["nature"] == "permanent"
             assert worker.said("added this node") == 1
             at = f"127.0.0.1:{master.port}"
             outrider("join", token(master, "worker1"), "--master", at, "--home", str(worker.home))

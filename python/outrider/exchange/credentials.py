@@ -152,6 +152,11 @@ class Credentials:
             return str(error)
         return None
 
+    def guess(self) -> str:
+        """What may be behind a master that ends a link without a word, as far as this node can see."""
+        fault = self.own_fault()
+        return f"of this node: {fault}" if fault else "the master's log says why"
+
     def blame(self, error: OutriderError, channel: Channel) -> None:
         """Have a link that did not come about be tried again as whose certificate is to blame for that asks for.
 

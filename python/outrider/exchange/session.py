@@ -133,6 +133,10 @@ class Session:
         """Tell the peer that something failed, without waiting to hear that it heard."""
         self.channel.tell(command, fault.encode(), self._timeout_s)
 
+    def tell_last(self, command: Command, payload: bytes) -> None:
+        """Tell the peer as the link ends: whether it hears it depends on what is on the way to it."""
+        self.channel.tell(command, payload, self._timeout_s)
+
     async def report(self, command: Command, fault: TaskFault) -> None:
         """Tell the peer that something failed, if it can still be told."""
         if self.channel.is_open:

@@ -62,7 +62,7 @@ LINK: Final = (
         "One end has no certificate that the other takes, has another TLS, or something in between interferes.",
         _AGAIN,
         "`outrider doctor` on both; the log of the other end says what it objects to (docs/link.md).",
-        "the master ended the link as TLS began; its log says why",
+        "the master ended the link as TLS began; the master's log says why",
     ),
     Explanation(
         Code.LOCAL_SOCKET,

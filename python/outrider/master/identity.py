@@ -127,6 +127,7 @@ class IdentityTalk(Talk):
         if why := await self._ports.threads.run(self._credentials.objection, peer.shown):
             self._log.warning("%s is cut off: %s", peer.node, why)
             self._status.count("identities_cut")
+            self._session.tell_last(CA_TRUST, encode(Trusted(trust.text)))  # no secret, and it says why the link ends
             self._session.channel.abandon(f"{peer.node} is cut off: {why}")
         else:
             self._supervisor.start("tell whom to trust", self._tell(peer, trust))

@@ -155,9 +155,8 @@ class MasterExtension:
         try:  # in TLS 1.3 a client is done before the server has looked at its certificate
             await session.request(ECHO, b"do you believe me?")
         except ConnectionLostError as error:
-            raise TransportError(f"the master ended the link as TLS began; its log says why ({error})").coded(
-                Code.TLS
-            ) from error
+            why = extension.credentials.guess()
+            raise TransportError(f"the master ended the link as TLS began; {why} ({error})").coded(Code.TLS) from error
 
     async def _tell(self, extension: Extension) -> None:
         peer = self._session.extended

@@ -7,7 +7,8 @@ that is made here. A new certificate is shown in the next handshake; the link th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -87,11 +88,19 @@ class IdentityTalk(Talk):
     def _vouched(self) -> bool:
         return self._session.extended is not None and self._session.extended.vouched
 
-    async def _take_trust(self, payload: bytes) -> Reply:
+    def _take_trust(self, payload: bytes) -> Awaitable[Reply]:
+        """It is taken although the link ends with these words: then they say why."""
         if not self._vouched:
             raise Refusal(faults.INTERNAL, "only a master with a certificate of the authority may say whom to trust")
-        await self._credentials.take_trust(decode(payload, Trusted).trust)
-        return Reply(b"trusted")
+        taking = asyncio.ensure_future(self._credentials.take_trust(decode(payload, Trusted).trust))
+        taking.add_done_callback(lambda taken: taken.cancelled() or taken.exception())
+
+        async def taken() -> Reply:
+            await asyncio.wait([taking])
+            taking.result()
+            return Reply(b"trusted")
+
+        return taken()
 
     async def _renew_in_time(self) -> None:
         if not self._vouched:

@@ -251,8 +251,7 @@ class Worker(Node):
         """What may be behind a master that closes without a word."""
         if not channel.opened or self._credentials is None:
             return _SILENT
-        fault = self._credentials.own_fault()
-        return f"; of this node: {fault}" if fault else "; the master's log says why"
+        return f"; {self._credentials.guess()}"
 
     async def _work(self, handler: WorkerHandler) -> NoReturn:
         """Run the tasks until the link is lost."""
