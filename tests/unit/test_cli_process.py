@@ -49,6 +49,16 @@ def test_wrong_settings_are_lines_and_exit_code_2(tmp_path: Path) -> None:
     assert "line 3" in line
 
 
+def test_a_settings_file_that_is_nested_too_deep_is_a_line_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "outrider.toml"
+    path.write_text("a = " + "[" * 3000, "utf-8")
+    for given in (("--config", path), ("--set", f"link.nodes={'[' * 3000}"), ("--set", f"kinds.x.y={'[' * 3000}")):
+        done = run(*SCRIPT, "config", "check", *given)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "it is nested too deep" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
     done = subprocess.run(
         f"set -o pipefail; {SCRIPT[0]} config show | head -c 1",

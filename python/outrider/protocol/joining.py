@@ -44,9 +44,12 @@ class Token(Struct, frozen=True, array_like=True):
         """Read a word; :class:`ValueError` if it is no token."""
         body = word.strip().removeprefix(_PREFIX)
         try:
-            return msgspec.json.decode(urlsafe_b64decode(body + "=" * (-len(body) % 4)), type=cls)
+            return _read_token(urlsafe_b64decode(body + "=" * (-len(body) % 4)))
         except ValueError as error:  # msgspec's and binascii's are ValueErrors
             raise ValueError("this is no token; `outrider ca token NAME` makes one, copy it whole") from error
+
+
+_read_token = shallow(msgspec.json.Decoder(Token).decode)
 
 
 class Join(Struct, frozen=True):

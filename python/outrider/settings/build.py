@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from outrider.settings.files import as_rows
 from outrider.settings.key import ClusterKey
 from outrider.settings.sections import Section
 from outrider.settings.sources import Given
-from outrider.settings.toml import toml
+from outrider.settings.toml import read_toml, toml
 
 SHOWN = 200
 """So many characters of a wrong value are repeated."""
@@ -117,7 +116,7 @@ def _parse(key: Key, text: str) -> Any:
     if not isinstance(key.default, tuple):
         return text
     if text.lstrip().startswith(("[", "{")):
-        return tomllib.loads(f"value = {text}")["value"]
+        return read_toml(f"value = {text}")["value"]
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

@@ -6,7 +6,6 @@ Which kinds there are is not known here, so that nothing is judged: values stay 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from outrider.codes import Code
 from outrider.errors import Line
 from outrider.settings.build import check_texts
 from outrider.settings.sources import KINDS, Given
+from outrider.settings.toml import read_toml
 
 _PARTS: Final = 3
 """``kinds``, the name of the kind, the key."""
@@ -48,5 +48,5 @@ def read_kinds(given: Mapping[str, Given]) -> tuple[dict[str, dict[str, Any]], l
 def _parse(one: Given) -> Any:
     """A variable or a flag holds a list or a table as TOML; any other text stays one until its kind reads it."""
     if one.text and one.value.lstrip().startswith(("[", "{")):
-        return tomllib.loads(f"value = {one.value}")["value"]
+        return read_toml(f"value = {one.value}")["value"]
     return one.value

@@ -15,6 +15,7 @@ from msgspec import Struct
 from outrider.codes import Code
 from outrider.errors import SettingsError
 from outrider.settings.catalogue import CATALOGUE
+from outrider.settings.toml import read_toml
 
 VARIABLE_PREFIX = "OUTRIDER_"
 VARIABLE_OF_THE_FILE = "OUTRIDER_CONFIG"
@@ -59,7 +60,7 @@ def _is_option(name: str) -> bool:
 def from_file(path: Path) -> dict[str, Given]:
     """The values of one TOML file."""
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = read_toml(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise SettingsError(f"there is no settings file {path}: name another with --config, or leave it out").coded(
             Code.SETTINGS_FILE

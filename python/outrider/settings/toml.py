@@ -1,11 +1,20 @@
-"""Values as TOML: what a person can copy into a settings file, and what ``outrider config import`` writes into one."""
+"""TOML, read; and written, as a person can copy it into a settings file, and as ``outrider config import`` does."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import Any
 
 import msgspec
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """A text as nested tables; :class:`tomllib.TOMLDecodeError`, a :class:`ValueError`, if it is none."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("it is nested too deep") from None
 
 
 def toml(value: Any) -> str:

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.ports import Identity
-from outrider.store.private_keys import private_pem
+from outrider.store.private_keys import UNREADABLE, private_pem
 from outrider.store.whole import make_folder, write_whole
 
 SEED_BYTES = 32
@@ -47,7 +47,7 @@ def identity_of(home: Path, seed: bytes) -> Identity:
         raise StoreError(f"cannot keep this node's certificate in {file}: {error.strerror}").coded(
             Code.IDENTITY_FILE
         ) from error
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, *UNREADABLE):
         serialization.load_pem_private_key(pem, None)
         certificate = x509.load_pem_x509_certificate(pem)
         return Identity(certificate.public_bytes(serialization.Encoding.PEM).decode(), file)

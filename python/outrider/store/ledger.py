@@ -14,6 +14,7 @@ from msgspec import Struct
 from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.protocol.certificates import NodeRole
+from outrider.protocol.shallow import shallow
 from outrider.store.whole import write_whole
 
 FILE = "ledger.json"
@@ -62,11 +63,14 @@ class Ledger(Struct, frozen=True, kw_only=True):
         return next((one for one in reversed(self.issued) if one.name == name and one.good(now)), None)
 
 
+_read = shallow(msgspec.json.Decoder(Ledger).decode)
+
+
 def read(folder: Path) -> Ledger:
     """The ledger in ``folder``; :class:`StoreError` if it cannot be read."""
     file = folder / FILE
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Ledger)
+        return _read(file.read_bytes())
     except OSError as error:
         raise StoreError(f"cannot read {file}: {error.strerror}").coded(Code.AUTHORITY_FILES) from error
     except ValueError as error:  # msgspec's are ValueErrors

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from outrider.errors import DamagedError, StoreError
+from outrider.protocol.shallow import shallow
 from outrider.store.whole import alone, write_whole
 
 _FILE = "peers.json"
@@ -45,6 +46,9 @@ class Peer(Struct, frozen=True, kw_only=True):
 
 class _Peers(Struct, frozen=True):
     peers: tuple[Peer, ...] = ()
+
+
+_read = shallow(msgspec.json.Decoder(_Peers).decode)
 
 
 class Peers:
@@ -103,7 +107,7 @@ class Peers:
             found = file.stat()
             stamp = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
             if stamp != self._read[0]:
-                peers = msgspec.json.decode(file.read_bytes(), type=_Peers).peers
+                peers = _read(file.read_bytes()).peers
                 self._read = stamp, {peer.key: peer for peer in peers}
         except FileNotFoundError:
             return {}

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from outrider.errors import DamagedError, StoreError
+from outrider.protocol.shallow import shallow
 from outrider.store.whole import write_whole
 
 _FILE: Final = Path(".outrider/rotation.json")
@@ -47,11 +48,14 @@ class Rotation(Struct, frozen=True, kw_only=True):
     gone: tuple[Gone, ...] = ()
 
 
+_read = shallow(msgspec.json.Decoder(Rotation).decode)
+
+
 def read_rotation(home: Path) -> Rotation | None:
     """The last rotation, if there was one; :class:`StoreError` if the file cannot be read."""
     file = home / _FILE
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Rotation)
+        return _read(file.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -8,11 +8,13 @@ import msgspec
 
 from outrider.errors import StoreError
 from outrider.ports import Threads
+from outrider.protocol.shallow import shallow
 from outrider.store.whole import write_whole
 from outrider.sync.generations import Known
 
 _FILE = ".outrider/standing.json"
 _MODE = 0o600
+_known = shallow(msgspec.json.Decoder(Known).decode)
 
 
 class Standing:
@@ -36,7 +38,7 @@ class Standing:
 
     def _read(self) -> None:
         try:
-            self.known = msgspec.json.decode(self._path.read_bytes(), type=Known)
+            self.known = _known(self._path.read_bytes())
         except FileNotFoundError:
             self.known = Known()
         except (OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
 
 import pytest
 from hypothesis import given
@@ -32,3 +33,9 @@ def test_whatever_else_is_a_value_error(text: str) -> None:
     except ValueError:
         return
     pytest.fail("no text of chance is a token")
+
+
+def test_what_is_nested_too_deep_is_no_token_either() -> None:
+    deep = urlsafe_b64encode(b'["a","b","c",["d"],' + b"[" * 3000).decode()
+    with pytest.raises(ValueError, match="this is no token"):
+        Token.decode(f"outrider1.{deep}")

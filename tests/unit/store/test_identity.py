@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from outrider.errors import StoreError
 from outrider.store.identity import fingerprint, identity_of
+from outrider.store.private_keys import private_pem
 
 SEED = bytes(range(32))
 
@@ -45,7 +47,15 @@ def test_people_compare_the_sha_256_of_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"not a key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+    "damage",
+    [
+        b"",
+        b"not a key",
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        private_pem(Ed25519PrivateKey.from_private_bytes(SEED), b"a passphrase that no node knows"),
+        # what one flipped bit makes of an Ed25519 key: one of X448, that is too short
+        private_pem(Ed25519PrivateKey.from_private_bytes(SEED)).replace(b"BQYDK2VwBC", b"BQYDK2VvBC"),
+    ],
 )
 def test_a_damaged_file_is_named_with_the_remedy_and_stays(tmp_path: Path, damage: bytes) -> None:
     file = identity_of(tmp_path, SEED).file

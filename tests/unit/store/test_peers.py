@@ -74,7 +74,7 @@ def test_a_home_without_a_memory_has_no_peers(tmp_path: Path) -> None:
     assert not (tmp_path / ".outrider").exists()
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"peers": [{"type": "king"}]}', b"\xff"])
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"peers": [{"type": "king"}]}', b"\xff", b'{"x":' + b"[" * 3000])
 def test_threat_10_a_damaged_memory_is_an_error_and_never_empty(home: Path, damage: bytes) -> None:
     (home / ".outrider/peers.json").write_bytes(damage)
     peers = Peers(home)

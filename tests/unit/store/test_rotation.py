@@ -29,9 +29,10 @@ def test_it_is_read_as_it_was_written_and_nobody_else_may_read_it(tmp_path: Path
     assert (tmp_path / ".outrider" / "rotation.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_damaged_file_is_an_error_with_its_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [b"{}", b'{"x":' + b"[" * 3000])
+def test_a_damaged_file_is_an_error_with_its_remedy(tmp_path: Path, text: bytes) -> None:
     (tmp_path / ".outrider").mkdir()
-    (tmp_path / ".outrider" / "rotation.json").write_bytes(b"{}")
+    (tmp_path / ".outrider" / "rotation.json").write_bytes(text)
     with pytest.raises(StoreError, match="remove it, and rotate the key once more"):
         read_rotation(tmp_path)
 

@@ -31,7 +31,7 @@ def test_what_is_kept_is_there_after_a_restart(tmp_path: Path) -> None:
     assert (tmp_path / ".outrider/standing.json").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"number": -1}', '{"number": "x"}', "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"number": -1}', '{"number": "x"}', "\x00", '{"x":' + "[" * 3000])
 def test_threat_40_a_damaged_file_is_told_and_nothing_is_known(tmp_path: Path, text: str) -> None:
     (tmp_path / ".outrider").mkdir()
     (tmp_path / ".outrider/standing.json").write_text(text)

@@ -58,7 +58,14 @@ class Database:
 
     async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` on a view of the database that does not change meanwhile."""
-        return await self._in_turn(self._reading, self._readers, "BEGIN", lambda db: work(db, *args, **kwargs))
+
+        def reading(db: Connection) -> T:
+            try:
+                return work(db, *args, **kwargs)
+            except ValueError as error:  # SQLite's pages are whole, and what lies in one is no row of ours
+                raise damaged(self._path, str(error)) from error
+
+        return await self._in_turn(self._reading, self._readers, "BEGIN", reading)
 
     async def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` as one transaction: everything that it writes stands, or nothing if it raises.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import stat
@@ -143,6 +144,20 @@ def test_a_file_that_is_no_database_stays_and_is_told_with_a_remedy(tmp_path: Pa
         assert _file(tmp_path).read_bytes() == b"precious notes " * 100
         _file(tmp_path).unlink()
         await _put_one(store)  # the running node finds that the file is gone, and makes one
+
+    with_store(tmp_path, story)
+
+
+def test_threat_40_a_row_that_is_none_is_damage_with_a_remedy(tmp_path: Path) -> None:
+    """SQLite's pages are whole: only whoever reads the row can tell."""
+    with_store(tmp_path, _put_one)
+    with contextlib.closing(sqlite3.connect(_file(tmp_path))) as db, db:
+        db.execute("""UPDATE information SET info = '{"id":1,' || char(0)""")
+
+    async def story(store: SqliteStore) -> None:
+        for ask in (store.changed_agents, store.agents):
+            with pytest.raises(StoreError, match=r"is damaged \(JSON is malformed.*put a backup in its place"):
+                await ask()
 
     with_store(tmp_path, story)
 
