@@ -15,7 +15,11 @@ from outrider.store.sqlite.examine import faults
 from outrider.world import real_ports
 
 _DAEMON_S = 10.0
-_RESTORE = "stop the node and move the file away: it makes a new one, and masters and workers send what they know"
+_BACKUP = (
+    "stop the node and put a backup in its place; or move it away: an empty one is made, and workers report their "
+    "agents again, but the groups of agents are to be given anew"
+)
+_AGAIN = "stop the node and move it away: it makes a new one, and sends all agents once more"
 
 
 def look(patient: Patient) -> Iterator[Finding]:
@@ -23,12 +27,12 @@ def look(patient: Patient) -> Iterator[Finding]:
     store = patient.settings.agents.store
     if store == "wazuh-db":
         yield _daemon(patient)
-    files = [patient.settings.node.home / OUTBOX]
+    files = {patient.settings.node.home / OUTBOX: _AGAIN}
     if store == "sqlite":
-        files.insert(0, agents_file(patient.settings))
-    for file in files:
+        files = {agents_file(patient.settings): _BACKUP, **files}
+    for file, remedy in files.items():
         if file.exists():
-            found = [Finding.bad("databases", f"{file}: {fault}", _RESTORE) for fault in faults(file.resolve())]
+            found = [Finding.bad("databases", f"{file}: {fault}", remedy) for fault in faults(file.resolve())]
             yield from found or [Finding.good("databases", f"{file} is whole")]
 
 

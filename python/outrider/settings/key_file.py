@@ -93,12 +93,12 @@ def open_to_all(path: Path) -> str | None:
     """How every user of this machine may change what a file says, and what to do; ``None`` if not every user may."""
     if path.stat().st_mode & stat.S_IWOTH:
         return f"every user may change it: chmod o-w {path}"
-    if folder := _open_folder(path):
+    if folder := open_folder(path):
         return f"every user may put another in its place: chmod o-w {folder}, or keep it elsewhere"
     return None
 
 
-def _open_folder(path: Path) -> Path | None:
+def open_folder(path: Path) -> Path | None:
     """The folder on the way to a file in which every user may rename and remove what is not his."""
     here = path.absolute()
     for folder in dict.fromkeys((*here.parents, *here.resolve().parents)):

@@ -43,6 +43,16 @@ def test_a_hash_that_is_not_that_of_its_groups_is_told(tmp_path: Path) -> None:
     assert "the hash of 2 agents, the first is 002, is not that of the groups 'web'" in found[0].what
 
 
+def test_threat_40_rows_that_nobody_can_read_are_told_though_the_pages_are_whole(tmp_path: Path) -> None:
+    looked = with_agents(tmp_path)
+    with closing(sqlite3.connect(agents_file(looked.settings))) as db, db:
+        db.execute("""UPDATE information SET info = '{"id":2,' || char(0) WHERE id = 2""")
+    found = list(databases.look(looked))
+    assert states(found) == ["bad"]
+    assert "what is kept of agent 002 cannot be read: JSON is malformed" in found[0].what
+    assert "put a backup in its place" in found[0].remedy
+
+
 def test_threat_40_a_damaged_file_is_told_and_left_alone(tmp_path: Path) -> None:
     looked = with_agents(tmp_path)
     file = agents_file(looked.settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.support.patients import patient, running, states
 
 from outrider.doctor import folder
@@ -45,6 +46,30 @@ def test_a_state_that_everybody_may_write_is_bad(tmp_path: Path) -> None:
     own.chmod(0o777)
     found = list(folder.home(patient(tmp_path)))
     assert [(one.state, one.remedy) for one in found] == [("bad", f"chmod o-w {own}")]
+
+
+def test_a_home_in_which_everybody_may_put_another_state_is_bad(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / ".outrider").mkdir(parents=True)
+    home.chmod(0o777)
+    found = list(folder.home(patient(home)))
+    assert [(one.state, one.remedy) for one in found] == [("bad", f"chmod o-w {home}")]
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "says"),
+    [
+        ("peers.json", "bad", "remove it"),
+        ("rotation.json", "bad", "remove it"),
+        ("standing.json", "warning", "cannot be read"),
+    ],
+)
+def test_threat_40_a_small_file_that_is_damaged_is_told(tmp_path: Path, name: str, state: str, says: str) -> None:
+    (tmp_path / ".outrider").mkdir()
+    (tmp_path / ".outrider" / name).write_bytes(bytes(512))
+    found = list(folder.home(patient(tmp_path)))
+    assert states(found) == [state]
+    assert says in found[0].what
 
 
 def test_what_an_accident_left_is_told_until_it_is_removed(tmp_path: Path) -> None:
