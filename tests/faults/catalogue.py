@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.faults.databases import Agents, Box
-from tests.faults.history import History, Reading
+from tests.faults.history import Gathering, History, Reading
 from tests.faults.scenario import Scenario
 from tests.faults.small_files import Small
 from tests.faults.trees import (
@@ -21,6 +21,6 @@ from tests.faults.trees import (
 _ALL: tuple[type[Scenario], ...] = (
     *(Container, Renamed, Bundle, RollingBack, Index),
     *(Finishing, FinishingByRenames, TakingBack, TakingBackByRenames),
-    *(History, Reading, Box, Agents, Small),
+    *(History, Gathering, Reading, Box, Agents, Small),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

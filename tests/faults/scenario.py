@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from tests.faults import order
 from tests.faults.strace import SYNCS, Outcome, Point, Strace
 
 from outrider.errors import OutriderError
@@ -59,6 +60,11 @@ class Scenario(ABC):
         """Every point of an undisturbed run."""
         self.fresh()
         return self.strace.points()
+
+    def losses(self, *options: str) -> list[str]:
+        """What a power cut could cost, at its worst moment."""
+        self.fresh()
+        return list(order.losses(self.strace.logged(*options), self.home))
 
     def try_at(self, point: Point) -> str:
         """Disturb it here; what came of it."""

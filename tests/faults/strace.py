@@ -15,15 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults import order
+
 STRACE = shutil.which("strace")
 KILL = "KILL"
 _CHANGES = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES")
 _WRITES = ("EIO", "ENOSPC", "EDQUOT")
-SYNCS = frozenset({"fsync", "fdatasync", "syncfs"})
+SYNCS = frozenset(order.SYNCS)
 ERRORS = {
-    **dict.fromkeys(("openat", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink", "unlinkat"), _CHANGES),
+    **dict.fromkeys(
+        ("openat", "openat2", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink", "unlinkat"), _CHANGES
+    ),
     **dict.fromkeys(("rmdir", "fchmod", "fchmodat", "fchown", "ftruncate"), _CHANGES),
-    **dict.fromkeys(("write", "pwrite64", "copy_file_range", *sorted(SYNCS)), _WRITES),
+    **dict.fromkeys(("write", "pwrite64", *sorted(SYNCS)), _WRITES),
     **dict.fromkeys(("read", "pread64", "getdents64"), ("EIO",)),
 }
 """The calls that are disturbed, and what each of them may say."""
@@ -88,6 +92,10 @@ class Strace:
     def run(self, point: Point | None = None, *options: str) -> Outcome:
         """Run it once."""
         return self._run(*self._paths, *(point.options() if point else ()), *options)
+
+    def logged(self, *options: str) -> str:
+        """What an undisturbed run, or one with these options, does and where: for :mod:`tests.faults.order`."""
+        return self._run("-y", "-s", "256", "-e", f"trace={','.join(order.CALLS)}", *options).calls
 
     def points(self) -> list[Point]:
         """Every call of an undisturbed run, with each of its faults."""

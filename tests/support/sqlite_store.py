@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +52,13 @@ def open_store(home: Path, **options: Any) -> SqliteStore:
     """The store of a node at ``home``; its clock stands at :data:`NOW` unless ``wall`` is given."""
     known = {"threads": ThreadPool(4), "wall": lambda: NOW, "timeout_s": 5.0, **options}
     return SqliteStore(home / ".outrider" / "agents.db", known.pop("threads"), **known)
+
+
+def with_a_name_that_is_no_text(file: Path) -> None:
+    """What a bit that flips can make of a schema: SQLite's own words about it are no UTF-8."""
+    with contextlib.closing(sqlite3.connect(file)) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_schema SET name = CAST(x'9b9b' AS TEXT), sql = 'CREATE rubbish' WHERE type = 'table'")
 
 
 def with_store(home: Path, story: Callable[[SqliteStore], Awaitable[T]], **options: Any) -> T:

@@ -25,6 +25,7 @@ from outrider.errors import OutriderError
 
 pytestmark = pytest.mark.skipif(STRACE is None, reason="strace is not installed; .ci/run installs it")
 SEED = int(os.environ.get("OUTRIDER_SEED", "6"))
+STORES = ("generations", "generations-gathered", "small-files")
 KILLS, REFUSALS = 8, 8
 """Points of each scenario, beside all its syncs."""
 
@@ -79,6 +80,25 @@ def test_threat_34_a_tree_that_is_not_known_to_be_durable_is_not_activated(tmp_p
         made.fresh()
         outcome = made.strace.run(point)
         assert (list(outcome.failed), version(made.home)) == (["apply"], "old"), str(point)
+
+
+def test_threat_34_nothing_takes_its_place_or_is_told_as_done_before_it_is_durable(
+    scenario: tuple[Scenario, list[Point]],
+) -> None:
+    made, _ = scenario
+    if made.name in {"outbox", "agents"}:
+        pytest.skip("when SQLite syncs its log is its own matter")
+    assert made.losses() == []
+
+
+@pytest.mark.parametrize("name", ["apply", "apply-bundle", "rollback", "recover", *STORES])
+def test_threat_34_without_any_one_of_its_syncs_something_could_be_lost(name: str, tmp_path: Path) -> None:
+    made = SCENARIOS[name](tmp_path / name)
+    made.learn()
+    syncs = [point for point in made.points() if point.call in SYNCS and point.fault == KILL]
+    assert syncs
+    for point in syncs:
+        assert made.losses("-e", f"inject={point.call}:retval=0:when={point.number}"), f"{point.call} {point.number}"
 
 
 def test_threat_40_a_generation_that_cannot_be_opened_now_is_there_when_it_can_be(tmp_path: Path) -> None:

@@ -151,8 +151,8 @@ class Outbox:
     def _open(self) -> sqlite3.Connection:
         try:
             db = _connect(self.path)
-        except sqlite3.Error as error:
-            if not is_damage(error):
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's words repeat what it found
+            if isinstance(error, sqlite3.Error) and not is_damage(error):
                 raise
             self._make_room()
             db = _connect(self.path)
@@ -184,7 +184,7 @@ class Outbox:
             try:
                 with db:
                     return work(db, *args, **kwargs)
-            except (sqlite3.Error, ZstdError, DecodeError) as error:
+            except (sqlite3.Error, ZstdError, DecodeError, UnicodeDecodeError) as error:
                 if isinstance(error, sqlite3.Error) and not is_damage(error):
                     raise
                 self._db = None

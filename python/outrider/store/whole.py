@@ -42,6 +42,11 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
     except BaseException:
         Path(fresh).unlink(missing_ok=True)
         raise
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: str) -> None:
+    """What is new in it, and what took its place there, outlives a power cut."""
     entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(entry)
@@ -50,13 +55,14 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
 
 
 def make_folder(path: Path, mode: int) -> None:
-    """Make ``path`` with what is missing above it; each new folder belongs to whom the one above it does."""
+    """Make ``path`` with what is missing above it, durably; each new folder belongs to whom the one above it does."""
     missing = [one for one in (path, *path.parents) if not one.exists()]
     for one in reversed(missing):
         one.mkdir(mode=mode, exist_ok=True)
         owner = one.parent.stat()
         with contextlib.suppress(PermissionError):
             os.chown(one, owner.st_uid, owner.st_gid)
+        _sync_folder(str(one.parent))
 
 
 def _keep_owner(handle: int, file: str, folder: str) -> None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.support.patients import patient, states
+from tests.support.sqlite_store import with_a_name_that_is_no_text
 
 from outrider.doctor import Patient, databases
 from outrider.model import AgentInfo, GroupAssignment
@@ -51,6 +52,12 @@ def test_threat_40_rows_that_nobody_can_read_are_told_though_the_pages_are_whole
     assert states(found) == ["bad"]
     assert "what is kept of agent 002 cannot be read: JSON is malformed" in found[0].what
     assert "put a backup in its place" in found[0].remedy
+
+
+def test_threat_40_a_schema_that_is_no_text_is_told(tmp_path: Path) -> None:
+    looked = with_agents(tmp_path)
+    with_a_name_that_is_no_text(agents_file(looked.settings))
+    assert states(list(databases.look(looked))) == ["bad"]
 
 
 def test_threat_40_a_damaged_file_is_told_and_left_alone(tmp_path: Path) -> None:

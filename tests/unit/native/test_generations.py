@@ -10,6 +10,9 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.faults.history import LARGE, TIGHT
+from tests.faults.history import opened as opened_by_a_master
+from tests.faults.history import tree as state_of
 
 from outrider._native import FileRule, FilesTable, Generations, Manifest, ShortManifest, Tree
 from outrider.errors import PeerError
@@ -124,3 +127,25 @@ def test_threat_06_no_bytes_do_harm(data: bytes) -> None:
     for read in (Manifest.from_native, ShortManifest.from_native):
         with pytest.raises(PeerError):
             read(data, max_bytes=1 << 20)
+
+
+def test_threat_32_contents_that_a_crash_left_twice_cost_room_once(tmp_path: Path) -> None:
+    """The crash comes when the new file is there and the old ones are not removed yet."""
+    store = opened_by_a_master(tmp_path, TIGHT)
+    for word in ("first", "second", "third"):
+        store.add(*state_of(tmp_path / "trees", word, LARGE), 1.0)
+        store.sweep()
+    store.add(*state_of(tmp_path / "trees", "fourth", LARGE), 1.0)
+    folder = tmp_path / ".outrider/generations"
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    store.sweep()
+    store.close()
+    gone = before.keys() - {file.name for file in folder.iterdir()}
+    assert gone == {"1.pack", "2.generation"}
+    for name in gone:
+        (folder / name).with_suffix(".pack").write_bytes(before[name])
+    store = opened_by_a_master(tmp_path, TIGHT)
+    store.add(*state_of(tmp_path / "trees", "fifth", LARGE), 1.0)
+    store.sweep()
+    assert [one.number for one in store.list()] == [4, 5]
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= TIGHT

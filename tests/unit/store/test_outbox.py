@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.ports import InlineThreads
+from tests.support.sqlite_store import with_a_name_that_is_no_text
 
 from outrider.errors import StoreBusyError, StoreError
 from outrider.store.outbox import FILE, Outbox, PutAside, look, outbox_of
@@ -158,6 +159,20 @@ def _rubbish_in_the_file(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(b"\xa5" * size)
+
+
+def test_threat_40_a_schema_that_sqlite_cannot_put_into_words_makes_room(tmp_path: Path) -> None:
+    async def before(outbox: Outbox) -> None:
+        await outbox.put([b"[1]"])
+
+    async def after(outbox: Outbox) -> None:
+        assert outbox.damaged == tmp_path / ".outrider/outbox.db.damaged"
+        assert outbox.all_again
+        assert await texts(outbox) == []
+
+    with_outbox(tmp_path, before)
+    with_a_name_that_is_no_text(tmp_path / FILE)
+    with_outbox(tmp_path, after)
 
 
 @pytest.mark.parametrize("damage", [_rubbish_in_a_chunk, _rubbish_in_the_file])

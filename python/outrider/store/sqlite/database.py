@@ -149,6 +149,9 @@ class Database:
         except StoreError as error:
             connection.close()
             raise StoreError(f"{self._path} cannot be used: {error}").like(error) from error
+        except UnicodeDecodeError as error:  # SQLite's own words repeat what it found, and that is no text
+            connection.close()
+            raise damaged(self._path, str(error)) from error
         except BaseException:
             connection.close()
             raise

@@ -28,7 +28,7 @@ def faults(path: Path) -> Iterator[str]:
             elif db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'assignment'").fetchone()[0]:
                 yield from _wrong_hashes(db)
                 yield from _wrong_rows(db)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's words repeat what it found
         yield str(error)
 
 

@@ -5,7 +5,7 @@
 //! and half-empty packs moves into the file of the oldest generation, which is written anew with its whole
 //! manifest. So each content is moved a few times at most, however many generations come and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::folder::Kind;
@@ -101,9 +101,15 @@ impl Generations {
         }
         let room = if let Need::Bytes(room) = need { room.saturating_sub(room_of(&manifest)) } else { u64::MAX };
         let mut writer = Writer::begin(&self.folder, room)?;
-        copy(&own, own.rows().into_iter().map(|(_, row)| row).collect(), &mut writer)?;
+        // Who was cut short between a new file and the end of the old ones has contents twice.
+        let mut held = BTreeSet::new();
+        let mut once = |mut rows: Vec<Row>| {
+            rows.retain(|row| held.insert(row.digest));
+            rows
+        };
+        copy(&own, once(own.rows().into_iter().map(|(_, row)| row).collect()), &mut writer)?;
         for (number, rows) in &mut moving {
-            copy(&packs[number], std::mem::take(rows), &mut writer)?;
+            copy(&packs[number], once(std::mem::take(rows)), &mut writer)?;
         }
         let trailer = Trailer { base: 0, chain: 0, changes: 0, ..own.trailer.clone() };
         let pack = writer.finish(trailer, |out| manifest.write_native(out))?;

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.sqlite_store import agent, open_store, with_store
+from tests.support.sqlite_store import agent, open_store, with_a_name_that_is_no_text, with_store
 
 from outrider.errors import DamagedError, RecordsRefused, StoreBusyError, StoreError
 from outrider.model import GroupAssignment
@@ -158,6 +158,17 @@ def test_threat_40_a_row_that_is_none_is_damage_with_a_remedy(tmp_path: Path) ->
         for ask in (store.changed_agents, store.agents):
             with pytest.raises(StoreError, match=r"is damaged \(JSON is malformed.*put a backup in its place"):
                 await ask()
+
+    with_store(tmp_path, story)
+
+
+def test_threat_40_a_schema_that_sqlite_cannot_put_into_words_is_damage(tmp_path: Path) -> None:
+    with_store(tmp_path, _put_one)
+    with_a_name_that_is_no_text(_file(tmp_path))
+
+    async def story(store: SqliteStore) -> None:
+        with pytest.raises(StoreError, match=r"is damaged .*put a backup in its place"):
+            await store.changed_agents()
 
     with_store(tmp_path, story)
 
