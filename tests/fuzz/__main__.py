@@ -31,7 +31,6 @@ def main() -> int:
     names = given.names or [*_CORE, *_OURS]
     if unknown := sorted({*names} - {*_CORE, *_OURS}):
         parser.error(f"no parser is called {unknown[0]}; there are {', '.join(sorted({*_CORE, *_OURS}))}")
-    # Some names are of both: what the core reads of agents, and what Python reads of them.
     core, ours = [name for name in names if name in _CORE], [name for name in names if name in _OURS]
     each_s = given.minutes * 60 / (len(core) + len(ours))
     code = 0
@@ -46,7 +45,7 @@ def _search(names: list[str], seconds: int) -> int:
     """Each in a process of its own: libFuzzer ends the one that it runs in."""
     runs = 0
     for name in names:
-        corpus, broken = _FOUND / "corpus-python" / name, _FOUND / "broken"
+        corpus, broken = _FOUND / "corpus" / name, _FOUND / "broken"
         corpus.mkdir(parents=True, exist_ok=True)
         broken.mkdir(exist_ok=True)
         argv = [sys.executable, "-m", "tests.fuzz.searching", name, f"-max_total_time={seconds}"]

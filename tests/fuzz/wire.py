@@ -241,7 +241,7 @@ _REFUSED = refusing(ValueError)
 
 TARGETS: dict[str, Parser] = {
     "abilities": _REFUSED(Abilities.decode),
-    "agents": agents.decode_sound_agents,
+    "agent_info": agents.decode_sound_agents,
     "agents_result": _REFUSED(agents.decode_result),
     "answers": refusing(OutriderError)(answers),
     "certificates": _REFUSED(certificates),
