@@ -260,7 +260,10 @@ def test_threat_08_and_15_a_name_that_is_not_the_certificate_s_is_refused_on_bot
         assert vouched(right)  # what stands stays
         cluster.fabric.cut(cluster.address("worker1"))
         await cluster.until(lambda: counted(master, "identities_refused") > 0)
-        assert said(caplog, "master-node", "worker1 at 10.0.1.1 is refused: its certificate names worker2") > 0
+        assert (
+            said(caplog, "master-node", "10.0.1.1 is refused: the peer is not worker1: its certificate names worker2")
+            > 0
+        )
         await cluster.until(lambda: said(caplog, "worker1", "its certificate names worker2") > 0)
         assert master.roster.members() == []
         (cluster.home("worker1") / NODE).write_bytes(certificate)
@@ -634,6 +637,41 @@ def test_threat_14_who_guesses_tokens_fills_no_log(tmp_path: Path, caplog: pytes
         assert (
             said(caplog, "master-node", "from 10.0.9.9 came to nothing: it may not join: the token is not known") == 1
         )
+
+    with caplog.at_level(logging.INFO):
+        tell(tmp_path, story)
+
+
+def test_threat_14_who_says_others_names_fills_no_log_and_hides_nobody_for_long(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        home = cluster.home("worker1")
+        certify(authority, home, "worker1")
+        master = await cluster.master()
+
+        async def as_another(name: str) -> None:
+            side = await opened_with_tls(cluster, home)
+            with pytest.raises(RefusedByPeer, match="its certificate names worker1"):
+                await side.channel.request(c.HELLO, f"{name} wazuh worker 4.9.2".encode(), 20)
+            await side.channel.closed()
+
+        for _ in range(20):
+            await as_another("worker2")
+        assert counted(master, "identities_refused") == 20
+        refused = "10.0.9.9 is refused: the peer is not {}: its certificate names worker1"
+        assert said(caplog, "master-node", refused.format("worker2")) == 1
+        assert (
+            len([one for one in caplog.records if one.levelno >= logging.INFO and "worker2" in one.getMessage()]) == 1
+        )
+        for number in range(100):
+            await as_another(f"made-up-{number}")
+        assert said(caplog, "master-node", "is refused: the peer is not made-up-") == 63  # and one of worker2
+        await asyncio.sleep(61)
+        for name in ("worker2", "worker3"):
+            await as_another(name)
+        assert said(caplog, "master-node", refused.format("worker2")) == 2
+        assert said(caplog, "master-node", refused.format("worker3")) == 1
 
     with caplog.at_level(logging.INFO):
         tell(tmp_path, story)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from outrider.errors import Refusal
 from outrider.exchange.extension import Extended, Extension
@@ -27,6 +28,10 @@ from outrider.store.peers import Peer
 from outrider.supervise import Supervisor
 from outrider.transport.answers import Reply
 
+NOT_ITSELF: Final = "the peer is not "
+"""How the reason begins why the link of somebody ended who says another's name."""
+NOT_EXTENDED: Final = "the worker speaks no extended protocol: "
+"""The same of a worker that must be extended and is not."""
 _INTRODUCTIONS = (ECHO, HELLO, PROBE, START_TLS)
 
 
@@ -133,16 +138,16 @@ class WorkerExtension:
 
     def _refuse(self) -> None:
         if self._session.channel.is_open:
-            self._log.error("%s %s", self._session.worker, self._must)
             self._status.count("peers_not_extended")
-            self._session.channel.close("the worker does not speak the extended protocol")
+            self._session.channel.close(f"{NOT_EXTENDED}{self._session.worker} {self._must}")
 
     def _stranger(self, name: str, why: str) -> Refusal:
-        """Somebody says that he is ``name``, and is not: told, counted, refused, and the link ends after the answer."""
-        channel = self._session.channel
-        self._log.error("%s at %s is refused: %s", name, channel.address, why)
+        """Somebody says that he is ``name``, and is not: counted, refused, and the link ends after the answer.
+
+        The log hears of it once in a while (:mod:`outrider.master.strangers`).
+        """
         self._status.count("identities_refused")
-        channel.close_after(f"the peer is not {name}: {why}")
+        self._session.channel.close_after(f"{NOT_ITSELF}{name}: {why}")
         return Refusal(faults.INTERNAL, f"this node is not {name} for its master: {why}")
 
     def _opened(self) -> None:
@@ -188,7 +193,7 @@ class WorkerExtension:
         session = self._session
         if why := extension.objection(theirs, session.channel.shown, opened=session.channel.opened):
             self._stranger(theirs.node, why)
-            session.channel.close(f"the peer is not {theirs.node}: {why}")
+            session.channel.close(f"{NOT_ITSELF}{theirs.node}: {why}")
             return
         peer = session.extended = extension.met(theirs, agreement, session.channel.shown)
         self._log.info(

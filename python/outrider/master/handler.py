@@ -10,7 +10,7 @@ from outrider.exchange.extension import Extended
 from outrider.exchange.session import Ground, Session
 from outrider.kinds.composing import Halves
 from outrider.logs import Tag, task_logger
-from outrider.master.extending import WorkerExtension
+from outrider.master.extending import NOT_ITSELF, WorkerExtension
 from outrider.master.joining import joining
 from outrider.master.roster import Roster
 from outrider.model import NodeInfo
@@ -180,8 +180,7 @@ class MasterHandler:
         theirs = None if earlier is None else earlier.session.extended
         if earlier is not None and (theirs is None or not theirs.same(peer)):
             self.status.count("identities_refused")
-            self._log.error("%s at %s is refused: another node has this name", info.name, info.address)
-            self.session.channel.close("another node has this name")
+            self.session.channel.close(f"{NOT_ITSELF}{info.name}: another node has this name")
             return
         if earlier is not None:
             earlier.give_way()

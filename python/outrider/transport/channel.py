@@ -271,7 +271,8 @@ class Channel(asyncio.BufferedProtocol):
         if self._lost:
             return
         self._lost = True
-        self._reason = self._reason or (broken(exc) if exc else "the peer closed the connection")
+        left = broken(exc) if exc else "the peer closed the connection"
+        self._reason = self._reason or self._farewell or left
         self.connection.close()
         for timer in (self._timer, self._linger):
             if timer is not None:
