@@ -154,7 +154,7 @@ class Owed:
         self._node = live.now.node.name
         self._live = live
         self._open: dict[Pending[Answer], None] = {}
-        self._held = Held(lambda: live.now.limits.strings_total)
+        self._held = Held(lambda: live.now.limits.strings_total, status.limit_hit)
 
     def __len__(self) -> int:
         """How many there are."""

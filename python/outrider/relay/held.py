@@ -14,6 +14,8 @@ from outrider.protocol.faults import Failure
 from outrider.protocol.results import encode_result
 from outrider.relay.routes import Answer
 
+_LIMIT: Final = "limits.strings_total"
+_TOO_MANY: Final = f"too many answers wait for you ({_LIMIT}); take them first"
 _AT_ONCE: Final = 16
 """A peer takes so many strings at one time and no more; there are others than answers."""
 
@@ -22,10 +24,11 @@ Send = Callable[[Answer, Callable[[], None]], None]
 
 
 class Held:
-    """See the module. ``most_bytes`` says how many."""
+    """See the module. ``most_bytes`` says how many (``limits.strings_total``), ``hit`` is told of one too many."""
 
-    def __init__(self, most_bytes: Callable[[], int]) -> None:
+    def __init__(self, most_bytes: Callable[[], int], hit: Callable[[str], None]) -> None:
         self._most = most_bytes
+        self._hit = hit
         self._bytes = 0
         self._under_way = 0
         self._line: deque[tuple[Answer, Send]] = deque()
@@ -34,7 +37,8 @@ class Held:
     def send(self, answer: Answer, send: Send) -> None:
         """Have ``send`` send it when its turn has come; where there is no room, an answer that says so in its place."""
         if answer.ok and self._bytes + len(answer.body) > self._most():
-            answer = Answer(encode_result(Failure.internal("too many answers wait for you; take them first")))
+            self._hit(_LIMIT)
+            answer = Answer(encode_result(Failure.internal(_TOO_MANY)))
         self._bytes += len(answer.body)
         self._line.append((answer, send))
         self._next()

@@ -53,7 +53,7 @@ class LocalClientHandler:
         self._at_work: dict[asyncio.Task[None], None] = {}
         self._asked: dict[Pending[Answer], Deliver] = {}
         self._answering = 0
-        self._held = Held(lambda: live.now.limits.strings_total)
+        self._held = Held(lambda: live.now.limits.strings_total, services.status.limit_hit)
         self._commands = self._serves()
         connection = Connection(NoSeal(), ports.random, serves=c.by_name(self._commands), limits=self._bounds)
         self.channel = Channel(connection, self, ports, services.status.limit_hit)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from outrider.relay.held import Held
 from outrider.relay.routes import Answer
+from outrider.status import unheard
 
 
 class Peer:
@@ -26,19 +27,22 @@ class Peer:
 
 
 def test_what_there_is_no_room_for_is_an_error_in_its_place_and_room_comes_back() -> None:
-    held, peer = Held(lambda: 100), Peer()
+    hit: list[str] = []
+    held, peer = Held(lambda: 100, hit.append), Peer()
     for _ in range(4):
         held.send(Answer(b"x" * 40), peer.send)
     assert peer.bodies[:2] == [b"x" * 40] * 2
     for late in peer.bodies[2:]:
-        assert "too many answers wait" in str(json.loads(late)["__wazuh_exception__"]["__object__"])
+        told = str(json.loads(late)["__wazuh_exception__"]["__object__"])
+        assert "too many answers wait for you (limits.strings_total)" in told
+    assert hit == ["limits.strings_total"] * 2
     peer.take(4)
     held.send(Answer(b"x" * 100), peer.send)
     assert peer.bodies[-1] == b"x" * 100
 
 
 def test_a_few_are_sent_at_a_time_and_the_rest_in_their_order_as_they_are_taken() -> None:
-    held, peer = Held(lambda: 10**6), Peer()
+    held, peer = Held(lambda: 10**6, unheard), Peer()
     for number in range(40):
         held.send(Answer(b"%d" % number), peer.send)
     assert len(peer.bodies) == 16
@@ -49,7 +53,7 @@ def test_a_few_are_sent_at_a_time_and_the_rest_in_their_order_as_they_are_taken(
 
 
 def test_a_long_line_whose_answers_all_fail_at_once_is_no_deep_recursion() -> None:
-    held, peer, failed = Held(lambda: 10**6), Peer(), list[bytes]()
+    held, peer, failed = Held(lambda: 10**6, unheard), Peer(), list[bytes]()
 
     def fail(answer: Answer, taken: Callable[[], None]) -> None:
         failed.append(answer.body)

@@ -357,6 +357,7 @@ def test_a_program_that_does_not_take_its_answers_makes_the_node_hold_a_bounded_
         assert len(sizes) == 12
         assert sizes.count(100_000) == 5
         assert max(size for size in sizes if size != 100_000) < 1000
+        assert stage.server.services.status.snapshot().limits_hit == {"limits.strings_total": 7}
         await program.close()
 
     limits = {"limits.strings_total": 500_000, "limits.string_bytes": 200_000}
