@@ -28,6 +28,7 @@ from outrider.hooks import Hooks
 from outrider.master import Master
 from outrider.protocol import commands as c
 from outrider.protocol.abilities import PROTOCOL, TLS, Abilities
+from outrider.protocol.bodies import TransferPath
 from outrider.protocol.frame import HEADER, pack_frame
 from outrider.protocol.seal import NoSeal
 from outrider.settings import Limits, Live, Settings
@@ -126,6 +127,14 @@ async def more_than_the_disk_takes(stage: Stage) -> None:
     side = await played_worker(stage.cluster)
     stage.cluster.slow_threads(stage.master, 5)
     await send_file(side, "worker1", b"x" * 100_000)
+
+
+async def more_requests_than_the_disk_takes(stage: Stage) -> None:
+    side = await played_worker(stage.cluster)
+    stage.cluster.slow_threads(stage.master, 1)
+    path = TransferPath("worker1", "worker1-1700000000.5-0.zip")
+    await side.channel.request(c.NEW_FILE, path.rooted, 20)
+    await asyncio.gather(*(side.channel.request(c.FILE_UPD, path.rooted + b" ", 20) for _ in range(5)))
 
 
 async def two_strings(stage: Stage) -> str:
@@ -263,6 +272,7 @@ TABLE: dict[str, tuple[dict[str, Any], Scene]] = {
     "connections": ({"connections": 1, "connections_per_address": 1}, two_connections),
     "connections_per_address": ({"connections_per_address": 1}, two_of_one_address),
     "inflight_write_bytes": ({"inflight_write_bytes": 64 * KIB}, more_than_the_disk_takes),
+    "inflight_writes": ({"inflight_writes": 2}, more_requests_than_the_disk_takes),
     "unpacked_file_bytes": ({"unpacked_file_bytes": KIB}, lambda stage: unpacked(stage, {"a": b"x" * 2000})),
     "unpacked_total_bytes": (
         {"unpacked_file_bytes": KIB, "unpacked_total_bytes": KIB},
@@ -304,6 +314,7 @@ TABLE: dict[str, tuple[dict[str, Any], Scene]] = {
 }
 WAITS = (
     "inflight_write_bytes",
+    "inflight_writes",
     "answers_under_way",
     "unread_answers_bytes",
     "requests_running",

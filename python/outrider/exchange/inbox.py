@@ -29,9 +29,6 @@ from outrider.transport.answers import Reply
 
 _log = logging.getLogger("outrider.exchange")
 _Name = TransferPath | SharedPath
-_MOST_REQUESTS = 2048
-"""Requests that wait for the disk: each costs us more than its bytes, and others wait behind it for a thread; a flood
-of empty parts, or of files begun and ended at once, is held back as well."""
 _RECEIVED = Reply(b"File received correctly")
 _BAD_SUM = b"File wasn't correctly received. Checksums aren't equal."
 
@@ -171,12 +168,16 @@ class Inbox:
 
     @contextlib.contextmanager
     def _waiting(self, size: int = 0) -> Iterator[None]:
-        """While a request, and so many bytes with it, waits for the disk; too much of that stops the reading."""
+        """While a request, and so many bytes with it, waits for the disk; too much of that stops the reading.
+
+        Requests count beside their bytes: each costs us more, and others wait behind it for a thread. So a flood of
+        empty parts, or of files begun and ended at once, is held back as well.
+        """
         self._inflight += size
         self._requests += 1
-        if self._inflight > self._limits.inflight_write_bytes or self._requests > _MOST_REQUESTS:
+        if limit := self._exceeded():
             if not self._held:
-                self._hit("limits.inflight_write_bytes")
+                self._hit(limit)
             self._held = True
             self._hold()
         try:
@@ -184,9 +185,16 @@ class Inbox:
         finally:
             self._inflight -= size
             self._requests -= 1
-            if self._inflight <= self._limits.inflight_write_bytes // 2 and self._requests <= _MOST_REQUESTS // 2:
+            most = self._limits
+            if self._inflight <= most.inflight_write_bytes // 2 and self._requests <= most.inflight_writes // 2:
                 self._held = False
                 self._release()
+
+    def _exceeded(self) -> str:
+        """The setting that what waits for the disk is over; empty if there is room."""
+        if self._inflight > self._limits.inflight_write_bytes:
+            return "limits.inflight_write_bytes"
+        return "limits.inflight_writes" if self._requests > self._limits.inflight_writes else ""
 
     def _open_lane(self, payload: bytes, path: _Name, folder: Path) -> _Lane:
         """Before the first pause of ``new_file``: a peer may send parts before it has our answer."""

@@ -367,6 +367,9 @@ class Limits(Section, frozen=True, kw_only=True):
     inflight_write_bytes: Annotated[
         int, _bytes("what one peer sent and the disk has not taken yet", least=64 * KIB, most=GIB, example=8 * MIB)
     ] = 8 * MIB
+    inflight_writes: Annotated[
+        int, _count("requests of one peer that wait for the disk", least=2, most=1_000_000, example=2048)
+    ] = 2048
     unpacked_file_bytes: Annotated[int, _bytes("largest file out of a container", example=4 * GIB)] = 4 * GIB
     unpacked_total_bytes: Annotated[int, _bytes("all files out of a container", example=16 * GIB)] = 16 * GIB
     unpacked_ratio: Annotated[
