@@ -143,6 +143,10 @@ fn threat_27_what_unpacks_to_more_than_it_says_or_may_is_refused() {
     assert!(text.contains("over the limit") && text.contains("limits.unpacked_ratio"), "{text}");
     let text = hostile.refuse(&hostile.bundle("etc/rules/", &[line(0, "etc/rules/n", 5)], &frame(b"x")));
     assert!(text.contains("cut short"), "{text}");
+    hostile.node.budget.metadata_bytes = 4 << 10;
+    let long: Vec<_> = (100..999).map(|at| line(0, &format!("etc/rules/n{at}"), 1)).collect();
+    let text = hostile.refuse_lines(&long);
+    assert!(text.contains("the header of the bundle is over the limit of 4096 (limits.metadata_bytes)"), "{text}");
     let many: Vec<_> = (0..10).map(|at| line(0, &format!("etc/rules/n{at}"), 1 << 30)).collect();
     assert!(hostile.refuse_lines(&many).contains("over the limit"));
 }

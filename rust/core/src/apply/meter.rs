@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use crate::bundle::unframe::FrameReader;
-use crate::container::{FILE_SETTING, RATIO_SETTING, TOTAL_SETTING};
+use crate::container::{FILE_SETTING, METADATA_SETTING, RATIO_SETTING, TOTAL_SETTING};
 use crate::{Budget, Error, Result};
 
 /// Counts what comes out against what came in.
@@ -50,6 +50,24 @@ impl Meter {
             return Err(Error::Limit { what, limit, setting: RATIO_SETTING });
         }
         Ok(())
+    }
+}
+
+/// A header's frame: one that goes on beyond its limit is told so, and not that it ends there.
+pub(super) struct Bounded<'f, 'c, R> {
+    pub(super) frame: FrameReader<'f, 'c, R>,
+    pub(super) left: u64,
+    pub(super) limit: u64,
+}
+
+impl<R: Read> Read for Bounded<'_, '_, R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let size = self.frame.read(room)?;
+        self.left = self.left.checked_sub(size as u64).ok_or_else(|| {
+            let what = "the header of the bundle".to_owned();
+            io::Error::other(Error::Limit { what, limit: self.limit, setting: METADATA_SETTING })
+        })?;
+        Ok(size)
     }
 }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use super::intake::{Intake, Target};
-use super::meter::{Meter, Metered};
+use super::meter::{Bounded, Meter, Metered};
 use crate::beneath::Home;
 use crate::bundle::header::{Header, Line, Sent, bad};
 use crate::bundle::recipe::RecipeReader;
@@ -33,7 +33,10 @@ pub(super) fn header<R: Read>(source: &mut Source<R>, budget: Budget) -> Result<
     }
     let mut context = context(WINDOW)?;
     let frame = FrameReader::new(&mut context, source, None)?;
-    Header::read(BufReader::new(frame.take(budget.metadata_bytes)), budget.members)
+    Header::read(
+        BufReader::new(Bounded { frame, left: budget.metadata_bytes, limit: budget.metadata_bytes }),
+        budget.members,
+    )
 }
 
 /// Where files come from and belong.

@@ -18,7 +18,9 @@ mod trailer;
 
 pub use packer::{Packed, Packer, Packing};
 pub use reader::{Budget, read_manifest};
-pub(crate) use reader::{FILE_SETTING, FILES_SETTING, RATIO_SETTING, Reader, TOTAL_SETTING, no_metadata, twice};
+pub(crate) use reader::{
+    FILE_SETTING, FILES_SETTING, METADATA_SETTING, RATIO_SETTING, Reader, TOTAL_SETTING, no_metadata, twice,
+};
 
 /// Ends a path.
 pub(crate) const PATH_SEP: &[u8; 8] = b"|//@@//|";

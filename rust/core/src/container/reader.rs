@@ -42,7 +42,7 @@ pub(crate) const FILES_SETTING: &str = "limits.unpacked_files";
 pub(crate) const FILE_SETTING: &str = "limits.unpacked_file_bytes";
 pub(crate) const TOTAL_SETTING: &str = "limits.unpacked_total_bytes";
 pub(crate) const RATIO_SETTING: &str = "limits.unpacked_ratio";
-const METADATA_SETTING: &str = "limits.metadata_bytes";
+pub(crate) const METADATA_SETTING: &str = "limits.metadata_bytes";
 
 impl Default for Budget {
     /// 4.9.2 packs files of at most 1 GiB; 10^6 entries of metadata are 270 MB. Deflate reaches a ratio of 1,032 on
