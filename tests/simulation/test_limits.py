@@ -370,6 +370,23 @@ def test_threat_48_a_limit_that_is_changed_while_the_node_runs_is_what_is_enforc
         assert re.search(rf"limits\.{name}\b", f"{said} {caplog.text}")
 
 
+def test_threat_27_a_report_of_a_worker_that_unpacks_to_too_much_is_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.write("worker1", {f"tree/{number}": b"its own" for number in range(200)})
+        master = await cluster.master({"limits.metadata_bytes": KIB})
+        worker = cluster.worker("worker1")
+        await asyncio.sleep(60)
+        assert master.status.snapshot().limits_hit["limits.metadata_bytes"] >= 1
+        assert worker.status.snapshot().link.connected
+
+    with caplog.at_level(logging.WARNING):
+        simulate(tmp_path, story)
+    told = "the unpacked manifest is over the limit of 1024 (limits.metadata_bytes)"
+    assert [line for line in caplog.messages if line.startswith("Integrity check failed") and told in line]
+
+
 def test_threat_02_who_turns_to_tls_and_then_says_nothing_is_counted_as_well(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

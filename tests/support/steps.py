@@ -56,7 +56,7 @@ class Ends:
         self.old, self.new = old, old
         self.threads = master._threads
         self.ports = replace(real_ports(), threads=self.threads)
-        self.bundles = Bundles(master, store, self.threads, entries=1000)
+        self.bundles = Bundles(master, store, self.threads)
 
     async def known(self) -> bytes:
         """The bundle for a worker that stands at a generation."""

@@ -28,8 +28,6 @@ from outrider.store.shelf import Bundle, Shelf
 from outrider.store.tree import BundleFeed
 from outrider.trying import Tries
 
-_MOST_FILES: Final = 2_000_000
-"""Of a worker's report."""
 _BUNDLES: Final = ".outrider/bundles"
 
 
@@ -65,7 +63,7 @@ class Generations(Half[WorkerGenerations]):
         ports, home = self.ground.ports, self.ground.settings.node.home.resolve()
         store = open_generations(home, ports.threads, ports.random, lambda: self.ground.settings.generations)
         self.store = await self._open.enter_async_context(store)
-        self.bundles = Bundles(self.ground.tree, self.store, ports.threads, entries=_MOST_FILES)
+        self.bundles = Bundles(self.ground.tree, self.store, ports.threads)
         self.ground.live.when_changed(self._keep)
         await self._shelf.open()
         try:

@@ -380,7 +380,7 @@ class Limits(Section, frozen=True, kw_only=True):
         2_097_152
     )
     metadata_bytes: Annotated[
-        int, _bytes("list of files in a container or a bundle, unpacked", most=16 * GIB, example=512 * MIB)
+        int, _bytes("list of files in a container, a bundle or a report, unpacked", most=16 * GIB, example=512 * MIB)
     ] = 512 * MIB
     json_depth: Annotated[int, _count("levels of an API request within one another", most=500, example=100)] = 100
     request_bytes: Annotated[int, _bytes("largest API request", most=64 * MIB, example=MIB)] = MIB

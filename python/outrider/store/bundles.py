@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from outrider._native import BundlePacker, Contents, Manifest, ShortManifest, Step
+from outrider._native import BundlePacker, Contents, Manifest, Step
 from outrider.ports import Threads
 from outrider.store.generations import GenerationStore
 from outrider.store.tree import FileTree
 
 __all__ = ["BundlePacker", "Bundles", "Step"]
 
-_BYTES_PER_ENTRY: Final = 512
-"""What an entry of a report may take in memory."""
-
 
 class Bundles:
     """Makes steps and packs them. All methods run in threads that let Python go on."""
 
-    def __init__(self, tree: FileTree, store: GenerationStore, threads: Threads, *, entries: int) -> None:
+    def __init__(self, tree: FileTree, store: GenerationStore, threads: Threads) -> None:
         self._tree = tree
         self._store = store
         self._threads = threads
-        self._report_bytes = entries * _BYTES_PER_ENTRY
 
     async def step(self, base: Manifest, to: Manifest, unseen: Sequence[str]) -> Step:
         """The step between two manifests; what the source could not look at, ``unseen``, is deleted nowhere."""
@@ -31,12 +26,8 @@ class Bundles:
 
     async def step_against(self, base_root: str, report: bytes, to: Manifest, unseen: Sequence[str]) -> Step:
         """The step from what a worker reports; :class:`PeerError` if that is no report."""
-
-        def read() -> Step:
-            reported = ShortManifest.from_native(report, max_bytes=self._report_bytes)
-            return Step.against(base_root, reported, to, self._tree.table, unseen=unseen)
-
-        return await self._threads.run(read)
+        reported = await self._tree.read_report(report)
+        return await self._threads.run(Step.against, base_root, reported, to, self._tree.table, unseen=unseen)
 
     async def wanted(self, step: Step) -> list[str]:
         """Files whose chunks the worker should describe."""

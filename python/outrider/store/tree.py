@@ -19,6 +19,7 @@ from outrider._native import (
     Packer,
     Plan,
     Scan,
+    ShortManifest,
     Tree,
     pack_manifest,
 )
@@ -98,6 +99,12 @@ class FileTree:
                 max_files=limits.unpacked_files,
                 max_ratio=limits.unpacked_ratio,
             )
+
+    async def read_report(self, report: bytes) -> ShortManifest:
+        """What a worker says it holds, over an extended link; :class:`PeerError` if that is no report."""
+        most = self._live.now.limits.metadata_bytes
+        with self._counted():
+            return await self._threads.run(ShortManifest.from_native, report, max_bytes=most)
 
     async def apply(self, container: Path, *, most_deleted: int | None = None) -> Applied:
         """Make the tree what the container says, or change nothing and raise.

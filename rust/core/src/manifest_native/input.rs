@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use zstd::stream::read::Decoder;
 
+use crate::container::METADATA_SETTING;
 use crate::{Error, Result};
 
 /// The largest window that a stream may ask for, as a power of two: 8 MiB, allocated before its first byte.
@@ -26,7 +27,8 @@ impl<R: Read> Input<R> {
     /// Takes so many bytes of memory out of the budget.
     pub(super) fn charge(&mut self, bytes: usize) -> Result<()> {
         let left = self.left.checked_sub(bytes as u64);
-        let over = || Error::Limit { what: "the unpacked manifest".to_owned(), limit: self.budget, setting: "" };
+        let what = || "the unpacked manifest".to_owned();
+        let over = || Error::Limit { what: what(), limit: self.budget, setting: METADATA_SETTING };
         self.left = left.ok_or_else(over)?;
         Ok(())
     }
