@@ -19,14 +19,10 @@ from outrider.http import application
 from outrider.http.watched import Watched
 from outrider.logs import Tag, task_logger
 from outrider.model import endpoint
+from outrider.settings import Http
 from outrider.settings.checks import is_loopback
 from outrider.supervise import within
 
-_LIVES_S: Final = 60.0
-"""A connection ends at the first pause after so long, or at once if no whole request has come: nobody keeps one of the
-few for himself by saying nothing."""
-_DIES_S: Final = 90.0
-"""And then in any case, whoever does not read his answer."""
 _GOODBYE_S: Final = 2.0
 """What is being answered when the node stops may take so long."""
 
@@ -79,10 +75,11 @@ class HttpServer:
                 connection.transport.abort()
 
     def _accept(self) -> Visitor:
-        return Visitor(self._config, self._state, most=self._settings.connections, full=self._full)
+        return Visitor(self._config, self._state, self._settings, self._hit)
 
-    def _full(self) -> None:
-        self._node.status.limit_hit("http.connections")
+    def _hit(self, limit: str) -> None:
+        self._node.status.limit_hit(limit)
+        self._log.debug("a connection was closed (%s)", limit)
 
 
 class _Discreet(logging.Logger):
@@ -98,27 +95,43 @@ _log.parent = logging.getLogger("outrider")
 
 
 class Visitor(H11Protocol):
-    """One connection; one that is too many is closed at once, and none lives long."""
+    """One connection; one that is too many is closed at once, and none lives long.
 
-    def __init__(self, config: Config, state: ServerState, *, most: int, full: Callable[[], None]) -> None:
+    It ends at the first pause after ``http.connection_s``, or at once if no whole request has come, so that nobody
+    keeps one of the few for himself by saying nothing; and half as long afterwards in any case, whoever does not read
+    his answer.
+    """
+
+    def __init__(self, config: Config, state: ServerState, settings: Http, hit: Callable[[str], None]) -> None:
         super().__init__(config, state, {})
         self.access_log = False
         self.logger = _log
-        self._most = most
-        self._full = full
+        self._settings = settings
+        self._hit = hit
         self._ends: list[asyncio.TimerHandle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody came."""
         super().connection_made(transport)
-        if len(self.connections) > self._most:
-            self._full()
+        if len(self.connections) > self._settings.connections:
+            self._hit("http.connections")
             transport.abort()
             return
-        self._ends = [self.loop.call_later(_LIVES_S, self.shutdown), self.loop.call_later(_DIES_S, transport.abort)]
+        lives = self._settings.connection_s
+        self._ends = [self.loop.call_later(lives, self._age), self.loop.call_later(lives * 1.5, self._die)]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """And is gone."""
         for timer in self._ends:
             timer.cancel()
         super().connection_lost(exc)
+
+    def _age(self) -> None:
+        asked = self.cycle is not None  # by its type it is never None
+        if not asked:
+            self._hit("http.connection_s")
+        self.shutdown()
+
+    def _die(self) -> None:
+        self._hit("http.connection_s")
+        self.transport.abort()

@@ -325,6 +325,9 @@ class Http(Section, frozen=True, kw_only=True):
         ),
     ] = ()
     connections: Annotated[int, _count("connections at one time", most=4096, example=64)] = 64
+    connection_s: Annotated[
+        float, _seconds("life of a connection, and half as long again to take its answer", example=60, most=3600)
+    ] = 60.0
 
 
 class Limits(Section, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import pytest
 from tests.support.watched import Shown, fetch, served
 
 from outrider.errors import TransportError
-from outrider.http import listening, server
+from outrider.http import server
 from outrider.overview import Overview
 
 
@@ -57,16 +57,41 @@ def test_connections_beyond_the_limit_are_closed_and_counted() -> None:
     asyncio.run(story())
 
 
-def test_a_connection_that_says_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "_LIVES_S", 0.05)
-
+def test_a_connection_that_says_nothing_ends_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
-        async with served(Shown()) as port:
+        node = Shown(connection_s=0.05)
+        async with served(node) as port:
             silent, slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
             slow[1].write(b"GET /healthz HTTP/1.1\r\nhost: loc")
             for reader, writer in (silent, slow):
                 assert await reader.read() == b""
                 writer.close()
+        assert node.status.snapshot().limits_hit == {"http.connection_s": 2}
+
+    with caplog.at_level(logging.DEBUG, "outrider"):
+        asyncio.run(story())
+    assert "a connection was closed (http.connection_s)" in caplog.messages
+
+
+def test_one_that_does_not_read_its_answer_ends_and_is_counted() -> None:
+    async def story() -> None:
+        node = Shown(connection_s=0.05)
+        asked = asyncio.Event()
+
+        async def for_ever() -> Overview:
+            asked.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        node.cluster = for_ever  # type: ignore[method-assign]
+        async with served(node) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            await asked.wait()
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+            writer.close()
+            assert node.status.snapshot().limits_hit == {"http.connection_s": 1}
 
     asyncio.run(story())
 
