@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.faults.authority import Certificates
 from tests.faults.databases import Agents, Box
 from tests.faults.history import Gathering, History, Reading
 from tests.faults.scenario import Scenario
@@ -21,6 +22,6 @@ from tests.faults.trees import (
 _ALL: tuple[type[Scenario], ...] = (
     *(Container, Renamed, Bundle, RollingBack, Index),
     *(Finishing, FinishingByRenames, TakingBack, TakingBackByRenames),
-    *(History, Gathering, Reading, Box, Agents, Small),
+    *(History, Gathering, Reading, Box, Agents, Small, Certificates),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

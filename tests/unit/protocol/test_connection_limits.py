@@ -29,6 +29,15 @@ def test_threat_01_an_unknown_peer_that_declares_4_gib_is_closed_at_once() -> No
     assert connection.state is State.CLOSED
 
 
+@pytest.mark.parametrize("cut", [1, 5, 19])
+def test_threat_01_a_header_that_comes_in_two_pieces_is_read_as_strictly(cut: int) -> None:
+    connection = link(known=False)
+    header = HEADER.pack(1, 2**32 - 1, b"hello ------")
+    assert connection.receive(header[:cut], at(0)) == []
+    assert "the limit here is 1000" in closed([*connection.receive(header[cut:], at(1))])
+    assert connection.state is State.CLOSED
+
+
 def test_a_known_peer_may_send_larger_frames() -> None:
     frame = pack_frame(1, b"echo", bytes(5000))
     assert len(link().receive(frame, at(0))) == 1
