@@ -9,9 +9,11 @@ then on.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.fuzz.changes import SEEDS
@@ -51,7 +53,11 @@ def _search(names: list[str], seconds: int) -> int:
         argv = [sys.executable, "-m", "tests.fuzz.searching", name, f"-max_total_time={seconds}"]
         argv += [f"-max_len={_LARGEST}", "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"]
         argv += [f"-artifact_prefix={broken}/{name}-", str(corpus), str(SEEDS / name)]
-        ended = subprocess.run(argv, cwd=REPO, check=False, capture_output=True, text=True, errors="replace")
+        with tempfile.TemporaryDirectory(prefix="outrider-fuzz-") as folder:  # libFuzzer lets nobody tidy up
+            env = os.environ | {"TMPDIR": folder}
+            ended = subprocess.run(
+                argv, cwd=REPO, check=False, capture_output=True, text=True, errors="replace", env=env
+            )
         if ended.returncode:
             print(*ended.stderr.splitlines()[-40:], sep="\n", file=sys.stderr)
             print(f"{name} is broken by a file in {broken}", file=sys.stderr)
