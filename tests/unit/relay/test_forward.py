@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.channels import Side, say
+from tests.support.channels import Side, never, say
 from tests.support.cluster import Cluster, simulate
 from tests.support.peers import played_worker
 from tests.support.requests import ask, body, code
@@ -63,6 +63,22 @@ async def string(side: Side, text: bytes) -> bytes:
     name = await side.channel.request(c.NEW_STR, b"%d" % len(text), 20)
     await side.channel.request(c.STR_UPD, name + b" " + text, 20)
     return name
+
+
+def test_threat_23_who_asks_on_and_takes_no_answer_is_refused_and_told_the_limit(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        master = await cluster.master({"limits.requests_running_per_peer": 2, "limits.requests_waiting_per_peer": 3})
+        side = await played_worker(cluster, serves={**SERVES, c.NEW_STR: never})
+        for number in range(5):
+            await side.channel.request(c.DAPI, b"%d " % number + PING, 20)
+            await asyncio.sleep(1)  # it is answered: what it waits for is the worker
+        assert master.status.snapshot().limits_hit == {}
+        answer = await refused(side, c.DAPI, b"5 " + PING)
+        text = "5 requests of yours here already (limits.requests_waiting_per_peer); try again later"
+        assert answer == (1000, text)
+        assert master.status.snapshot().limits_hit == {"limits.requests_waiting_per_peer": 1}
+
+    simulate(tmp_path, story)
 
 
 @pytest.mark.parametrize("command", [c.DAPI, c.SENDSYNC])
