@@ -41,7 +41,7 @@ from outrider.protocol.seal import KeyRing, NoSeal
 from outrider.protocol.transfer import Strings
 from outrider.relay.control import health_answer, health_names, nodes_answer
 from outrider.relay.sendsync import _read as read_message_to_a_daemon
-from outrider.settings import Limits
+from outrider.settings import Limits, Settings
 from outrider.store.wazuh_db.frames import AnswerReader
 from outrider.store.wazuh_db.replies import failure, read_reply
 from outrider.worker.groups_writing import UnwrittenError, _read, read_message
@@ -206,8 +206,8 @@ def http(data: bytes) -> None:
         visitor = Visitor(
             Config(Guard(app, ["node"]), lifespan="off", log_config=None, proxy_headers=False),
             ServerState(),
-            most=4,
-            full=lambda: None,
+            Settings.from_mapping({}).http,
+            hit=lambda _: None,
         )
         visitor.config.loaded_app = visitor.app = visitor.config.app
         visitor.connection_made(line)
