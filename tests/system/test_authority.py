@@ -155,6 +155,33 @@ def test_threat_14_a_revoked_worker_is_out_within_5_s_and_a_new_token_lets_it_in
 
 
 @pytest.mark.parametrize("tls", ["ca", "required"])
+def test_threat_14_a_master_that_is_revoked_loses_its_workers_within_5_s_until_it_has_another_certificate(
+    tmp_path: Path, record_property: Callable[[str, object], None], tls: str
+) -> None:
+    """How long it took is told (``docs/reliability.md``); a simulation holds it to 5 s."""
+    master = authority(tmp_path, tls)
+    with nodes(master):
+        worker = joined(master, "worker1", tls=tls)
+        with nodes(worker):
+            wait_until(lambda: worker.said("added this node") == 1, "the worker")
+            outrider("ca", "revoke", "master-node", "--home", str(master.home))
+            revoked = time.monotonic()
+            cut = "the link to master-node is cut: its certificate has been revoked"
+            wait_until(lambda: worker.said(cut) == 1, "the cut")
+            record_property("cut_off_s", round(time.monotonic() - revoked, 2))
+            wait_until(lambda: worker.said("this node refuses .*: its certificate has been revoked") > 0, "the refusal")
+            assert worker.said("added this node") == 1
+            told = json.loads(outrider("status", "--json", "--home", str(worker.home)))
+            assert told["status"]["retries"]["the link to the master"]["nature"] == "the peer's fault"
+            new = ("--out", str(tmp_path / "new"), "--home", str(master.home))
+            outrider("ca", "issue", "master-node", "--role", "master", *new)
+            (tmp_path / "new/node.pem").rename(master.home / ".outrider/identity/node.pem")
+            worker.kill()
+            worker.start()
+            wait_until(lambda: worker.said("added this node") == 2, "the worker, once its master is good again")
+
+
+@pytest.mark.parametrize("tls", ["ca", "required"])
 def test_threat_14_who_is_revoked_while_it_takes_its_time_over_tls_gets_no_link(tmp_path: Path, tls: str) -> None:
     """OpenSSL read the list of the revoked when TLS began."""
     master = authority(tmp_path, tls, deadline_s=60)
