@@ -90,9 +90,9 @@ def _any_of(*parsers: Parser) -> Parser:
     return reading
 
 
-def frames(data: bytes) -> None:
+def stream(data: bytes) -> None:
     """Cut anywhere, a stream is the same frames, or goes wrong with the same words."""
-    at, stream = split(data)
+    at, rest = split(data)
 
     def read(*pieces: bytes) -> tuple[list[Frame], str]:
         reader, found = FrameReader(4096), list[Frame]()
@@ -103,7 +103,7 @@ def frames(data: bytes) -> None:
             return found, str(error)
         return found, ""
 
-    whole, cut = read(stream), read(stream[:at], stream[at:])
+    whole, cut = read(rest), read(rest[:at], rest[at:])
     assert whole == cut
 
 
@@ -248,7 +248,6 @@ TARGETS: dict[str, Parser] = {
     "connection": connection,
     "control": refusing(ValueError, Refusal)(control),
     "fault": decode_fault,
-    "frames": frames,
     "groups": groups,
     "groups_chunk": refusing(ValueError, RecursionError)(read_groups),
     "hello": refusing(ValueError, Refusal)(_any_of(Hello.decode, TaskFault.decode, split_once)),
@@ -262,6 +261,7 @@ TARGETS: dict[str, Parser] = {
     "seal": seal,
     "sendsync": refusing(Refusal)(read_message_to_a_daemon),
     "steps": _REFUSED(_BODIES),
+    "stream": stream,
     "strings": strings,
     "token": _REFUSED(lambda data: joining.Token.decode(data.decode())),
     "wazuh_db": refusing(StoreError)(wazuh_db),
