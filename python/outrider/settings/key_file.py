@@ -54,8 +54,8 @@ def read_key_file(path: Path) -> list[ClusterKey]:
     return list(dict.fromkeys(keys))
 
 
-def read_plain(path: Path) -> tuple[bytes, os.stat_result]:
-    """A small secret, and how its file is: of one and the same file, whatever becomes of its name meanwhile.
+def read_plain(path: Path, most: int = _MOST_BYTES) -> tuple[bytes, os.stat_result]:
+    """What a small file holds, and how it is: of one and the same file, whatever becomes of its name meanwhile.
 
     A pipe could be read once, and nobody knows when: :class:`ValueError`; else :class:`OSError` as the system has it.
     """
@@ -64,9 +64,9 @@ def read_plain(path: Path) -> tuple[bytes, os.stat_result]:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise ValueError("it is no plain file")
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"it has more than {_MOST_BYTES} bytes")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most} bytes")
     return content, found
 
 

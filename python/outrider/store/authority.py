@@ -40,7 +40,7 @@ from outrider.protocol.certificates import (
 from outrider.protocol.joining import SECRET_BYTES, Token
 from outrider.settings.key_file import read_plain
 from outrider.store import ledger as ledgers
-from outrider.store.ledger import Issued, Ledger, Promise
+from outrider.store.ledger import MOST_BYTES, Issued, Ledger, Promise
 from outrider.store.private_keys import PRIVATE_KEYS, load_private, private_pem, why_not
 from outrider.store.whole import alone, make_folder, write_whole
 
@@ -85,7 +85,7 @@ class Authority:
         """Whom every node of the cluster trusts."""
         file = self.folder / TRUST
         try:
-            return Trust(file.read_text("utf-8"))
+            return Trust(read_plain(file, MOST_BYTES)[0].decode())
         except FileNotFoundError:
             raise StoreError(f"there is no authority in {self.folder}; `outrider ca init` makes one").coded(
                 Code.NO_AUTHORITY
@@ -255,7 +255,7 @@ class Authority:
         file = self.folder / KEY
         try:
             passphrase = self._passphrase()
-            found = [load_private(text, passphrase) for text in PRIVATE_KEYS.findall(file.read_bytes())]
+            found = [load_private(text, passphrase) for text in PRIVATE_KEYS.findall(read_plain(file)[0])]
         except OSError as error:
             raise StoreError(f"cannot read the authority's key {file}: {error.strerror}").coded(
                 Code.AUTHORITY_FILES

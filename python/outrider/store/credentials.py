@@ -14,8 +14,10 @@ from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.ports import Identity
 from outrider.protocol.certificates import Holder, Trust
+from outrider.settings.key_file import read_plain
 from outrider.store import authority
 from outrider.store.identity import NODE, TRUST, identity_of
+from outrider.store.ledger import MOST_BYTES
 
 Stamp = tuple[int, ...]
 
@@ -66,7 +68,7 @@ class CredentialFiles:
         identity = identity_of(self._home, self._seed)
         self._stamps = _stamp(self._node_path), _stamp(file)
         try:
-            trust = Trust(file.read_text("utf-8"))
+            trust = Trust(read_plain(file, MOST_BYTES)[0].decode())
         except FileNotFoundError:
             return Shown(identity, None, None, None)
         except OSError as error:

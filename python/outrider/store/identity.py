@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.ports import Identity
+from outrider.settings.key_file import read_plain
 from outrider.store.private_keys import UNREADABLE, private_pem
 from outrider.store.whole import make_folder, write_whole
 
@@ -42,7 +43,11 @@ def identity_of(home: Path, seed: bytes) -> Identity:
         if not file.exists():
             make_folder(file.parent, 0o700)
             write_whole(file, _make(seed), 0o600)
-        pem = file.read_bytes()
+        pem, _ = read_plain(file)
+    except ValueError as error:
+        raise StoreError(f"{file} is not this node's key and certificate: {error}; remove it").coded(
+            Code.IDENTITY_FILE
+        ) from error
     except OSError as error:
         raise StoreError(f"cannot keep this node's certificate in {file}: {error.strerror}").coded(
             Code.IDENTITY_FILE

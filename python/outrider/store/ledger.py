@@ -15,9 +15,12 @@ from outrider.codes import Code
 from outrider.errors import StoreError
 from outrider.protocol.certificates import NodeRole
 from outrider.protocol.shallow import shallow
+from outrider.settings.key_file import read_plain
 from outrider.store.whole import write_whole
 
 FILE = "ledger.json"
+MOST_BYTES = 64 * 1024 * 1024
+"""Of a file of an authority: some hundred thousand certificates."""
 
 
 class Issued(Struct, frozen=True, kw_only=True):
@@ -70,7 +73,7 @@ def read(folder: Path) -> Ledger:
     """The ledger in ``folder``; :class:`StoreError` if it cannot be read."""
     file = folder / FILE
     try:
-        return _read(file.read_bytes())
+        return _read(read_plain(file, MOST_BYTES)[0])
     except OSError as error:
         raise StoreError(f"cannot read {file}: {error.strerror}").coded(Code.AUTHORITY_FILES) from error
     except ValueError as error:  # msgspec's are ValueErrors

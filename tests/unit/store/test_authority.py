@@ -205,3 +205,11 @@ def test_a_ledger_of_a_lot_of_certificates_is_read_as_it_was_written(authority: 
         issue(authority, f"worker{number}")
     assert [one.name for one in authority.ledger().issued] == [f"worker{number}" for number in range(50)]
     assert len({one.serial for one in authority.ledger().issued}) == 50
+
+
+@pytest.mark.parametrize("name", ["trust.pem", "ledger.json"])
+def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(authority: Authority, name: str) -> None:
+    (authority.folder / name).unlink()
+    os.mkfifo(authority.folder / name)
+    with pytest.raises(StoreError, match=rf"{name} is damaged.*it is no plain file"):
+        authority.ledger()

@@ -94,3 +94,17 @@ def test_threat_14_a_list_that_cannot_be_read_for_now_is_read_as_soon_as_it_can_
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert files.read() is not None
     assert files.read() is None
+
+
+def test_a_pipe_in_the_place_of_the_list_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    authority = authority_at(tmp_path / "master")
+    certify(authority, tmp_path, "worker1")
+    files = CredentialFiles(tmp_path, tmp_path / FOLDER, b"s" * 32)
+    assert files.read() is not None
+    (tmp_path / TRUST).unlink()
+    os.mkfifo(tmp_path / TRUST)
+    with pytest.raises(StoreError, match="it is no plain file; `outrider join` makes it anew"):
+        files.read()
+    (tmp_path / TRUST).unlink()
+    install_trust(tmp_path, authority.trust().text)
+    assert files.read() is not None

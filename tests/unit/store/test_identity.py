@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import ssl
 import stat
 from pathlib import Path
@@ -68,4 +69,12 @@ def test_a_damaged_file_is_named_with_the_remedy_and_stays(tmp_path: Path, damag
 def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / ".outrider").write_bytes(b"")
     with pytest.raises(StoreError, match="cannot keep this node's certificate"):
+        identity_of(tmp_path, SEED)
+
+
+def test_a_pipe_in_its_place_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    file = identity_of(tmp_path, SEED).file
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(StoreError, match="it is no plain file; remove it"):
         identity_of(tmp_path, SEED)
