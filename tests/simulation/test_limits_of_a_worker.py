@@ -67,7 +67,8 @@ Scene = Callable[[Stage], Awaitable[object]]
 
 async def closes(stage: Stage, data: bytes) -> None:
     stage.raw(data)
-    await stage.side.channel.closed()
+    async with asyncio.timeout(20):
+        await stage.side.channel.closed()
 
 
 async def two_files(stage: Stage) -> str:

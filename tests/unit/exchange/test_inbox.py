@@ -106,6 +106,15 @@ def test_more_in_flight_than_allowed_stops_the_reading_until_half_is_written(tmp
     with_desk(tmp_path, story, inflight_bytes=100)
 
 
+def test_threat_23_of_whole_files_that_nobody_comes_for_the_oldest_goes(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        for name in ("a", "b", "c"):
+            await desk.send(b"x", f"/queue/cluster/worker1/{name}.zip".encode())
+        assert desk.files == ["b.zip", "c.zip"]
+
+    with_desk(tmp_path, story, most=2)
+
+
 def test_threat_23_files_begun_and_ended_faster_than_the_disk_stop_the_reading(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         desk.threads.seconds = 1
