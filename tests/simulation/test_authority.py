@@ -22,6 +22,7 @@ from tests.support.ports import simulated_ports
 
 from outrider.errors import PeerError, RefusedByPeer, SettingsError, StoreError, TransportError
 from outrider.exchange.joining import join
+from outrider.logs import Tag
 from outrider.master import Master
 from outrider.ports import Authorities, Identity, Tls
 from outrider.protocol import commands as c
@@ -30,6 +31,7 @@ from outrider.protocol.certificates import Trust, make_request
 from outrider.protocol.frame import pack_frame
 from outrider.protocol.joining import Join, Renewal, Token, Trusted, encode
 from outrider.protocol.seal import KeyRing, NoSeal
+from outrider.settings.key_file import read_plain
 from outrider.store.authority import Authority
 from outrider.store.identity import NODE, TRUST, identity_of, install, install_trust
 from outrider.store.peers import Peers
@@ -314,6 +316,85 @@ def test_threat_14_a_revoked_worker_is_cut_off_within_5_s_and_stays_out(
 
     with caplog.at_level(logging.INFO):
         tell(tmp_path, story)
+
+
+def test_threat_14_a_revoked_worker_is_out_although_the_master_s_own_certificate_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        certify(authority, cluster.home("worker1"), "worker1")
+        master = await cluster.master()
+        worker = cluster.worker("worker1")
+        await cluster.until(lambda: vouched(worker))
+        file = cluster.home("master") / NODE
+        whole = file.read_bytes()
+        file.write_bytes(b"x")
+        await asyncio.sleep(600)
+        assert joined(worker)
+        assert said(caplog, "master-node", "is not this node's key and certificate") == 1
+        assert "is not this node's key and certificate" in master.status.snapshot().retries[Tag.IDENTITY].reason
+        authority.revoke("worker1", EPOCH)
+        assert await cluster.until(lambda: not joined(worker), step_s=0.1) <= 5
+        file.write_bytes(whole)
+        await cluster.until(lambda: Tag.IDENTITY not in master.status.snapshot().retries, within_s=5)
+
+    with caplog.at_level(logging.WARNING):
+        tell(tmp_path, story)
+
+
+def test_threat_10_a_master_whose_authority_is_lost_does_not_step_back_to_the_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        certify(authority, cluster.home("worker1"), "worker1")
+        await cluster.master()
+        worker = cluster.worker("worker1")
+        await cluster.until(lambda: vouched(worker))
+        lost = authority.folder / "trust.pem"
+        text = lost.read_text()
+        lost.unlink()
+        await asyncio.sleep(60)
+        assert vouched(worker)
+        assert said(caplog, "master-node", "trust.pem is gone: restore it from a copy") == 1
+        other = cluster.worker("worker2")  # it has the cluster key, and no certificate
+        await asyncio.sleep(60)
+        assert not joined(other)
+        lost.write_text(text)
+        await asyncio.sleep(5)
+        authority.revoke("worker1", EPOCH)
+        assert await cluster.until(lambda: not joined(worker), step_s=0.1) <= 5
+        assert not joined(other)
+
+    with caplog.at_level(logging.WARNING):
+        tell(tmp_path, story)
+
+
+def test_threat_14_a_list_that_the_disk_gives_again_after_a_while_is_heard_within_5_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = False
+
+    def read(file: Path, *more: Any) -> tuple[bytes, Any]:
+        if broken and file.name == "trust.pem":
+            raise OSError(errno.EIO, "Input/output error")
+        return read_plain(file, *more)
+
+    monkeypatch.setattr("outrider.store.credentials.read_plain", read)
+
+    async def story(cluster: Cluster, authority: Authority) -> None:
+        nonlocal broken
+        certify(authority, cluster.home("worker1"), "worker1")
+        await cluster.master()
+        worker = cluster.worker("worker1")
+        await cluster.until(lambda: vouched(worker))
+        broken = True
+        authority.revoke("worker1", EPOCH)
+        await asyncio.sleep(600)
+        assert joined(worker), "the master could not know"
+        broken = False
+        assert await cluster.until(lambda: not joined(worker), step_s=0.1) <= 5
+
+    tell(tmp_path, story)
 
 
 def test_threat_14_a_revoked_worker_that_reads_nothing_is_out_within_5_s_as_well(tmp_path: Path) -> None:

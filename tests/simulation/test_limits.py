@@ -85,28 +85,28 @@ async def two_of_one_address(stage: Stage) -> None:
 # frames
 
 
-def raw(side: Side, data: bytes) -> None:
+async def raw(side: Side, data: bytes) -> None:
+    """Write these bytes, whatever they are; it must be the end of the connection."""
     stream = side.channel.stream
     assert stream is not None
     stream.write(data)
+    async with asyncio.timeout(60):
+        await side.channel.closed()
 
 
 async def large_frame(stage: Stage) -> None:
     side = await played_worker(stage.cluster)
-    raw(side, HEADER.pack(7, LARGEST + 1, b"echo -------"))
-    await side.channel.closed()
+    await raw(side, HEADER.pack(7, LARGEST + 1, b"echo -------"))
 
 
 async def large_message(stage: Stage) -> None:
     side = await played_worker(stage.cluster)
-    raw(side, pack_frame(7, b"echo", b"x" * 4_000_000, b"d") * 2)
-    await side.channel.closed()
+    await raw(side, pack_frame(7, b"echo", b"x" * 4_000_000, b"d") * 2)
 
 
 async def open_messages(stage: Stage) -> None:
     side = await played_worker(stage.cluster)
-    raw(side, pack_frame(7, b"echo", b"x", b"d") + pack_frame(8, b"echo", b"x", b"d"))
-    await side.channel.closed()
+    await raw(side, pack_frame(7, b"echo", b"x", b"d") + pack_frame(8, b"echo", b"x", b"d"))
 
 
 # transfers
@@ -224,8 +224,7 @@ async def two_programs(stage: Stage) -> None:
 
 async def a_large_frame_of_a_program(stage: Stage) -> None:
     side = await program(stage)
-    raw(side, HEADER.pack(7, 2 * MIB, b"echo -------"))
-    await side.channel.closed()
+    await raw(side, HEADER.pack(7, 2 * MIB, b"echo -------"))
 
 
 # what is unpacked
@@ -399,7 +398,8 @@ def test_threat_02_who_turns_to_tls_and_then_says_nothing_is_counted_as_well(
         )
         await side.channel.request(c.PROBE, probe.encode(), 20)
         await side.channel.request(c.START_TLS, b"", 20)
-        await side.channel.closed()
+        async with asyncio.timeout(60):
+            await side.channel.closed()
         assert master.status.snapshot().limits_hit == {"limits.handshake_deadline_s": 1}
 
     with caplog.at_level(logging.INFO):

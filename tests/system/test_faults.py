@@ -26,7 +26,7 @@ from outrider.errors import OutriderError
 pytestmark = pytest.mark.skipif(STRACE is None, reason="strace is not installed; .ci/run installs it")
 SEED = int(os.environ.get("OUTRIDER_SEED", "6"))
 STORES = ("generations", "generations-gathered", "small-files")
-KILLS, REFUSALS = 8, 8
+KILLS, REFUSALS = 6, 6
 """Points of each scenario, beside all its syncs."""
 
 

@@ -53,7 +53,9 @@ def shown(patient: Patient) -> Shown | None:
     home = patient.settings.node.home
     if not (home / NODE).exists():
         return None
-    return CredentialFiles(home, _authority(patient).folder, b"").read()
+    files = CredentialFiles(home, _authority(patient).folder, b"")
+    files.read()
+    return files.shown
 
 
 def _authority(patient: Patient) -> Authority:

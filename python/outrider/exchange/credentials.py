@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from outrider.codes import Code
 from outrider.errors import Awaits, Nature, OutriderError, SettingsError, StoreError
+from outrider.logs import TaskLogger
 from outrider.ports import Authorities, Identity, Ports
 from outrider.protocol.certificates import Holder, NodeRole, Trust
 from outrider.settings import Settings
@@ -22,6 +23,7 @@ from outrider.store.credentials import CredentialFiles, Shown
 from outrider.store.identity import NODE, SEED_BYTES, install, install_trust
 from outrider.transport.channel import Channel
 from outrider.transport.tls import REFUSALS, REFUSED, REFUSES
+from outrider.trying import Tries
 
 LOOK_S: Final = 2.0
 """How often the files are looked at: whoever is revoked is out within 5 s, its handshake and the way included."""
@@ -74,10 +76,18 @@ class Credentials:
             ).coded(Code.CERTIFICATE_OF_ANOTHER)
 
     async def look(self) -> bool:
-        """Read what has changed; whether something has. :class:`StoreError` leaves all as it was."""
-        found = await self._ports.threads.run(self._files.read)
-        if found is None:
-            return False
+        """Read what has changed; whether something has.
+
+        :class:`StoreError` as long as a file is damaged or cannot be read; what is right of the rest is taken.
+        """
+        try:
+            return await self._ports.threads.run(self._files.read)
+        finally:
+            self._take(self._files.shown)
+
+    def _take(self, found: Shown | None) -> None:
+        if found is None or found is self._shown:
+            return
         if self._shown is None or _text(self._shown) != _text(found):
             self.version += 1
         self._shown = found
@@ -85,7 +95,16 @@ class Credentials:
         self._status.certificate = held and Certificate(
             name=held.name, serial=held.serial, authority=held.authority, until=held.until
         )
-        return True
+
+    async def look_again(self, tries: Tries, log: TaskLogger) -> None:
+        """:meth:`look` for whoever does so every :data:`LOOK_S`; what hinders it is told as ``tries`` has it."""
+        try:
+            if await self.look():
+                log.info("the certificate of this node, or whom it trusts, has changed")
+        except StoreError as error:
+            tries.failed(error, asked=True)
+        else:
+            tries.worked()
 
     @property
     def identity(self) -> Identity:
@@ -184,7 +203,11 @@ class Credentials:
             return
         Trust(text)
         await self._ports.threads.run(install_trust, self._home, text)
-        await self.look()
+        try:
+            await self.look()
+        except StoreError:
+            if self.trust is None or self.trust.text != text:
+                raise  # else it is of this node's own certificate, and told by whoever looks again
 
     async def replace(self, key: Ed25519PrivateKey, certificate: str, trust: str | None = None) -> None:
         """Take a new certificate for a new key; :class:`StoreError` if it cannot be kept."""

@@ -201,7 +201,7 @@ IDENTITY: Final = (
     Explanation(
         Code.IDENTITY_FILE,
         "The files of this node's identity cannot be used",
-        "node.pem or trust.pem below .outrider/identity is damaged, or the disk refuses.",
+        "node.pem or trust.pem below .outrider/identity is damaged or gone, or the disk refuses.",
         "Links that stand go on; new ones wait.",
         "The text says which file. `outrider join` makes both anew at a worker.",
         "/var/ossec/.outrider/identity/trust.pem is damaged: it holds no certificate",

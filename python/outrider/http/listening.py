@@ -89,9 +89,14 @@ class _Discreet(logging.Logger):
         """A line of uvicorn's about a request."""
         self.debug(msg, *args, **kwargs)
 
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  # the name is the library's
+        """Asked anew each time: ``log.level`` may change, and a logger that is not registered would not hear of it."""
+        return _OURS.isEnabledFor(level)
 
+
+_OURS: Final = logging.getLogger("outrider")
 _log = _Discreet("outrider.http")
-_log.parent = logging.getLogger("outrider")
+_log.parent = _OURS
 
 
 class Visitor(H11Protocol):

@@ -23,6 +23,7 @@ from outrider.protocol.certificates import Holder, Trust, make_request
 from outrider.protocol.commands import CA_RENEW, CA_TRUST, Command
 from outrider.protocol.joining import Granted, Renewal, Trusted, decode, encode
 from outrider.transport.answers import Reply
+from outrider.trying import Tries
 
 _REASONS = 4
 """Why one worker gets no new certificate, as often as the log hears of it over one link."""
@@ -48,15 +49,16 @@ class Identity(Half["IdentityTalk"]):
         return IdentityTalk(self, link)
 
     async def _watch(self) -> None:
-        while True:
-            await self._ground.ports.sleep(LOOK_S)
-            await self._keep()
-            if await self.credentials.look():
-                self._log.info("the certificate of this node, or whom it trusts, has changed")
-            if self.credentials.version != self._acted:
-                self._acted = self.credentials.version
-                for talk in list(self.talks.values()):
-                    await talk.cut_or_tell()
+        ports = self._ground.ports
+        with Tries(Tag.IDENTITY, ports, self._log, self._ground.status, base_s=LOOK_S, cap_s=LOOK_S) as tries:
+            while True:
+                await ports.sleep(LOOK_S)
+                await self._keep()
+                await self.credentials.look_again(tries, self._log)
+                if self.credentials.version != self._acted:
+                    self._acted = self.credentials.version
+                    for talk in list(self.talks.values()):
+                        await talk.cut_or_tell()
 
     async def _keep(self) -> None:
         """What falls due at the authority. Whatever hinders it, revocations are looked at afterwards."""

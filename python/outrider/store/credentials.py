@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from outrider.codes import Code
-from outrider.errors import StoreError
+from outrider.errors import DamagedError, StoreError
 from outrider.ports import Identity
 from outrider.protocol.certificates import Holder, Trust
 from outrider.settings.key_file import read_plain
@@ -36,55 +36,89 @@ class Shown(NamedTuple):
 
 
 class CredentialFiles:
-    """The files of the node at ``home``; ``folder`` is where the authority would be, ``seed`` as in ``identity_of``."""
+    """The files of the node at ``home``; ``folder`` is where the authority would be, ``seed`` as in ``identity_of``.
+
+    ``shown`` is what they said when they could be read; ``None`` before the first time.
+    """
 
     def __init__(self, home: Path, folder: Path, seed: bytes) -> None:
+        self.shown: Shown | None = None
         self._home = home
         self._seed = seed
-        self._stamps: tuple[Stamp, ...] | None = None
+        self._stamps: tuple[Stamp, Stamp] | None = None
+        self._damage: StoreError | None = None
         # Looked at every two seconds as long as the node lives: the paths are not made anew each time.
         self._node_path = str(home / NODE)
         self._trusts = [(file, str(file)) for file in (folder / authority.TRUST, home / TRUST)]
 
-    def read(self) -> Shown | None:
-        """What the files say; ``None`` if they are those of the last look.
+    def read(self) -> bool:
+        """Read what has changed into ``shown``; whether something has.
 
-        :class:`StoreError` if what one holds is damaged, once for each state of the files; or if one cannot be read,
-        until it can: the list of who is revoked must not be missed since this process had no descriptor left.
+        :class:`StoreError` as long as a file is damaged, lost or cannot be read. Whom to trust is taken all the same:
+        who is revoked must not be missed since the own certificate is damaged, or since no descriptor was left.
         """
         file, trusted = self._trust_file()
         stamps = _stamp(self._node_path), trusted
         if stamps == self._stamps:
-            return None
-        self._stamps = stamps
+            if self._damage is not None:
+                raise self._damage.with_traceback(None)
+            return False
+        self._stamps, self._damage = stamps, None
         try:
-            return self._read(file)
+            self._read(file)
         except StoreError as error:
             if isinstance(error.__cause__, OSError):
                 self._stamps = None
+            else:
+                self._damage = error
             raise
+        if not stamps[0]:  # it was made just now
+            self._stamps = _stamp(self._node_path), trusted
+        return True
 
-    def _read(self, file: Path) -> Shown:
-        identity = identity_of(self._home, self._seed)
-        self._stamps = _stamp(self._node_path), _stamp(file)
+    def _read(self, file: Path) -> None:
+        trust = self._trust(file)
+        if self.shown is not None:
+            self.shown = _shown(self.shown.identity, trust, file)
+        self.shown = _shown(self._identity(), trust, file)
+
+    def _identity(self) -> Identity:
+        node = self._home / NODE
+        if self.shown is not None and not node.exists():  # a new one would be a stranger's under this node's name
+            remedy = "restore it from a copy, or start this node again: it makes a new one, which peers do not know"
+            raise DamagedError(f"{node} is gone: {remedy}").coded(Code.IDENTITY_FILE)
+        return identity_of(self._home, self._seed)
+
+    def _trust(self, file: Path) -> Trust | None:
+        remedy = "`outrider join` makes it anew" if file == self._home / TRUST else "restore it from a copy"
         try:
-            trust = Trust(read_plain(file, MOST_BYTES)[0].decode())
-        except FileNotFoundError:
-            return Shown(identity, None, None, None)
+            return Trust(read_plain(file, MOST_BYTES)[0].decode())
+        except FileNotFoundError as error:
+            if self.shown is None or self.shown.trust is None:
+                return None
+            # Who ran with an authority does not step back to the cluster key because a file was lost.
+            what = f"{file} is gone: {remedy}; this node goes by what it said until its next start"
+            raise DamagedError(what).coded(Code.IDENTITY_FILE) from error
         except OSError as error:
             raise StoreError(f"cannot read {file}: {error.strerror}", error.errno, str(file)).coded(
                 Code.IDENTITY_FILE
             ) from error
         except ValueError as error:
-            remedy = "`outrider join` makes it anew" if file == self._home / TRUST else "restore it from a copy"
-            raise StoreError(f"{file} is damaged: {error}; {remedy}").coded(Code.IDENTITY_FILE) from error
-        return Shown(identity, trust, file, trust.holder(identity.certificate.encode()))
+            raise DamagedError(f"{file} is damaged: {error}; {remedy}").coded(Code.IDENTITY_FILE) from error
 
     def _trust_file(self) -> tuple[Path, Stamp]:
-        """That of the authority where it is held here, else this node's own; and how it is now."""
+        """That of the authority where it is held here, or was since the start, else this node's own; and how it is."""
         (held, held_path), (own, own_path) = self._trusts
         stamp = _stamp(held_path)
-        return (held, stamp) if stamp else (own, _stamp(own_path))
+        if stamp or (self.shown is not None and self.shown.file == held):
+            return held, stamp
+        return own, _stamp(own_path)
+
+
+def _shown(identity: Identity, trust: Trust | None, file: Path) -> Shown:
+    if trust is None:
+        return Shown(identity, None, None, None)
+    return Shown(identity, trust, file, trust.holder(identity.certificate.encode()))
 
 
 def _stamp(file: str | Path) -> Stamp:

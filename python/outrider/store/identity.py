@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from outrider.codes import Code
-from outrider.errors import StoreError
+from outrider.errors import DamagedError, StoreError
 from outrider.ports import Identity
 from outrider.settings.key_file import read_plain
 from outrider.store.private_keys import UNREADABLE, private_pem
@@ -45,7 +45,7 @@ def identity_of(home: Path, seed: bytes) -> Identity:
             write_whole(file, _make(seed), 0o600)
         pem, _ = read_plain(file)
     except ValueError as error:
-        raise StoreError(f"{file} is not this node's key and certificate: {error}; remove it").coded(
+        raise DamagedError(f"{file} is not this node's key and certificate: {error}; remove it").coded(
             Code.IDENTITY_FILE
         ) from error
     except OSError as error:
@@ -56,7 +56,7 @@ def identity_of(home: Path, seed: bytes) -> Identity:
         serialization.load_pem_private_key(pem, None)
         certificate = x509.load_pem_x509_certificate(pem)
         return Identity(certificate.public_bytes(serialization.Encoding.PEM).decode(), file)
-    raise StoreError(f"{file} is not this node's key and certificate: remove it, and a new one is made").coded(
+    raise DamagedError(f"{file} is not this node's key and certificate: remove it, and a new one is made").coded(
         Code.IDENTITY_FILE
     )
 

@@ -22,6 +22,7 @@ from outrider.protocol.certificates import make_request
 from outrider.protocol.commands import CA_RENEW, CA_TRUST, Command
 from outrider.protocol.joining import Granted, Renewal, Trusted, decode, encode
 from outrider.transport.answers import Reply
+from outrider.trying import Tries
 
 _ASK_AGAIN_S = 5.0
 """How often a node looks whether it is time: soon, since an authority may be replaced at any moment."""
@@ -34,6 +35,7 @@ class Identity(Half["IdentityTalk"]):
         super().__init__()
         self.credentials = credentials
         self._ports = ground.ports
+        self._status = ground.status
         self._acted = credentials.version
         self._log = task_logger(Tag.IDENTITY, ground.node.name)
 
@@ -46,14 +48,14 @@ class Identity(Half["IdentityTalk"]):
         return IdentityTalk(self.credentials, link)
 
     async def _watch(self) -> None:
-        while True:
-            await self._ports.sleep(LOOK_S)
-            if await self.credentials.look():
-                self._log.info("the certificate of this node, or whom it trusts, has changed")
-            if self.credentials.version != self._acted:
-                self._acted = self.credentials.version
-                for talk in list(self.talks.values()):
-                    await talk.cut_if_untrusted()
+        with Tries(Tag.IDENTITY, self._ports, self._log, self._status, base_s=LOOK_S, cap_s=LOOK_S) as tries:
+            while True:
+                await self._ports.sleep(LOOK_S)
+                await self.credentials.look_again(tries, self._log)
+                if self.credentials.version != self._acted:
+                    self._acted = self.credentials.version
+                    for talk in list(self.talks.values()):
+                        await talk.cut_if_untrusted()
 
 
 class IdentityTalk(Talk):

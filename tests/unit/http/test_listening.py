@@ -45,7 +45,7 @@ def test_connections_beyond_the_limit_are_closed_and_counted() -> None:
                 writer.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n")
             turned_away, closing = await asyncio.open_connection("127.0.0.1", port)
             with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-                await turned_away.readexactly(1)
+                await asyncio.wait_for(turned_away.readexactly(1), 10)
             closing.close()
             assert node.status.snapshot().limits_hit == {"http.connections": 1}
             for reader, writer in kept:
@@ -64,7 +64,7 @@ def test_a_connection_that_says_nothing_ends_and_is_counted(caplog: pytest.LogCa
             silent, slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
             slow[1].write(b"GET /healthz HTTP/1.1\r\nhost: loc")
             for reader, writer in (silent, slow):
-                assert await reader.read() == b""
+                assert await asyncio.wait_for(reader.read(), 10) == b""
                 writer.close()
         assert node.status.snapshot().limits_hit == {"http.connection_s": 2}
 
@@ -89,7 +89,7 @@ def test_one_that_does_not_read_its_answer_ends_and_is_counted() -> None:
             writer.write(b"GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n")
             await asked.wait()
             with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-                await reader.readexactly(1)
+                await asyncio.wait_for(reader.readexactly(1), 10)
             writer.close()
             assert node.status.snapshot().limits_hit == {"http.connection_s": 1}
 
@@ -163,6 +163,24 @@ def test_what_is_no_request_is_refused_and_fills_no_log(request_: bytes, caplog:
     with caplog.at_level(logging.INFO):
         assert asyncio.run(story()).split()[1] == b"400"
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def test_what_is_no_request_is_told_once_the_level_of_the_log_is_debug(caplog: pytest.LogCaptureFixture) -> None:
+    async def wrong(port: int) -> list[str]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET\r\n\r\n")
+        await reader.readline()
+        writer.close()
+        return [record.getMessage() for record in caplog.records if record.name == "outrider.http"]
+
+    async def story() -> None:
+        async with served(Shown()) as port:
+            caplog.set_level(logging.INFO, "outrider")
+            assert await wrong(port) == []
+            caplog.set_level(logging.DEBUG, "outrider")  # as a reload does
+            assert await wrong(port) == ["Invalid HTTP request received."]
+
+    asyncio.run(story())
 
 
 def test_a_wish_for_another_protocol_is_not_heard(caplog: pytest.LogCaptureFixture) -> None:

@@ -103,6 +103,37 @@ def test_threat_22_who_leaves_has_no_file_sent(tmp_path: Path) -> None:
     serve(tmp_path, "master", story, limits={"local.send_folder": "tmp/"})
 
 
+def test_two_files_are_under_way_at_one_time_and_the_next_waits_its_turn(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        (tmp_path / "tmp" / name).write_bytes(b"x")
+    may = asyncio.Semaphore(0)
+    begun: list[str] = []
+
+    class Slow(Peer):
+        async def file(self, source: Source, path: SharedPath) -> int:
+            begun.append(str(path))
+            await may.acquire()
+            return await super().file(source, path)
+
+    async def story(stage: Stage) -> None:
+        stage.peers["w1"] = peer = Slow()
+        program = await Program.connect(stage.path)
+        for name in names:
+            await program.ask("send_file", f"{tmp_path}/tmp/{name} w1".encode())
+        for ended in range(3):
+            await until(lambda: (len(begun), len(peer.taken)) == (ended + 2, ended))  # noqa: B023
+            await asyncio.sleep(0.05)
+            assert len(begun) == ended + 2, "one began before its turn"
+            may.release()
+        may.release()
+        await until(lambda: sorted(peer.taken) == [f"tmp/{name}" for name in names])
+        await program.close()
+
+    serve(tmp_path, "master", story, limits={"local.send_folder": "tmp/"})
+
+
 @pytest.mark.parametrize(
     ("payload", "folder", "said"),
     [

@@ -105,9 +105,9 @@ async def foreign_end(far: Far, context: ssl.SSLContext | None, data: bytes = b"
     try:
         if context is not None:
             await writer.start_tls(context)
-            await reader.read()
         else:
             writer.write(data)
+        async with asyncio.timeout(30):
             await reader.read()
     except OSError:
         pass
