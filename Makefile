@@ -10,9 +10,10 @@ export CARGO_TERM_COLOR ?= never
 demo: $(BIN)/.native
 	$(BIN)/outrider demo
 
-# Every test: those of check, then the recordings, the simulation and the system tests.
+# Every test: those of check, then the recordings, the simulation and, one at a time, the system tests.
 test: check
-	$(BIN)/python -m pytest tests/recordings tests/simulation tests/system
+	$(BIN)/python -m pytest --numprocesses auto tests/recordings tests/simulation
+	$(BIN)/python -m pytest tests/system
 
 # Format, lint, types, contracts, unit and property tests.
 check: $(BIN)/.native
@@ -23,13 +24,13 @@ check: $(BIN)/.native
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cargo test --workspace --locked --quiet
-	$(BIN)/python -m pytest tests/unit tests/property
+	$(BIN)/python -m pytest --numprocesses auto tests/unit tests/property
 
 # The guides and the reference of every public name, as HTML in target/docs/html; without the network, a warning is an error.
 docs: $(BIN)/.native
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --fresh-env -d target/docs/doctrees docs target/docs/html
 
-# Every fault of the disk at every system call of the scenarios of tests/faults: some minutes; goes on where it was stopped.
+# Every fault of the disk at every system call of the scenarios of tests/faults: three quarters of an hour; goes on where it was stopped.
 faults: $(BIN)/.native
 	$(BIN)/python -m tests.faults
 
