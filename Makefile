@@ -10,10 +10,13 @@ export CARGO_TERM_COLOR ?= never
 demo: $(BIN)/.native
 	$(BIN)/outrider demo
 
-# Every test: those of check, then the recordings, the simulation and, one at a time, the system tests.
+# Every test: those of check, then side by side what minds no company, then the other system tests, one at a time.
+FAULTS := tests/system/test_faults.py
+BAD_NETWORKS := tests/system/test_bad_networks.py
 test: check
-	$(BIN)/python -m pytest --numprocesses auto tests/recordings tests/simulation
-	$(BIN)/python -m pytest tests/system
+	$(BIN)/python -m pytest --numprocesses auto tests/recordings tests/simulation $(FAULTS)
+	$(BIN)/python -m pytest --numprocesses 4 $(BAD_NETWORKS) # they wait most of the time
+	$(BIN)/python -m pytest tests/system --ignore $(FAULTS) --ignore $(BAD_NETWORKS)
 
 # Format, lint, types, contracts, unit and property tests.
 check: $(BIN)/.native
