@@ -6,6 +6,7 @@ Where the node holds the cluster's authority (``ca.folder``), whom it trusts sta
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -84,9 +85,10 @@ class CredentialFiles:
 
     def _identity(self) -> Identity:
         node = self._home / NODE
-        if self.shown is not None and not node.exists():  # a new one would be a stranger's under this node's name
-            remedy = "restore it from a copy, or start this node again: it makes a new one, which peers do not know"
-            raise DamagedError(f"{node} is gone: {remedy}").coded(Code.IDENTITY_FILE)
+        with contextlib.suppress(OSError):  # what hinders the look hinders the reading as well, which tells of it
+            if self.shown is not None and not node.exists():  # a new one would be a stranger's under this node's name
+                remedy = "restore it from a copy, or start this node again: it makes a new one, which peers do not know"
+                raise DamagedError(f"{node} is gone: {remedy}").coded(Code.IDENTITY_FILE)
         return identity_of(self._home, self._seed)
 
     def _trust(self, file: Path) -> Trust | None:
