@@ -235,6 +235,30 @@ def test_threat_14_a_master_that_is_revoked_while_tls_is_made_gets_no_worker(tmp
             assert worker.said(EXTENDED) == 0
 
 
+def test_threat_10_a_master_whose_list_is_lost_takes_nobody_by_the_key_alone_and_goes_on_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    master = authority(tmp_path, "ca")
+    lost, kept = master.home / ".outrider/ca/trust.pem", tmp_path / "kept.pem"
+    with nodes(master):
+        worker = joined(master, "worker1", tls="ca")
+        stranger = Node("worker", tmp_path / "worker2", port=master.port, link={"tls": "any"})  # it has the key alone
+        with nodes(worker):
+            wait_until(lambda: worker.said(EXTENDED) == 1, "the worker")
+            lost.rename(kept)
+            wait_until(lambda: master.said("trust.pem is gone: restore it from a copy") == 1, "the master to see it")
+            with nodes(stranger):
+                wait_until(lambda: stranger.said("the link to the master failed") > 0, "the stranger to be refused")
+                assert stranger.said("added this node") == 0
+                master.write("a", b"one")
+                wait_until(lambda: worker.tree() == {"tree/a": b"one"}, "the file over the link that stands")
+                assert stranger.tree() == {}
+            kept.rename(lost)
+            outrider("ca", "revoke", "worker1", "--home", str(master.home))
+            wait_until(lambda: master.said("worker1 is cut off: its certificate has been revoked") == 1, "the end")
+            assert master.said("Traceback") == 0
+
+
 def test_threat_17_a_worker_takes_over_its_half_open_session(tmp_path: Path) -> None:
     master = authority(tmp_path)
     with nodes(master):
