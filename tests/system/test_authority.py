@@ -255,7 +255,7 @@ def test_threat_10_a_master_whose_list_is_lost_takes_nobody_by_the_key_alone_and
                 assert stranger.tree() == {}
             kept.rename(lost)
             outrider("ca", "revoke", "worker1", "--home", str(master.home))
-            wait_until(lambda: master.said("worker1 is cut off: its certificate has been revoked") == 1, "the end")
+            wait_until(lambda: master.said("worker1 is cut off: its certificate has been revoked") > 0, "the end")
             assert master.said("Traceback") == 0
 
 
