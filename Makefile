@@ -33,7 +33,7 @@ check: $(BIN)/.native
 docs: $(BIN)/.native
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --fresh-env -d target/docs/doctrees docs target/docs/html
 
-# Every fault of the disk at every system call of the scenarios of tests/faults: three quarters of an hour; goes on where it was stopped.
+# Every fault of the disk at every system call of the scenarios of tests/faults: takes long, and goes on where it was stopped.
 faults: $(BIN)/.native
 	$(BIN)/python -m tests.faults
 
